@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The domain of Waystation and the engine that delivers its messages.
+//!
+//! Nothing here knows an HTTP framework or HTML: handlers translate, this crate
+//! decides. The rooms, in the order in which a message walks through them:
+//!
+//! - [`tenancy`] and [`credentials`]: who asks, and on whose behalf;
+//! - [`messages`]: the message objects, their validation, the intake that makes
+//!   them durable, and the pure state machine of a delivery;
+//! - [`templates`]: what an approved template asks of a message;
+//! - [`store`]: the only room that speaks SQL;
+//! - [`queue`]: what is due when, and in which lane;
+//! - [`delivery`]: the engine, its couriers and the reconciler;
+//! - [`plugins`]: the host of the transport adapters;
+//! - [`webhooks`]: how a business is told;
+//! - [`access`]: who may open the dashboard.
+
+pub mod access;
+pub mod batch;
+pub mod clock;
+pub mod credentials;
+pub mod delivery;
+pub mod egress;
+pub mod error;
+pub mod ids;
+pub mod messages;
+pub mod plugins;
+pub mod queue;
+pub mod store;
+pub mod templates;
+pub mod tenancy;
+pub mod webhooks;

@@ -1,1 +1,186 @@
-//! Placeholder.
+//! Guarantee: the pretend network has no memory and no chance: what it does to a message is a function of the message, the
+//! attempt, the times the host states, and the seed in the connection's settings. The same input has the same output, in
+//! any process, after any restart.
+//!
+//! So a test chooses a behaviour by choosing a recipient (the last four digits, see [`Behaviour`]), a demonstration looks
+//! alive without a network, and a simulator may replay it. Receipts take the way real ones take: as Cloud API webhook
+//! bodies, stored by the host and read back by [`Sandbox::receive`](TransportAdapter::receive).
+
+mod behaviour;
+mod receipts;
+mod webhook;
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use waystation_adapter_sdk::{
+    Accepted, Callback, Capabilities, Channel, Description, Io, Level, Outbound, RateScope, ReceiveError, Received,
+    SendError, TransportAdapter, UpstreamError, async_trait, export_adapter,
+};
+
+pub use behaviour::Behaviour;
+
+export_adapter!(Sandbox);
+
+/// How long [`Behaviour::StatusFirst`] keeps its answer back.
+const LATE_ANSWER_MS: u64 = 250;
+
+/// How long after its acceptance a message meets the pair limit.
+const PAIR_LIMIT_MS: i64 = 1000;
+
+/// How long after its acceptance a message meets the sender's rate limit.
+const SENDER_LIMIT_MS: i64 = 2000;
+
+/// The last attempt that [`Behaviour::FailsTwice`] fails.
+const FAILING_ATTEMPTS: u32 = 2;
+
+/// The longest delay a connection may ask for.
+const DELAY_MAX_MS: u64 = 86_400_000;
+
+/// The message kinds the pretend phones understand: all of the Cloud API.
+const KINDS: [&str; 12] = [
+    "text", "template", "image", "audio", "video", "document", "sticker", "location", "contacts", "interactive",
+    "reaction", "order",
+];
+
+/// The pretend network.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sandbox;
+
+/// The settings of a connection to the pretend network.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Connection {
+    delivered_after_ms: u64,
+    read_after_ms: u64,
+    jitter_percent: u64,
+    seed: u64,
+    send_latency_ms: u64,
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self { delivered_after_ms: 300, read_after_ms: 900, jitter_percent: 20, seed: 0, send_latency_ms: 0 }
+    }
+}
+
+impl Connection {
+    fn read(settings: &Value) -> Result<Self, SendError> {
+        if settings.is_null() {
+            return Ok(Self::default());
+        }
+        let connection = Self::deserialize(settings).map_err(|error| wrong_settings(error.to_string()))?;
+        let longest =
+            connection.delivered_after_ms.max(connection.read_after_ms).max(connection.send_latency_ms);
+        if longest > DELAY_MAX_MS {
+            return Err(wrong_settings(format!("a delay is {longest} ms, at most {DELAY_MAX_MS} are possible")));
+        }
+        if connection.jitter_percent > 100 {
+            return Err(wrong_settings(format!("jitter_percent is {}, at most 100", connection.jitter_percent)));
+        }
+        Ok(connection)
+    }
+}
+
+fn wrong_settings(details: String) -> SendError {
+    SendError::ChannelDown {
+        error: UpstreamError::new("The sandbox connection's settings are wrong").details(details),
+        needs_operator: true,
+    }
+}
+
+#[async_trait]
+impl TransportAdapter for Sandbox {
+    fn describe(&self) -> Description {
+        let defaults = Connection::default();
+        let delay = |about: &str, default: u64| {
+            json!({"type": "integer", "minimum": 0, "maximum": DELAY_MAX_MS, "default": default, "description": about})
+        };
+        Description {
+            name: "sandbox".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            channel: Channel::Whatsapp,
+            capabilities: Capabilities {
+                kinds: KINDS.map(str::to_owned).to_vec(),
+                receives: true,
+                returns_attempt_ref: true,
+            },
+            connection_schema: json!({
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "title": "Sandbox connection",
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "delivered_after_ms": delay("Milliseconds until a message is delivered.", defaults.delivered_after_ms),
+                    "read_after_ms": delay("Milliseconds until a message is read.", defaults.read_after_ms),
+                    "send_latency_ms": delay("Milliseconds until the network answers.", defaults.send_latency_ms),
+                    "jitter_percent": {
+                        "type": "integer", "minimum": 0, "maximum": 100, "default": defaults.jitter_percent,
+                        "description": "How far the receipts' times vary, up and down.",
+                    },
+                    "seed": {
+                        "type": "integer", "minimum": 0, "default": defaults.seed,
+                        "description": "Another seed is another network: other ids, other jitter.",
+                    },
+                },
+            }),
+        }
+    }
+
+    async fn send(&self, io: &Io, message: Outbound) -> Result<Accepted, SendError> {
+        let connection = Connection::read(&message.connection)?;
+        if connection.send_latency_ms > 0 {
+            io.sleep(Duration::from_millis(connection.send_latency_ms)).await;
+        }
+        let behaviour = Behaviour::of(message.recipient.phone.as_deref());
+        refuse(behaviour, &message)?;
+
+        let upstream_id = receipts::upstream_id(connection.seed, &message.attempt_ref);
+        let callbacks = receipts::schedule(behaviour, &connection, &message, &upstream_id);
+        if !callbacks.is_empty()
+            && let Err(error) = io.callbacks(callbacks).await
+        {
+            io.log(Level::Warn, "the host stored no receipts, so the message was not taken");
+            let failure = behaviour::error(behaviour::SERVICE_UNAVAILABLE).details(error.details);
+            return Err(SendError::RetryAfter { after_ms: None, error: failure });
+        }
+        if behaviour == Behaviour::StatusFirst {
+            io.sleep(Duration::from_millis(LATE_ANSWER_MS)).await;
+        }
+        Ok(Accepted { upstream_id, recipient_id: message.recipient.phone })
+    }
+
+    async fn receive(&self, io: &Io, callback: Callback) -> Result<Received, ReceiveError> {
+        let _ = io;
+        webhook::read(&callback)
+    }
+}
+
+/// The behaviours that show in the answer to the send itself.
+fn refuse(behaviour: Behaviour, message: &Outbound) -> Result<(), SendError> {
+    let elapsed_ms = message.attempt_at_ms.saturating_sub(message.accepted_at_ms);
+    let limit = |until_ms: i64, scope| SendError::RateLimited {
+        // Past that time only a first attempt gets here, which waits the whole time once.
+        after_ms: u64::try_from(until_ms - elapsed_ms).ok().filter(|rest| *rest > 0).unwrap_or(until_ms.unsigned_abs()),
+        scope,
+        error: behaviour::error(if scope == RateScope::Pair { behaviour::PAIR_LIMIT } else { behaviour::SENDER_LIMIT }),
+    };
+    match behaviour {
+        Behaviour::PairLimited if message.attempt <= 1 || elapsed_ms < PAIR_LIMIT_MS => {
+            Err(limit(PAIR_LIMIT_MS, RateScope::Pair))
+        }
+        Behaviour::SenderLimited if elapsed_ms < SENDER_LIMIT_MS => Err(limit(SENDER_LIMIT_MS, RateScope::Sender)),
+        Behaviour::FailsTwice if message.attempt <= FAILING_ATTEMPTS => {
+            Err(SendError::RetryAfter { after_ms: None, error: behaviour::error(behaviour::SOMETHING_WENT_WRONG) })
+        }
+        Behaviour::TokenExpired => Err(SendError::ChannelDown {
+            error: behaviour::error(behaviour::TOKEN_EXPIRED),
+            needs_operator: true,
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! Guarantee: an adapter can be tested without a network, a runtime or a clock: every request it makes is answered by
+//! the test, and the whole exchange is returned.
+//!
+//! ```ignore
+//! let run = testing::send(&MyAdapter, message, |op| match op {
+//!     IoOp::Http(request) => testing::json_response(200, r#"{"messages":[{"id":"wamid.1"}]}"#),
+//!     _ => testing::agree(op),
+//! });
+//! assert_eq!(run.outcome.unwrap().upstream_id, "wamid.1");
+//! ```
+
+use std::sync::Arc;
+
+use crate::coroutine::{Outcome, Shared, Task};
+use crate::io::{HttpError, HttpResponse, Io, LogLine};
+use crate::types::{Accepted, Callback, Outbound, ReceiveError, Received, SendError, TransportAdapter};
+use crate::wire::{IoAnswer, IoOp, IoResult};
+
+/// Steps after which a run is given up as endless.
+const STEPS_MAX: usize = 10_000;
+
+/// What an adapter did.
+#[derive(Debug)]
+pub struct Run<T> {
+    /// How it ended.
+    pub outcome: T,
+    /// What it asked for, in order.
+    pub requests: Vec<IoOp>,
+    /// What it logged.
+    pub log: Vec<LogLine>,
+}
+
+/// Sends a message; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn send<A: TransportAdapter>(
+    adapter: &'static A,
+    message: Outbound,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<Accepted, SendError>> {
+    let run = drive(|io| Box::pin(async move { Outcome::Send(adapter.send(&io, message).await.into()) }), answer);
+    let Outcome::Send(outcome) = run.outcome else { unreachable!("a send ends as a send") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
+}
+
+/// Reads a callback; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn receive<A: TransportAdapter>(
+    adapter: &'static A,
+    callback: Callback,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<Received, ReceiveError>> {
+    let run = drive(|io| Box::pin(async move { Outcome::Receive(adapter.receive(&io, callback).await.into()) }), answer);
+    let Outcome::Receive(outcome) = run.outcome else { unreachable!("a receive ends as a receive") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
+}
+
+/// The answer of a host that does what it is asked, with an empty `200` to every HTTP request.
+#[must_use]
+pub fn agree(op: &IoOp) -> IoAnswer {
+    match op {
+        IoOp::Http(_) => json_response(200, ""),
+        IoOp::Sleep { .. } => IoAnswer::Slept,
+        IoOp::Callbacks(_) => IoAnswer::Stored,
+    }
+}
+
+/// The answer of a host that can do nothing; `may_have_left` says whether HTTP requests may have reached the peer.
+#[must_use]
+pub fn fail(op: &IoOp, may_have_left: bool) -> IoAnswer {
+    let details = "scripted failure".to_owned();
+    match op {
+        IoOp::Http(_) if may_have_left => IoAnswer::HttpFailed(HttpError::Unknown { details }),
+        IoOp::Http(_) => IoAnswer::HttpFailed(HttpError::NotSent { details }),
+        IoOp::Sleep { .. } => IoAnswer::Slept,
+        IoOp::Callbacks(_) => IoAnswer::StoreFailed { details },
+    }
+}
+
+/// An HTTP answer with a JSON body.
+#[must_use]
+pub fn json_response(status: u16, body: &str) -> IoAnswer {
+    IoAnswer::Http(HttpResponse {
+        status,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: body.into(),
+    })
+}
+
+type BoxedFuture = std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+fn drive(start: impl FnOnce(Io) -> BoxedFuture, mut answer: impl FnMut(&IoOp) -> IoAnswer) -> Run<Outcome> {
+    let shared = Arc::new(Shared::default());
+    let mut task = Task::new(Arc::clone(&shared), start(Io::new(shared)));
+    let (mut requests, mut log, mut results) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..STEPS_MAX {
+        let outcome = task.step(std::mem::take(&mut results));
+        log.extend(task.take_log());
+        if let Some(outcome) = outcome {
+            return Run { outcome, requests, log };
+        }
+        for request in task.take_requests() {
+            results.push(IoResult { id: request.id, result: answer(&request.op) });
+            requests.push(request.op);
+        }
+    }
+    panic!("the adapter did not end after {STEPS_MAX} steps");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::io::{HttpRequest, Level};
+    use crate::types::{Capabilities, Channel, Description, UpstreamError};
+
+    fn request(url: &str) -> HttpRequest {
+        HttpRequest {
+            method: "GET".to_owned(),
+            url: url.to_owned(),
+            headers: Vec::new(),
+            body: crate::Payload::default(),
+            timeout_ms: None,
+        }
+    }
+
+    struct TwoAtOnce;
+
+    #[async_trait::async_trait]
+    impl TransportAdapter for TwoAtOnce {
+        fn describe(&self) -> Description {
+            Description {
+                name: "two".to_owned(),
+                version: "1".to_owned(),
+                channel: Channel::Sms,
+                capabilities: Capabilities::default(),
+                connection_schema: serde_json::json!({}),
+            }
+        }
+
+        async fn send(&self, io: &Io, message: Outbound) -> Result<Accepted, SendError> {
+            io.log(Level::Info, "started");
+            let polls = AtomicUsize::new(0);
+            let yielding = std::future::poll_fn(|context| {
+                if polls.fetch_add(1, Ordering::Relaxed) < 3 {
+                    context.waker().wake_by_ref();
+                    return std::task::Poll::Pending;
+                }
+                std::task::Poll::Ready(())
+            });
+            yielding.await;
+            let (a, b) = join(io.http(request("https://a.example")), io.http(request("https://b.example"))).await;
+            let (a, b) = (a?, b?);
+            if a.status != b.status {
+                return Err(SendError::Rejected { error: UpstreamError::new("they differ") });
+            }
+            io.sleep(Duration::from_millis(7)).await;
+            Ok(Accepted { upstream_id: message.message_id, recipient_id: None })
+        }
+    }
+
+    async fn join<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+        let (mut a, mut b) = (std::pin::pin!(a), std::pin::pin!(b));
+        let (mut first, mut second) = (None, None);
+        std::future::poll_fn(|context| {
+            use std::task::Poll;
+            if first.is_none()
+                && let Poll::Ready(value) = a.as_mut().poll(context)
+            {
+                first = Some(value);
+            }
+            if second.is_none()
+                && let Poll::Ready(value) = b.as_mut().poll(context)
+            {
+                second = Some(value);
+            }
+            if first.is_some() && second.is_some() {
+                return Poll::Ready((first.take().expect("set"), second.take().expect("set")));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn message() -> Outbound {
+        serde_json::from_value(serde_json::json!({
+            "message_id": "msg_1", "attempt": 1, "attempt_ref": "a1", "accepted_at_ms": 0, "attempt_at_ms": 0,
+            "sender": {"id": "snd_1", "phone": "15550001111"}, "recipient": {"phone": "15550002222"},
+            "kind": "text", "body": {"type": "text"},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn requests_are_open_at_once_and_a_self_wake_is_not_a_wait() {
+        let run = send(&TwoAtOnce, message(), |op| match op {
+            IoOp::Http(request) if request.url.contains("a.example") => json_response(200, "{}"),
+            other => agree(other),
+        });
+        assert_eq!(run.outcome.unwrap().upstream_id, "msg_1");
+        assert_eq!(run.requests.len(), 3);
+        assert_eq!(run.requests[2], IoOp::Sleep { ms: 7 });
+        assert_eq!(run.log.len(), 1);
+    }
+
+    #[test]
+    fn a_failure_of_one_request_is_an_outcome() {
+        let run = send(&TwoAtOnce, message(), |op| fail(op, false));
+        assert!(matches!(run.outcome, Err(SendError::RetryAfter { .. })));
+        let run = send(&TwoAtOnce, message(), |op| fail(op, true));
+        assert!(matches!(run.outcome, Err(SendError::Ambiguous { .. })));
+    }
+}

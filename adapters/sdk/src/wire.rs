@@ -1,0 +1,215 @@
+//! Guarantee: every document that crosses the boundary is one of the types below, with the schema version in `v`.
+//!
+//! JSON, because a plugin may be written in C, and because a recorded exchange can be read. No type here needs
+//! buffering to decode (no untagged or flattened enums): a message body passes through as it is, unparsed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::io::{HttpError, HttpRequest, HttpResponse, LogLine, ScheduledCallback};
+use crate::types::{Accepted, Callback, Description, Outbound, ReceiveError, Received, SendError};
+
+/// The schema of the documents in this module.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// `op` of a [`Start`] that sends a message.
+pub const OP_SEND: &str = "send";
+
+/// `op` of a [`Start`] that reads a callback.
+pub const OP_RECEIVE: &str = "receive";
+
+/// Answer of `describe`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Described {
+    /// [`SCHEMA_VERSION`].
+    pub v: u32,
+    /// The description.
+    pub adapter: Description,
+}
+
+/// Input of `start`, as a host writes it.
+#[derive(Debug, Serialize)]
+pub struct StartRef<'a> {
+    /// [`SCHEMA_VERSION`].
+    pub v: u32,
+    /// [`OP_SEND`] or [`OP_RECEIVE`].
+    pub op: &'a str,
+    /// The message, for [`OP_SEND`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'a Outbound>,
+    /// The callback, for [`OP_RECEIVE`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callback: Option<&'a Callback>,
+}
+
+impl<'a> StartRef<'a> {
+    /// The request to send `message`.
+    #[must_use]
+    pub fn send(message: &'a Outbound) -> Self {
+        Self { v: SCHEMA_VERSION, op: OP_SEND, message: Some(message), callback: None }
+    }
+
+    /// The request to read `callback`.
+    #[must_use]
+    pub fn receive(callback: &'a Callback) -> Self {
+        Self { v: SCHEMA_VERSION, op: OP_RECEIVE, message: None, callback: Some(callback) }
+    }
+}
+
+/// Input of `start`, as a plugin reads it.
+#[derive(Debug, Deserialize)]
+pub struct Start {
+    /// [`SCHEMA_VERSION`].
+    pub v: u32,
+    /// [`OP_SEND`] or [`OP_RECEIVE`].
+    pub op: String,
+    /// The message, for [`OP_SEND`].
+    #[serde(default)]
+    pub message: Option<Outbound>,
+    /// The callback, for [`OP_RECEIVE`].
+    #[serde(default)]
+    pub callback: Option<Callback>,
+}
+
+/// Input of `resume`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Resume {
+    /// [`SCHEMA_VERSION`].
+    pub v: u32,
+    /// Results of requests of earlier steps, at least one, in any order.
+    pub results: Vec<IoResult>,
+}
+
+/// Answer of `start` and `resume`.
+///
+/// With status *pending* it has new requests in `io`, or none when earlier ones are still open; with *done* it has
+/// `send` or `receive`; with any other status it has `error`. It may have `log` lines with every status.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Step {
+    /// [`SCHEMA_VERSION`].
+    pub v: u32,
+    /// New requests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub io: Vec<IoRequest>,
+    /// What the adapter logged since the last step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogLine>,
+    /// The outcome of [`OP_SEND`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send: Option<SendAnswer>,
+    /// The outcome of [`OP_RECEIVE`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receive: Option<ReceiveAnswer>,
+    /// What was wrong with the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Something the adapter wants the host to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IoRequest {
+    /// Unique within the task.
+    pub id: u64,
+    /// What to do.
+    pub op: IoOp,
+}
+
+/// What a host does for an adapter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IoOp {
+    /// Make an HTTP request; answered with [`IoAnswer::Http`] or [`IoAnswer::HttpFailed`].
+    Http(HttpRequest),
+    /// Wait; answered with [`IoAnswer::Slept`].
+    Sleep {
+        /// How long, in milliseconds.
+        ms: u64,
+    },
+    /// Store these and hand each to `receive` after its delay; answered, once they are on disk, with
+    /// [`IoAnswer::Stored`] or else [`IoAnswer::StoreFailed`].
+    Callbacks(Vec<ScheduledCallback>),
+}
+
+/// The result of one [`IoRequest`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IoResult {
+    /// The id of the request.
+    pub id: u64,
+    /// What came of it.
+    pub result: IoAnswer,
+}
+
+/// What came of an [`IoOp`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IoAnswer {
+    /// The peer answered.
+    Http(HttpResponse),
+    /// The peer did not answer.
+    HttpFailed(HttpError),
+    /// The time has passed.
+    Slept,
+    /// The callbacks are on disk.
+    Stored,
+    /// The callbacks are not on disk, and none will come.
+    StoreFailed {
+        /// Why.
+        details: String,
+    },
+}
+
+/// The outcome of [`OP_SEND`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SendAnswer {
+    /// The network took the message.
+    Accepted(Accepted),
+    /// It did not.
+    Failed(SendError),
+}
+
+impl From<Result<Accepted, SendError>> for SendAnswer {
+    fn from(outcome: Result<Accepted, SendError>) -> Self {
+        match outcome {
+            Ok(accepted) => Self::Accepted(accepted),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<SendAnswer> for Result<Accepted, SendError> {
+    fn from(answer: SendAnswer) -> Self {
+        match answer {
+            SendAnswer::Accepted(accepted) => Ok(accepted),
+            SendAnswer::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// The outcome of [`OP_RECEIVE`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiveAnswer {
+    /// The callback's events.
+    Received(Received),
+    /// It gave none.
+    Failed(ReceiveError),
+}
+
+impl From<Result<Received, ReceiveError>> for ReceiveAnswer {
+    fn from(outcome: Result<Received, ReceiveError>) -> Self {
+        match outcome {
+            Ok(received) => Self::Received(received),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<ReceiveAnswer> for Result<Received, ReceiveError> {
+    fn from(answer: ReceiveAnswer) -> Self {
+        match answer {
+            ReceiveAnswer::Received(received) => Ok(received),
+            ReceiveAnswer::Failed(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What an adapter can reach: HTTP through the guarded way out, and callbacks to
+//! itself, which are on disk before the adapter goes on.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use reqwest::header::{HeaderName, HeaderValue};
+use waystation_adapter_sdk::{HttpError, HttpRequest, HttpResponse, ScheduledCallback};
+
+use super::{engine::Enqueuer, receipts::callback_job};
+use crate::{
+    batch::Batcher,
+    clock::now_ms,
+    egress::{Egress, EgressError},
+    ids::SenderId,
+    plugins::{CallbackOrigin, HostIo},
+    queue::Topic,
+    store::{NewCallback, Store, StoreError},
+};
+
+/// Callbacks in one commit at most.
+const COMMIT_MAX_CALLS: usize = 500;
+/// How much of an upstream's answer is read, in bytes.
+const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+type Kept = Result<(), Arc<StoreError>>;
+
+/// The host's side of an adapter's [`Io`](waystation_adapter_sdk::Io).
+#[derive(Debug)]
+pub struct PluginIo {
+    egress: Egress,
+    callbacks: Batcher<Vec<NewCallback>, Kept>,
+    timeout: Duration,
+}
+
+impl PluginIo {
+    /// Starts the committer of callbacks. `timeout` bounds one HTTP exchange.
+    #[must_use]
+    pub fn start(store: Store, egress: Egress, enqueuer: Enqueuer, timeout: Duration) -> Self {
+        let callbacks = Batcher::start(COMMIT_MAX_CALLS, move |batch: Vec<Vec<NewCallback>>| {
+            let (store, enqueuer) = (store.clone(), enqueuer.clone());
+            async move {
+                let calls = batch.len();
+                let rows: Vec<NewCallback> = batch.into_iter().flatten().collect();
+                let jobs = rows.iter().filter_map(callback_job).collect();
+                let kept = store.keep_callbacks(rows).await.map_err(Arc::new);
+                if kept.is_ok() {
+                    enqueuer.enqueue(Topic::Callbacks, jobs);
+                }
+                vec![kept; calls]
+            }
+        });
+        Self { egress, callbacks, timeout }
+    }
+}
+
+#[async_trait]
+impl HostIo for PluginIo {
+    async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let not_sent = |details: String| HttpError::NotSent { details };
+        let built = build(request).map_err(not_sent)?;
+        match self.egress.send(built, self.timeout, ANSWER_MAX_BYTES).await {
+            Ok(answer) => Ok(HttpResponse {
+                status: answer.status,
+                headers: answer
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into()))
+                    .collect(),
+                body: answer.body.into(),
+            }),
+            Err(error @ (EgressError::Refused(_) | EgressError::NotConnected(_))) => {
+                Err(HttpError::NotSent { details: error.to_string() })
+            }
+            Err(error @ EgressError::NoAnswer(_)) => Err(HttpError::Unknown { details: error.to_string() }),
+        }
+    }
+
+    async fn callbacks(&self, origin: &CallbackOrigin, callbacks: Vec<ScheduledCallback>) -> Result<(), String> {
+        let sender: SenderId = origin.sender_id.parse().map_err(|error| format!("{error}"))?;
+        let now = now_ms();
+        let rows = callbacks
+            .into_iter()
+            .map(|callback| {
+                let due_at = now.saturating_add(i64::try_from(callback.after_ms).unwrap_or(i64::MAX));
+                NewCallback::raw(&origin.adapter, sender, callback.body.into_bytes(), due_at, due_at)
+            })
+            .collect();
+        match self.callbacks.submit(rows).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(stopped) => Err(stopped.to_string()),
+        }
+    }
+}
+
+fn build(request: HttpRequest) -> Result<reqwest::Request, String> {
+    let method = request.method.parse().map_err(|_| format!("{:?} is no HTTP method", request.method))?;
+    let url = request.url.parse().map_err(|error| format!("the address is not valid: {error}"))?;
+    let mut built = reqwest::Request::new(method, url);
+    for (name, value) in request.headers {
+        let parsed: HeaderName = name.parse().map_err(|_| format!("{name:?} is no header name"))?;
+        let value = HeaderValue::from_str(&value).map_err(|_| format!("the value of {name} is not valid"))?;
+        built.headers_mut().append(parsed, value);
+    }
+    *built.body_mut() = Some(request.body.into_bytes().into());
+    Ok(built)
+}

@@ -1,0 +1,313 @@
+//! Carries messages to the network: claim, dispatch through the sender's adapter,
+//! record, tell.
+
+use std::{collections::HashMap, sync::Arc};
+
+use waystation_adapter_sdk::{Outbound, RateScope, Recipient, SendError, Sender as OutboundSender, UpstreamError};
+
+use super::engine::{Courier, Enqueuer};
+use crate::{
+    clock::{Millis, now_ms},
+    ids::MessageId,
+    messages::state::{Effect, Event, Outcome, RetryPolicy, State},
+    plugins::AdapterHost,
+    queue::{Claimed, Job, Queue, Settle, Topic},
+    store::{
+        ClaimedMessage, EventRow, MessageRecord, MessageRow, NewDelivery, ReceiptBatch, ReceiptOutcome, Store,
+        StoreError,
+    },
+    tenancy::{Directory, Endpoint, Sender},
+    webhooks::payload::{StatusUpdate, status_body},
+};
+
+/// How long a channel that is down holds its sender's lane before it is tried with the
+/// next message, in milliseconds.
+const CHANNEL_DOWN_HOLD_MS: u64 = 5_000;
+/// When a message that met a channel that needs a person is tried again, in milliseconds.
+const OPERATOR_WAIT_MS: u64 = 60_000;
+
+pub(crate) struct MessageCourier {
+    pub(crate) store: Store,
+    pub(crate) directory: Directory,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) enqueuer: Enqueuer,
+    pub(crate) adapters: Arc<AdapterHost>,
+    pub(crate) policy: RetryPolicy,
+    /// Names this process in the rows it works on.
+    pub(crate) owner: String,
+    pub(crate) lease_ms: Millis,
+}
+
+/// An attempt that has ended.
+pub(crate) struct Dispatched {
+    row: MessageRow,
+    adapter: String,
+    outcome: Outcome,
+    at: Millis,
+}
+
+impl Courier for MessageCourier {
+    const TOPIC: Topic = Topic::Messages;
+    type Job = ClaimedMessage;
+    type Done = Dispatched;
+
+    async fn claim(&self, claimed: &[Claimed]) -> Result<Vec<(String, ClaimedMessage)>, StoreError> {
+        let ids: Vec<&str> = claimed.iter().map(|job| job.id.as_str()).collect();
+        let now = now_ms();
+        let messages = self.store.claim_messages(&ids, &self.owner, now, now + self.lease_ms).await?;
+        Ok(messages.into_iter().map(|message| (message.row.id.key().to_owned(), message)).collect())
+    }
+
+    async fn attempt(&self, message: ClaimedMessage) -> Dispatched {
+        let (adapter, outcome) = self.dispatch(&message).await;
+        Dispatched { row: message.row, adapter, outcome, at: now_ms() }
+    }
+
+    async fn record(&self, done: &[Dispatched]) -> Result<Vec<Settle>, StoreError> {
+        let context = Context::load(&self.directory, done.iter().map(|done| &done.row)).await?;
+        let mut records = Vec::with_capacity(done.len());
+        for dispatched in done {
+            let mut row = dispatched.row.clone();
+            let attempt = row.progress.attempt;
+            let event = Event::Concluded { attempt, outcome: dispatched.outcome.clone() };
+            let effects = row.progress.apply(event, &self.policy, dispatched.at);
+            let (events, deliveries) = context.follow(&row, &dispatched.adapter, effects, dispatched.at, None);
+            records.push(MessageRecord { id: row.id, attempt, progress: row.progress, events, deliveries });
+        }
+        let written = self.store.record_messages(&self.owner, &records, now_ms()).await?;
+        let mut settles = Vec::with_capacity(done.len());
+        for (record, dispatched) in records.iter().zip(done) {
+            if written.contains(record.id.key()) {
+                self.enqueuer.enqueue(Topic::Webhooks, record.deliveries.iter().map(delivery_job).collect());
+                settles.push(record.progress.due_at.map_or(Settle::Done, |due_ms| Settle::Again { due_ms }));
+            } else {
+                settles.push(self.record_late(dispatched, &context).await?);
+            }
+        }
+        Ok(settles)
+    }
+}
+
+impl MessageCourier {
+    async fn dispatch(&self, message: &ClaimedMessage) -> (String, Outcome) {
+        let row = &message.row;
+        let internal = |title: &str, details: String| Outcome::Internal {
+            error: UpstreamError::new(title).details(details),
+        };
+        let now = now_ms();
+        let sender = match self.directory.any_sender(row.sender_id).await {
+            Ok(Some(sender)) => sender,
+            Ok(None) => {
+                let details = format!("The sender {} no longer exists.", row.sender_id);
+                return (String::new(), internal("No such sender", details));
+            }
+            Err(error) => return (String::new(), internal("The sender could not be looked up", error.to_string())),
+        };
+        let name = sender.adapter.clone();
+        if row.progress.expires_at <= now {
+            return (name, Outcome::Expired);
+        }
+        let Some(adapter) = self.adapters.get(&name) else {
+            let error = UpstreamError::new("The adapter is not loaded")
+                .details(format!("The sender uses \"{name}\"; this process has not loaded it."));
+            self.hold(row, CHANNEL_DOWN_HOLD_MS).await;
+            return (name, Outcome::ChannelDown { after_ms: CHANNEL_DOWN_HOLD_MS, error });
+        };
+        let outbound = match outbound(message, &sender, now) {
+            Ok(outbound) => outbound,
+            Err(error) => return (name, internal("The stored message is unreadable", error.to_string())),
+        };
+        let outcome = match adapter.send(&outbound).await {
+            Ok(accepted) => Outcome::Accepted { upstream_id: accepted.upstream_id },
+            Err(error) => self.judge(row, error).await,
+        };
+        (name, outcome)
+    }
+
+    /// What follows from an adapter's error, for this message and for its lane.
+    async fn judge(&self, row: &MessageRow, error: SendError) -> Outcome {
+        match error {
+            SendError::RetryAfter { after_ms, error } => Outcome::Retry { after_ms, error },
+            SendError::RateLimited { after_ms, scope, error } => {
+                if scope != RateScope::Pair {
+                    self.hold(row, after_ms).await;
+                }
+                Outcome::Throttled { after_ms, error }
+            }
+            SendError::Rejected { error } => Outcome::Rejected { error },
+            SendError::ChannelDown { error, needs_operator } => {
+                tracing::warn!(sender = %row.sender_id, %error, needs_operator, "a channel is down");
+                self.hold(row, CHANNEL_DOWN_HOLD_MS).await;
+                let after_ms = if needs_operator { OPERATOR_WAIT_MS } else { CHANNEL_DOWN_HOLD_MS };
+                Outcome::ChannelDown { after_ms, error }
+            }
+            SendError::Ambiguous { error } => Outcome::Ambiguous { error },
+            SendError::Internal { error } => {
+                tracing::error!(message = %row.id, %error, "an adapter failed before anything was sent");
+                Outcome::Internal { error }
+            }
+        }
+    }
+
+    /// Holds the sender's lane; when the queue cannot be told, the next message finds out
+    /// by itself.
+    async fn hold(&self, row: &MessageRow, for_ms: u64) {
+        let until = now_ms().saturating_add(i64::try_from(for_ms).unwrap_or(i64::MAX));
+        let lane = row.sender_id.to_string().into();
+        if let Err(error) = self.queue.hold(Topic::Messages, &lane, until).await {
+            tracing::warn!(%lane, %error, "a lane could not be held");
+        }
+    }
+
+    /// The row was not ours any more: a receipt came before the answer, or the lease ran
+    /// out. What the answer still says is applied to the row as it is now.
+    async fn record_late(&self, dispatched: &Dispatched, context: &Context) -> Result<Settle, StoreError> {
+        let attempt = dispatched.row.progress.attempt;
+        let batch =
+            ReceiptBatch { message_ids: vec![dispatched.row.id.key().to_owned()], ..ReceiptBatch::default() };
+        let outcome = self
+            .store
+            .apply_receipts(batch, now_ms(), |rows| {
+                let mut outcome = ReceiptOutcome::default();
+                for (_, mut row) in rows {
+                    let event = Event::Concluded { attempt, outcome: dispatched.outcome.clone() };
+                    let effects = row.progress.apply(event, &self.policy, dispatched.at);
+                    let (events, deliveries) =
+                        context.follow(&row, &dispatched.adapter, effects, dispatched.at, None);
+                    if !events.is_empty() {
+                        outcome.events.extend(events);
+                        outcome.deliveries.extend(deliveries);
+                        outcome.changed.push(row);
+                    }
+                }
+                outcome
+            })
+            .await?;
+        self.enqueuer.enqueue(Topic::Webhooks, outcome.deliveries.iter().map(delivery_job).collect());
+        Ok(Settle::Done)
+    }
+}
+
+fn outbound(message: &ClaimedMessage, sender: &Sender, now: Millis) -> Result<Outbound, serde_json::Error> {
+    let row = &message.row;
+    Ok(Outbound {
+        message_id: row.id.to_string(),
+        attempt: row.progress.attempt,
+        attempt_ref: attempt_ref(&row.id, row.progress.attempt),
+        accepted_at_ms: row.accepted_at,
+        attempt_at_ms: now,
+        sender: OutboundSender { id: sender.id.to_string(), phone: sender.phone.clone() },
+        connection: sender.connection.clone(),
+        recipient: Recipient { phone: Some(row.recipient.clone()), user_id: None },
+        kind: row.kind.clone(),
+        body: serde_json::value::RawValue::from_string(message.body.clone())?,
+        text: message.rendered.clone(),
+    })
+}
+
+/// The reference of one attempt, as the network carries it.
+fn attempt_ref(id: &MessageId, attempt: u32) -> String {
+    format!("{}.{attempt}", id.key())
+}
+
+/// Which message and which attempt a reference names; `None` for one that is not ours.
+pub(crate) fn parse_attempt_ref(reference: &str) -> Option<(MessageId, u32)> {
+    let (key, attempt) = reference.split_once('.')?;
+    let id = format!("{}{key}", MessageId::PREFIX).parse().ok()?;
+    Some((id, attempt.parse().ok()?))
+}
+
+pub(crate) fn delivery_job(delivery: &NewDelivery) -> Job {
+    Job {
+        lane: delivery.endpoint_id.as_str().into(),
+        id: delivery.id.as_str().into(),
+        due_ms: 0,
+    }
+}
+
+/// The senders and endpoints that a batch of changes needs, looked up before the
+/// transaction.
+pub(crate) struct Context {
+    senders: HashMap<i64, Arc<Sender>>,
+    endpoints: HashMap<String, Arc<Vec<Endpoint>>>,
+}
+
+impl Context {
+    pub(crate) async fn load<'r>(
+        directory: &Directory,
+        rows: impl Iterator<Item = &'r MessageRow>,
+    ) -> Result<Self, StoreError> {
+        let mut context = Self { senders: HashMap::new(), endpoints: HashMap::new() };
+        for row in rows {
+            context.add_sender(directory, row.sender_id).await?;
+        }
+        Ok(context)
+    }
+
+    pub(crate) async fn add_sender(
+        &mut self,
+        directory: &Directory,
+        id: crate::ids::SenderId,
+    ) -> Result<(), StoreError> {
+        if self.senders.contains_key(&id.0) {
+            return Ok(());
+        }
+        let Some(sender) = directory.any_sender(id).await? else {
+            return Ok(());
+        };
+        if !self.endpoints.contains_key(sender.business.key()) {
+            let endpoints = directory.endpoints(&sender.business).await?;
+            self.endpoints.insert(sender.business.key().to_owned(), endpoints);
+        }
+        self.senders.insert(id.0, sender);
+        Ok(())
+    }
+
+    /// The lines of history and the deliveries that `effects` ask for, now that `row` has
+    /// its new progress.
+    pub(crate) fn follow(
+        &self,
+        row: &MessageRow,
+        adapter: &str,
+        effects: Vec<Effect>,
+        at: Millis,
+        network_time: Option<Millis>,
+    ) -> (Vec<EventRow>, Vec<NewDelivery>) {
+        let (mut events, mut deliveries) = (Vec::new(), Vec::new());
+        for effect in effects {
+            match effect {
+                Effect::Record(note) => {
+                    let upstream_id = row.progress.upstream_id.as_deref();
+                    events.push(EventRow::new(&row.id, &note, adapter, at, network_time, upstream_id));
+                }
+                Effect::Tell(state) => deliveries.extend(self.deliveries(row, state, network_time.unwrap_or(at), at)),
+            }
+        }
+        (events, deliveries)
+    }
+
+    fn deliveries(&self, row: &MessageRow, state: State, status_at: Millis, now: Millis) -> Vec<NewDelivery> {
+        let Some(sender) = self.senders.get(&row.sender_id.0) else {
+            return Vec::new();
+        };
+        let endpoints = self.endpoints.get(row.business_id.key()).map(|list| list.as_slice()).unwrap_or_default();
+        if endpoints.is_empty() {
+            return Vec::new();
+        }
+        let body = status_body(
+            sender,
+            &StatusUpdate {
+                message: &row.id,
+                state,
+                at: status_at,
+                recipient: &row.recipient,
+                callback_data: row.callback_data.as_deref(),
+                error: row.progress.error.as_ref(),
+            },
+        );
+        endpoints
+            .iter()
+            .map(|endpoint| NewDelivery::new(&row.business_id, &endpoint.id, &row.id, body.clone(), now))
+            .collect()
+    }
+}

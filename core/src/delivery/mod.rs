@@ -1,0 +1,20 @@
+//! The engine: brings what is due to where it goes, fairly, and loses nothing.
+//!
+//! One loop serves three couriers: [`messages`] carries messages to the network,
+//! [`receipts`] works off what networks reported, and the webhooks' courier tells the
+//! tenants. For each, the engine claims due work from the queue, the courier claims
+//! it in the database, attempts run side by side, and what they came to is recorded
+//! in batches before the queue forgets the job. What falls between any two of these
+//! steps, the [`reconciler`] finds in the database.
+
+mod engine;
+mod host_io;
+mod messages;
+mod receipts;
+mod reconciler;
+mod runtime;
+
+pub(crate) use engine::Courier;
+pub use engine::Enqueuer;
+pub use host_io::PluginIo;
+pub use runtime::{DeliverySettings, Equipment, Runtime, WebhookSettings, start};

@@ -1,0 +1,233 @@
+//! Works off what networks reported: every item of a callback by itself, matched by
+//! the network's exact id or by our own reference, in the transaction that also
+//! removes the callback.
+//!
+//! A receipt that comes before its message is known waits and is looked at again; a
+//! callback that cannot be read is kept aside. Nothing that a network said is lost.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use waystation_adapter_sdk::{Callback, Event as NetworkEvent, Payload, StatusEvent};
+
+use super::{
+    engine::{Courier, Enqueuer},
+    messages::{Context, delivery_job, parse_attempt_ref},
+};
+use crate::{
+    clock::{Millis, now_ms},
+    ids::SenderId,
+    messages::state::{Event, RetryPolicy},
+    plugins::{AdapterHost, ReceiveFailure},
+    queue::{Claimed, Job, Settle, Topic},
+    store::{ClaimedCallback, MessageRow, NewCallback, ReceiptBatch, ReceiptOutcome, Store, StoreError},
+    tenancy::Directory,
+};
+
+/// First wait of a receipt whose message is not known, in milliseconds; it grows with
+/// the receipt's age.
+const PARKED_WAIT_MIN_MS: Millis = 200;
+/// Longest such wait, in milliseconds.
+const PARKED_WAIT_MAX_MS: Millis = 60_000;
+/// Wait of a callback whose adapter does not answer, in milliseconds.
+const ADAPTER_WAIT_MS: Millis = 5_000;
+
+pub(crate) struct CallbackCourier {
+    pub(crate) store: Store,
+    pub(crate) directory: Directory,
+    pub(crate) enqueuer: Enqueuer,
+    pub(crate) adapters: Arc<AdapterHost>,
+    pub(crate) policy: RetryPolicy,
+    /// How long a receipt waits for its message.
+    pub(crate) receipt_wait: Duration,
+}
+
+/// A callback that was read, or could not be.
+pub(crate) struct Read {
+    callback: ClaimedCallback,
+    result: Result<Vec<Receipt>, Unread>,
+}
+
+enum Unread {
+    /// The adapter may read it later.
+    Later(String),
+    /// It will never be readable: kept aside.
+    Never(String),
+}
+
+/// One receipt, as it is parked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Receipt {
+    event: StatusEvent,
+}
+
+impl Courier for CallbackCourier {
+    const TOPIC: Topic = Topic::Callbacks;
+    type Job = ClaimedCallback;
+    type Done = Read;
+
+    async fn claim(&self, claimed: &[Claimed]) -> Result<Vec<(String, ClaimedCallback)>, StoreError> {
+        let ids: Vec<&str> = claimed.iter().map(|job| job.id.as_str()).collect();
+        let found = self.store.callbacks(&ids).await?;
+        Ok(found.into_iter().map(|callback| (callback.id.clone(), callback)).collect())
+    }
+
+    async fn attempt(&self, callback: ClaimedCallback) -> Read {
+        let result = self.read(&callback).await;
+        Read { callback, result }
+    }
+
+    async fn record(&self, done: &[Read]) -> Result<Vec<Settle>, StoreError> {
+        let now = now_ms();
+        let mut batch = ReceiptBatch::default();
+        let mut context = Context::load(&self.directory, std::iter::empty()).await?;
+        let mut settles = Vec::with_capacity(done.len());
+        for read in done {
+            context.add_sender(&self.directory, SenderId(read.callback.sender_id)).await?;
+            if let Err(Unread::Later(reason)) = &read.result {
+                tracing::warn!(adapter = read.callback.adapter, reason, "a callback waits for its adapter");
+                settles.push(Settle::Again { due_ms: now + ADAPTER_WAIT_MS });
+                continue;
+            }
+            settles.push(Settle::Done);
+            batch.done.push(read.callback.id.clone());
+            for receipt in read.result.iter().flatten() {
+                batch.upstream_ids.push(receipt.event.upstream_id.clone());
+                if let Some((id, _)) = receipt.reference() {
+                    batch.message_ids.push(id);
+                }
+            }
+        }
+        let outcome = self.store.apply_receipts(batch, now, |rows| self.decide(done, rows, &context, now)).await?;
+        self.enqueuer.enqueue(Topic::Webhooks, outcome.deliveries.iter().map(delivery_job).collect());
+        self.enqueuer.enqueue(Topic::Callbacks, outcome.parked.iter().filter_map(callback_job).collect());
+        Ok(settles)
+    }
+}
+
+impl CallbackCourier {
+    async fn read(&self, callback: &ClaimedCallback) -> Result<Vec<Receipt>, Unread> {
+        if callback.parsed {
+            let receipt = serde_json::from_slice(&callback.body).map_err(|error| Unread::Never(error.to_string()))?;
+            return Ok(vec![receipt]);
+        }
+        let Some(adapter) = self.adapters.get(&callback.adapter) else {
+            return Err(Unread::Later("the adapter is not loaded in this process".to_owned()));
+        };
+        let sender = self.directory.any_sender(SenderId(callback.sender_id)).await;
+        let sender = sender.map_err(|error| Unread::Later(error.to_string()))?;
+        let input = Callback {
+            body: Payload::from(callback.body.clone()),
+            headers: Vec::new(),
+            connection: sender.map(|sender| sender.connection.clone()).unwrap_or_default(),
+            received_at_ms: callback.received_at,
+        };
+        let received = match adapter.receive(&callback.sender_id.to_string(), &input).await {
+            Ok(received) => received,
+            Err(ReceiveFailure::Refused(error)) => return Err(Unread::Never(error.to_string())),
+            Err(failure) => return Err(Unread::Later(failure.to_string())),
+        };
+        let mut receipts = Vec::with_capacity(received.events.len());
+        for event in received.events {
+            match event {
+                NetworkEvent::Status(event) => receipts.push(Receipt { event }),
+                NetworkEvent::Unknown { what, .. } => {
+                    tracing::warn!(adapter = callback.adapter, what, "a network reported something unknown");
+                }
+            }
+        }
+        Ok(receipts)
+    }
+
+    /// What follows for the rows that are now locked.
+    fn decide(
+        &self,
+        done: &[Read],
+        mut rows: HashMap<String, MessageRow>,
+        context: &Context,
+        now: Millis,
+    ) -> ReceiptOutcome {
+        let mut outcome = ReceiptOutcome::default();
+        let mut changed = std::collections::BTreeSet::new();
+        let by_upstream: HashMap<String, String> = rows
+            .values()
+            .filter_map(|row| Some((row.progress.upstream_id.clone()?, row.id.key().to_owned())))
+            .collect();
+        for read in done {
+            let callback = &read.callback;
+            let sender = SenderId(callback.sender_id);
+            let receipts = match &read.result {
+                Ok(receipts) => receipts,
+                Err(Unread::Later(_)) => continue,
+                Err(Unread::Never(reason)) => {
+                    tracing::error!(adapter = callback.adapter, reason, "a callback is unreadable and kept aside");
+                    outcome.parked.push(NewCallback::aside(callback));
+                    continue;
+                }
+            };
+            for receipt in receipts {
+                let reference = receipt.reference();
+                let key = by_upstream
+                    .get(&receipt.event.upstream_id)
+                    .or(reference.as_ref().map(|(id, _)| id))
+                    .filter(|key| rows.get(*key).is_some_and(|row| row.sender_id == sender))
+                    .cloned();
+                let Some(row) = key.as_ref().and_then(|key| rows.get_mut(key)) else {
+                    outcome.parked.extend(self.park(callback, receipt, now));
+                    continue;
+                };
+                let event = Event::Receipt {
+                    status: receipt.event.status,
+                    upstream_id: receipt.event.upstream_id.clone(),
+                    attempt: reference.map(|(_, attempt)| attempt),
+                    error: receipt.event.error.clone(),
+                };
+                let effects = row.progress.apply(event, &self.policy, now);
+                if effects.is_empty() {
+                    continue;
+                }
+                let (events, deliveries) =
+                    context.follow(row, &callback.adapter, effects, now, Some(receipt.event.at_ms));
+                outcome.events.extend(events);
+                outcome.deliveries.extend(deliveries);
+                changed.insert(row.id.key().to_owned());
+            }
+        }
+        outcome.changed = changed.iter().filter_map(|key| rows.remove(key)).collect();
+        outcome
+    }
+
+    /// A receipt whose message is not known: to be looked at again, or, when it has
+    /// waited long enough, kept aside.
+    fn park(&self, callback: &ClaimedCallback, receipt: &Receipt, now: Millis) -> Option<NewCallback> {
+        let age = now - callback.received_at;
+        let patience = i64::try_from(self.receipt_wait.as_millis()).unwrap_or(i64::MAX);
+        let due_at = (age < patience).then(|| now + age.clamp(PARKED_WAIT_MIN_MS, PARKED_WAIT_MAX_MS));
+        if due_at.is_none() {
+            tracing::warn!(
+                adapter = callback.adapter,
+                upstream_id = receipt.event.upstream_id,
+                "a receipt's message was never found; the receipt is kept aside"
+            );
+        }
+        let body = serde_json::to_vec(receipt).ok()?;
+        let sender = SenderId(callback.sender_id);
+        Some(NewCallback::parked(&callback.adapter, sender, body, callback.received_at, due_at))
+    }
+}
+
+impl Receipt {
+    /// The message and the attempt that our reference names, when the network carried it.
+    fn reference(&self) -> Option<(String, u32)> {
+        let (id, attempt) = parse_attempt_ref(self.event.attempt_ref.as_deref()?)?;
+        Some((id.key().to_owned(), attempt))
+    }
+}
+
+pub(crate) fn callback_job(callback: &NewCallback) -> Option<Job> {
+    Some(Job {
+        lane: callback.sender_id.to_string().into(),
+        id: callback.id.as_str().into(),
+        due_ms: callback.due_at?,
+    })
+}

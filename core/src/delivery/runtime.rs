@@ -1,0 +1,141 @@
+//! Starts the couriers of a worker, and stops them in an order that leaves nothing
+//! half done.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{
+    engine::{self, EngineSettings, Enqueuer},
+    messages::MessageCourier,
+    receipts::CallbackCourier,
+    reconciler::Reconciler,
+};
+use crate::{
+    egress::Egress,
+    messages::state::RetryPolicy,
+    plugins::AdapterHost,
+    queue::Queue,
+    store::Store,
+    tenancy::Directory,
+    webhooks::courier::WebhookCourier,
+};
+pub use crate::webhooks::courier::WebhookSettings;
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct DeliverySettings {
+    /// Messages in the adapters' hands at once at most.
+    pub messages_in_flight: usize,
+    /// Messages of one sender in the adapters' hands at once, over all workers, at most.
+    pub sender_in_flight: usize,
+    /// Callbacks being read at once at most.
+    pub callbacks_in_flight: usize,
+    /// Webhook deliveries under way at once at most.
+    pub webhooks_in_flight: usize,
+    /// Webhook deliveries to one endpoint under way at once, over all workers, at most.
+    pub endpoint_in_flight: usize,
+    /// How long a claim holds. Must be longer than any attempt can take.
+    pub lease: Duration,
+    /// How often the reconciler sweeps.
+    pub reconcile: Duration,
+    /// What decides between one failure and the next try.
+    pub retry: RetryPolicy,
+    /// How long a receipt waits for its message.
+    pub receipt_wait: Duration,
+    /// How webhooks are delivered.
+    pub webhooks: WebhookSettings,
+    /// Whether no other process works on the same database.
+    pub alone: bool,
+}
+
+/// What the couriers work with.
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "a bundle of handles")]
+pub struct Equipment {
+    /// The database.
+    pub store: Store,
+    /// The cache over it.
+    pub directory: Directory,
+    /// The queue.
+    pub queue: Arc<dyn Queue>,
+    /// The way into it.
+    pub enqueuer: Enqueuer,
+    /// The adapters.
+    pub adapters: Arc<AdapterHost>,
+    /// The way out.
+    pub egress: Egress,
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Runtime {
+    shutdown: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Settles what the last run left behind and starts the couriers.
+pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime {
+    let Equipment { store, directory, queue, enqueuer, adapters, egress } = equipment;
+    let (shutdown, stopping) = watch::channel(false);
+    let lease_ms = i64::try_from(settings.lease.as_millis()).unwrap_or(i64::MAX / 2);
+    let reconciler = Reconciler {
+        store: store.clone(),
+        directory: directory.clone(),
+        queue: queue.clone(),
+        enqueuer: enqueuer.clone(),
+        policy: settings.retry.clone(),
+        interval: settings.reconcile,
+        alone: settings.alone,
+    };
+    let mut tasks = vec![reconciler.start(stopping.clone()).await];
+    let engine = |in_flight, lane_in_flight| EngineSettings { in_flight, lane_in_flight, lease_ms };
+    tasks.push(engine::spawn(
+        Arc::new(MessageCourier {
+            store: store.clone(),
+            directory: directory.clone(),
+            queue: queue.clone(),
+            enqueuer: enqueuer.clone(),
+            adapters: adapters.clone(),
+            policy: settings.retry.clone(),
+            owner: ulid::Ulid::generate().to_string(),
+            lease_ms,
+        }),
+        queue.clone(),
+        engine(settings.messages_in_flight, settings.sender_in_flight),
+        stopping.clone(),
+    ));
+    tasks.push(engine::spawn(
+        Arc::new(CallbackCourier {
+            store: store.clone(),
+            directory,
+            enqueuer,
+            adapters,
+            policy: settings.retry,
+            receipt_wait: settings.receipt_wait,
+        }),
+        queue.clone(),
+        engine(settings.callbacks_in_flight, settings.callbacks_in_flight),
+        stopping.clone(),
+    ));
+    tasks.push(engine::spawn(
+        Arc::new(WebhookCourier { store, egress, settings: settings.webhooks }),
+        queue,
+        engine(settings.webhooks_in_flight, settings.endpoint_in_flight),
+        stopping,
+    ));
+    Runtime { shutdown, tasks }
+}
+
+impl Runtime {
+    /// Takes no new work, lets running attempts end, records them.
+    pub async fn stop(self) {
+        // Fails when every task is gone already.
+        let _ = self.shutdown.send(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a courier failed");
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The one way out: every HTTP request that a tenant, a template or an adapter can
+//! cause goes through here, and none reaches a private, loopback, link-local or
+//! metadata address unless the operator allows it.
+//!
+//! Names are checked after they are resolved and the checked address is the one that
+//! is connected to, so a name cannot change its mind in between. Redirects are not
+//! followed.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
+
+/// Connections kept open to one host while idle.
+const IDLE_CONNECTIONS_PER_HOST: usize = 64;
+/// How long an idle connection is kept, in seconds.
+const IDLE_SECONDS: u64 = 60;
+
+/// How the way out is built.
+#[derive(Debug, Clone)]
+pub struct EgressSettings {
+    /// Whether private addresses may be reached: for laptops and tests.
+    pub allow_private_networks: bool,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+}
+
+/// Why a request did not go out or has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressError {
+    /// The address is not one that may be reached.
+    #[error("{0}")]
+    Refused(String),
+    /// Nothing was sent: the connection could not be made.
+    #[error("could not connect: {0}")]
+    NotConnected(String),
+    /// No answer came in time, or the connection broke. The peer may have the request.
+    #[error("no answer: {0}")]
+    NoAnswer(String),
+}
+
+/// The client. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Egress {
+    client: reqwest::Client,
+    allow_private_networks: bool,
+}
+
+impl Egress {
+    /// Builds the client.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up, with the reason.
+    pub fn new(settings: &EgressSettings) -> Result<Self, String> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(settings.connect_timeout)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST)
+            .pool_idle_timeout(Duration::from_secs(IDLE_SECONDS))
+            .tcp_nodelay(true)
+            .user_agent(concat!("waystation/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(Arc::new(GuardedResolver { allow_private_networks: settings.allow_private_networks }))
+            .build()
+            .map_err(|error| format!("the HTTP client could not be set up: {error}"))?;
+        Ok(Self { client, allow_private_networks: settings.allow_private_networks })
+    }
+
+    /// Whether `url` may be asked at all: `http` or `https`, and not a literal address
+    /// that is private. Names are checked when they are resolved.
+    ///
+    /// # Errors
+    /// [`EgressError::Refused`] with the reason.
+    pub fn check(&self, url: &Url) -> Result<(), EgressError> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(EgressError::Refused(format!("{}: addresses are not supported; use https:", url.scheme())));
+        }
+        let literal = match url.host() {
+            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+            Some(Host::Domain(_)) => None,
+            None => return Err(EgressError::Refused("the address has no host".to_owned())),
+        };
+        match literal {
+            Some(address) if !self.allow_private_networks && !is_public(address) => {
+                Err(EgressError::Refused(refusal(&address)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends a request and reads the whole answer, at most `max_bytes` of it, within
+    /// `timeout`. Any HTTP status is an answer.
+    ///
+    /// # Errors
+    /// [`EgressError`] says whether the peer may have the request.
+    pub async fn send(
+        &self,
+        request: reqwest::Request,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> Result<Answer, EgressError> {
+        self.check(request.url())?;
+        match tokio::time::timeout(timeout, self.exchange(request, max_bytes)).await {
+            Ok(result) => result,
+            Err(_) => Err(EgressError::NoAnswer(format!("none within {} ms", timeout.as_millis()))),
+        }
+    }
+
+    async fn exchange(&self, request: reqwest::Request, max_bytes: usize) -> Result<Answer, EgressError> {
+        let mut response = self.client.execute(request).await.map_err(|error| classify(&error))?;
+        let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| EgressError::NoAnswer(chain(&error)))? {
+            let room = max_bytes - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == max_bytes {
+                break;
+            }
+        }
+        Ok(Answer { status, headers, body })
+    }
+}
+
+/// An answer, cut at the length asked for.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: reqwest::header::HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+fn classify(error: &reqwest::Error) -> EgressError {
+    if error.is_connect() || error.is_builder() {
+        EgressError::NotConnected(chain(error))
+    } else {
+        EgressError::NoAnswer(chain(error))
+    }
+}
+
+/// An error and what caused it, without the address, which may hold a secret.
+fn chain(error: &reqwest::Error) -> String {
+    let mut texts = Vec::new();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        texts.push(cause.to_string());
+        source = cause.source();
+    }
+    if texts.is_empty() { "the request failed".to_owned() } else { texts.join(": ") }
+}
+
+fn refusal(address: &IpAddr) -> String {
+    format!("{address} is a private or reserved address; set egress.allow_private_networks to reach it")
+}
+
+/// Whether `address` is one of the open internet.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => match address.to_ipv4_mapped().or_else(|| embedded_v4(address)) {
+            Some(inner) => is_public_v4(inner),
+            None => {
+                let first = address.segments()[0];
+                !(address.is_loopback()
+                    || address.is_unspecified()
+                    || address.is_multicast()
+                    || address.is_unique_local()
+                    || address.is_unicast_link_local()
+                    || first == 0x2001 && address.segments()[1] == 0xdb8)
+            }
+        },
+    }
+}
+
+/// The IPv4 address inside a NAT64 or 6to4 address.
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, _, _, _, g, h] = address.segments();
+    let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+    match (a, b) {
+        (0x64, 0xff9b) => Some(join(g, h)),
+        (0x2002, _) => Some(join(b, c)),
+        _ => None,
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    !(address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_broadcast()
+        || address.is_documentation()
+        || address.is_multicast()
+        || a == 0
+        || a >= 240
+        || (a == 100 && (64..128).contains(&b))
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 198 && (b == 18 || b == 19)))
+}
+
+struct GuardedResolver {
+    allow_private_networks: bool,
+}
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let allow_private = self.allow_private_networks;
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let allowed: Vec<SocketAddr> =
+                found.iter().copied().filter(|address| allow_private || is_public(address.ip())).collect();
+            match (found.first(), allowed.is_empty()) {
+                (Some(refused), true) => Err(refusal(&refused.ip()).into()),
+                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_and_reserved_addresses_are_told_from_public_ones() {
+        for private in [
+            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
+            "255.255.255.255", "224.0.0.1", "198.18.0.1", "::1", "::", "fe80::1", "fd00::1", "::ffff:10.0.0.1",
+            "64:ff9b::7f00:1", "2002:7f00:1::", "ff02::1",
+        ] {
+            assert!(!is_public(private.parse().unwrap()), "{private}");
+        }
+        for public in ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"] {
+            assert!(is_public(public.parse().unwrap()), "{public}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_private_address_is_refused_by_number_and_by_name() {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let settings = EgressSettings { allow_private_networks: false, connect_timeout: Duration::from_secs(1) };
+        let egress = Egress::new(&settings).unwrap();
+        for url in ["http://127.0.0.1:9/", "http://[::1]:9/", "http://localhost:9/", "http://0x7f.1:9/"] {
+            let request = reqwest::Request::new(reqwest::Method::GET, url.parse().unwrap());
+            let error = egress.send(request, Duration::from_secs(2), 100).await.unwrap_err();
+            assert!(error.to_string().contains("private"), "{url}: {error}");
+        }
+        assert!(egress.check(&"ftp://example.com/".parse().unwrap()).is_err());
+    }
+}

@@ -1,0 +1,316 @@
+//! One table of errors. The Cloud API's shape, the problem documents of `/v1` and
+//! the published catalogue are all read off it, so they cannot disagree.
+//!
+//! What a client sees is an [`ApiError`]: a row of the table and details written for
+//! the person who made the request. Internal failures have no way in: they become
+//! [`ErrorKind::Internal`] or [`ErrorKind::Unavailable`], whose details are fixed.
+
+use serde::Serialize;
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorRow {
+    /// Which row.
+    pub kind: ErrorKind,
+    /// The name on `/v1` and the anchor in the catalogue.
+    pub name: &'static str,
+    /// The Cloud API's code.
+    pub code: i64,
+    /// The Cloud API's error type.
+    pub error_type: &'static str,
+    /// The HTTP status on the Cloud API routes.
+    pub cloud_status: u16,
+    /// The HTTP status on `/v1`.
+    pub status: u16,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+    /// What it means, in a few words.
+    pub title: &'static str,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+macro_rules! errors {
+    ($($(#[$doc:meta])* $kind:ident {
+        name: $name:literal, code: $code:literal, kind_of: $error_type:literal,
+        cloud: $cloud:literal, v1: $v1:literal, retryable: $retryable:literal,
+        title: $title:literal, advice: $advice:literal $(,)?
+    })+) => {
+        /// What can be wrong with a request.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ErrorKind {
+            $($(#[$doc])* $kind,)+
+        }
+
+        /// The table, in the order of the catalogue.
+        pub const ERRORS: &[ErrorRow] = &[
+            $(ErrorRow {
+                kind: ErrorKind::$kind,
+                name: $name,
+                code: $code,
+                error_type: $error_type,
+                cloud_status: $cloud,
+                status: $v1,
+                retryable: $retryable,
+                title: $title,
+                advice: $advice,
+            },)+
+        ];
+    };
+}
+
+errors! {
+    /// No key, or one that is not live.
+    Unauthenticated {
+        name: "unauthenticated", code: 190, kind_of: "OAuthException",
+        cloud: 401, v1: 401, retryable: false,
+        title: "Invalid access token",
+        advice: "Send a live API key as \"Authorization: Bearer ws_live_…\".",
+    }
+    /// The key may not do this.
+    PermissionDenied {
+        name: "permission_denied", code: 10, kind_of: "OAuthException",
+        cloud: 403, v1: 403, retryable: false,
+        title: "Permission denied",
+        advice: "The business has to be verified before it can send through this sender.",
+    }
+    /// The object is not there, or is another tenant's.
+    NotFound {
+        name: "not_found", code: 803, kind_of: "GraphMethodException",
+        cloud: 404, v1: 404, retryable: false,
+        title: "Object not found",
+        advice: "Check the id in the path: it is not one that this key can see.",
+    }
+    /// No such route.
+    NoSuchRoute {
+        name: "no_such_route", code: 2500, kind_of: "OAuthException",
+        cloud: 404, v1: 404, retryable: false,
+        title: "Unknown path",
+        advice: "The API reference at /docs lists every path.",
+    }
+    /// The route does not know this method.
+    MethodNotAllowed {
+        name: "method_not_allowed", code: 100, kind_of: "GraphMethodException",
+        cloud: 405, v1: 405, retryable: false,
+        title: "Method not allowed",
+        advice: "The API reference at /docs lists the methods of every path.",
+    }
+    /// The body is not JSON, or not an object of the expected form.
+    MalformedBody {
+        name: "malformed_body", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 400, retryable: false,
+        title: "Malformed request body",
+        advice: "Send one JSON object; the details say where reading stopped.",
+    }
+    /// The body is larger than the server reads.
+    BodyTooLarge {
+        name: "body_too_large", code: 100, kind_of: "OAuthException",
+        cloud: 413, v1: 413, retryable: false,
+        title: "Request body too large",
+        advice: "Send a smaller body; the details name the limit.",
+    }
+    /// A parameter that must be there is not.
+    ParameterMissing {
+        name: "parameter_missing", code: 131008, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Required parameter is missing",
+        advice: "Add the parameter that the details name.",
+    }
+    /// A parameter has a value that cannot be.
+    ParameterInvalid {
+        name: "parameter_invalid", code: 131009, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Parameter value is not valid",
+        advice: "Correct the value that the details name.",
+    }
+    /// A parameter is longer than its limit.
+    ParameterTooLong {
+        name: "parameter_too_long", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Invalid parameter",
+        advice: "Shorten the value to the limit that the details name.",
+    }
+    /// A message type that is not known.
+    UnsupportedType {
+        name: "unsupported_type", code: 131051, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Unsupported message type",
+        advice: "Send one of the types in the API reference.",
+    }
+    /// The recipient is the sender.
+    RecipientIsSender {
+        name: "recipient_is_sender", code: 131021, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Recipient cannot be sender",
+        advice: "Send to another number than the sender's own.",
+    }
+    /// The template does not take as many parameters as were given.
+    TemplateParameterCount {
+        name: "template_parameter_count", code: 132000, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Number of parameters does not match the expected number of params",
+        advice: "Give each component the parameters that the details name.",
+    }
+    /// No approved template of this name in this language.
+    TemplateMissing {
+        name: "template_missing", code: 132001, kind_of: "OAuthException",
+        cloud: 404, v1: 422, retryable: false,
+        title: "Template name does not exist in the translation",
+        advice: "Check name and language; a template can be sent once it is approved.",
+    }
+    /// The text is too long once the parameters are in.
+    TemplateTextTooLong {
+        name: "template_text_too_long", code: 132005, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Translated text too long",
+        advice: "Shorten the parameters; the details name component, limit and length.",
+    }
+    /// A parameter is of another type than the template's.
+    TemplateParameterFormat {
+        name: "template_parameter_format", code: 132012, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Parameter format does not match format in the created template",
+        advice: "Give the parameter the type or name that the details ask for.",
+    }
+    /// The idempotency key belongs to another request.
+    IdempotencyKeyReused {
+        name: "idempotency_key_reused", code: 100, kind_of: "OAuthException",
+        cloud: 422, v1: 422, retryable: false,
+        title: "Idempotency key was used for another request",
+        advice: "Use a new key for a new request; a key repeats exactly one request for 24 hours.",
+    }
+    /// A request with the idempotency key is being worked on.
+    IdempotencyInProgress {
+        name: "idempotency_in_progress", code: 131016, kind_of: "OAuthException",
+        cloud: 409, v1: 409, retryable: true,
+        title: "A request with this idempotency key is in progress",
+        advice: "Ask again after the time in Retry-After: the answer is then that of the first request.",
+    }
+    /// The server cannot keep the request right now.
+    Unavailable {
+        name: "unavailable", code: 131016, kind_of: "OAuthException",
+        cloud: 503, v1: 503, retryable: true,
+        title: "Service unavailable",
+        advice: "Nothing was accepted. Send the request again, with its idempotency key.",
+    }
+    /// A defect of ours.
+    Internal {
+        name: "internal", code: 131000, kind_of: "OAuthException",
+        cloud: 500, v1: 500, retryable: true,
+        title: "Something went wrong",
+        advice: "Send the request again; if it fails again, report the request id.",
+    }
+}
+
+impl ErrorKind {
+    /// Its row.
+    #[must_use]
+    pub fn row(self) -> &'static ErrorRow {
+        &ERRORS[self as usize]
+    }
+}
+
+/// One thing that is wrong with a request body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Breach {
+    /// Where, as a JSON pointer.
+    #[schema(example = "/text/body")]
+    pub pointer: String,
+    /// What is wrong, in a sentence.
+    #[schema(example = "must have at most 4096 characters, has 4097")]
+    pub message: String,
+    /// The limit that was passed, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// What was found in its place: a length or a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actual: Option<u64>,
+}
+
+/// What a client is told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {details}", kind.row().title)]
+pub struct ApiError {
+    /// Which row of the table.
+    pub kind: ErrorKind,
+    /// What was wrong with this very request.
+    pub details: String,
+    /// Everything that is wrong with its body.
+    pub breaches: Vec<Breach>,
+}
+
+impl ApiError {
+    /// An error with details for the person who made the request.
+    #[must_use]
+    pub fn new(kind: ErrorKind, details: impl Into<String>) -> Self {
+        Self { kind, details: details.into(), breaches: Vec::new() }
+    }
+
+    /// An error about the body, with everything that is wrong with it. The details
+    /// are made of the breaches.
+    #[must_use]
+    pub fn breaches(kind: ErrorKind, breaches: Vec<Breach>) -> Self {
+        let details = breaches
+            .iter()
+            .map(|breach| format!("{} {}", breach.pointer, breach.message))
+            .collect::<Vec<_>>()
+            .join("; ");
+        Self { kind, details, breaches }
+    }
+}
+
+impl From<crate::store::StoreError> for ApiError {
+    fn from(error: crate::store::StoreError) -> Self {
+        let transient = error.is_transient();
+        tracing::error!(error = %error, transient, "the database failed a request");
+        if transient {
+            Self::new(ErrorKind::Unavailable, "The database does not answer right now.")
+        } else {
+            Self::new(ErrorKind::Internal, "The request could not be carried out.")
+        }
+    }
+}
+
+impl From<crate::batch::Stopped> for ApiError {
+    fn from(_: crate::batch::Stopped) -> Self {
+        Self::new(ErrorKind::Unavailable, "The server is shutting down.")
+    }
+}
+
+/// The catalogue for tenant developers, as Markdown.
+#[must_use]
+pub fn catalogue() -> String {
+    use std::fmt::Write;
+
+    let mut text = String::from(
+        "# Errors\n\n\
+         The Cloud API routes answer with Meta's error object: `code` and `error_data.details`. `/v1` answers with a\n\
+         problem document (RFC 9457) whose `type` ends in the name below and whose `code` is the same number. Build\n\
+         logic on `code` or name; texts may change.\n\n\
+         | name | code | HTTP, Cloud API | HTTP, /v1 | retry | meaning | what to do |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    for row in ERRORS {
+        let retry = if row.retryable { "yes" } else { "no" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "| <a id=\"{0}\"></a>`{0}` | {1} | {2} | {3} | {4} | {5} | {6} |",
+            row.name, row.code, row.cloud_status, row.status, retry, row.title, row.advice
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_finds_its_own_row_and_every_name_is_unique() {
+        for row in ERRORS {
+            assert_eq!(row.kind.row(), row);
+            assert_eq!(ERRORS.iter().filter(|other| other.name == row.name).count(), 1);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The way in: a message answered with success is on disk.
+//!
+//! [`Intake::accept`] checks a request against the sender and the template, hands
+//! the message to the group committer, and returns only after its batch is
+//! committed. Putting it into the queue comes after that and may fail without harm:
+//! the reconciler finds what the queue does not know.
+
+use std::{sync::Arc, time::Duration};
+
+use sha2::{Digest, Sha256};
+
+use super::request::{Content, Dialect, SendRequest};
+use crate::{
+    batch::Batcher,
+    clock::{Millis, now_ms},
+    delivery::Enqueuer,
+    error::{ApiError, ErrorKind},
+    ids::{MessageId, SenderId},
+    queue::{Job, Topic},
+    store::{AcceptResult, IdempotencyClaim, NewMessage, Store, StoreError},
+    templates,
+    tenancy::{Directory, Principal, Sender},
+};
+
+/// Messages in one commit at most.
+const COMMIT_MAX_MESSAGES: usize = 500;
+/// How long an idempotency key holds, in milliseconds.
+const IDEMPOTENCY_LIFE_MS: Millis = 24 * 60 * 60 * 1_000;
+/// Longest idempotency key, in characters.
+pub const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
+/// The adapter through which an unverified business may send.
+const SANDBOX: &str = "sandbox";
+
+/// A request as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'r> {
+    /// The sender that the path names; without one, the body's `from`.
+    pub sender: Option<SenderId>,
+    /// Which form the body has.
+    pub dialect: Dialect,
+    /// The body.
+    pub body: &'r [u8],
+    /// The `Idempotency-Key` header.
+    pub idempotency_key: Option<&'r str>,
+}
+
+/// A message that is on disk.
+#[derive(Debug, Clone)]
+pub struct AcceptedMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// The sender.
+    pub sender: SenderId,
+    /// The recipient as the request wrote it.
+    pub to: String,
+    /// The recipient's phone number: digits, without `+`.
+    pub recipient: String,
+    /// The Cloud API message type.
+    pub kind: &'static str,
+    /// When it was accepted.
+    pub accepted_at: Millis,
+    /// Whether an earlier request with the same idempotency key had accepted it.
+    pub replayed: bool,
+}
+
+/// The way in. Clones share the committer.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    store: Store,
+    directory: Directory,
+    commits: Batcher<NewMessage, Result<AcceptResult, Arc<StoreError>>>,
+    message_ttl: Duration,
+}
+
+impl Intake {
+    /// Starts the group committer. `message_ttl` is how long a message is worth
+    /// sending.
+    #[must_use]
+    pub fn start(store: Store, directory: Directory, enqueuer: Enqueuer, message_ttl: Duration) -> Self {
+        let committing = store.clone();
+        let commits = Batcher::start(COMMIT_MAX_MESSAGES, move |batch| {
+            let (store, enqueuer) = (committing.clone(), enqueuer.clone());
+            async move { commit(&store, &enqueuer, batch).await }
+        });
+        Self { store, directory, commits, message_ttl }
+    }
+
+    /// Accepts one message.
+    ///
+    /// # Errors
+    /// What is wrong with the request; [`ErrorKind::Unavailable`] when it could not be
+    /// kept. In both cases nothing was accepted.
+    pub async fn accept(&self, principal: &Principal, incoming: Incoming<'_>) -> Result<AcceptedMessage, ApiError> {
+        check_idempotency_key(incoming.idempotency_key)?;
+        let request = SendRequest::read(incoming.body, incoming.dialect)?;
+        let sender = self.sender(principal, &incoming, &request).await?;
+        if !sender.verified && sender.adapter != SANDBOX {
+            return Err(ApiError::new(
+                ErrorKind::PermissionDenied,
+                "The business is not verified yet; until then it can send through the sandbox only.",
+            ));
+        }
+        if sender.phone == request.recipient {
+            return Err(ApiError::new(ErrorKind::RecipientIsSender, "\"to\" is the sender's own number."));
+        }
+        let rendered = self.render(&sender, &request.content).await?;
+        let body = String::from_utf8(incoming.body.to_vec())
+            .map_err(|_| ApiError::new(ErrorKind::MalformedBody, "The body is not valid UTF-8."))?;
+
+        let now = now_ms();
+        let id = MessageId::generate();
+        let kind = request.content.kind();
+        let result = self
+            .commits
+            .submit(NewMessage {
+                id: id.clone(),
+                business_id: principal.business.clone(),
+                sender_id: sender.id,
+                recipient: request.recipient.clone(),
+                kind,
+                body,
+                rendered,
+                callback_data: request.callback_data,
+                accepted_at: now,
+                expires_at: now + i64::try_from(self.message_ttl.as_millis()).unwrap_or(i64::MAX / 2),
+                idempotency: incoming.idempotency_key.map(|key| claim(principal, &incoming, sender.id, key, now)),
+            })
+            .await?;
+        let accepted = AcceptedMessage {
+            id,
+            sender: sender.id,
+            to: request.to,
+            recipient: request.recipient,
+            kind,
+            accepted_at: now,
+            replayed: false,
+        };
+        match result.map_err(|error| refused(&error))? {
+            AcceptResult::Created => Ok(accepted),
+            AcceptResult::KeyReused => Err(ApiError::new(
+                ErrorKind::IdempotencyKeyReused,
+                "The Idempotency-Key of this request belongs to a request with another body.",
+            )),
+            AcceptResult::Replayed(first) => {
+                let accepted_at = match self.store.message(&principal.business, &first).await? {
+                    Some(message) => message.accepted_at,
+                    None => now,
+                };
+                Ok(AcceptedMessage { id: first, accepted_at, replayed: true, ..accepted })
+            }
+        }
+    }
+
+    async fn sender(
+        &self,
+        principal: &Principal,
+        incoming: &Incoming<'_>,
+        request: &SendRequest,
+    ) -> Result<Arc<Sender>, ApiError> {
+        let id = match (incoming.sender, request.from.as_deref()) {
+            (Some(id), _) => id,
+            (None, Some(from)) => self.sender_named(principal, from).await?,
+            (None, None) => {
+                return Err(ApiError::new(
+                    ErrorKind::ParameterMissing,
+                    "/from is required: the id or the phone number of the sender",
+                ));
+            }
+        };
+        self.directory.sender(&principal.business, id).await?.ok_or_else(|| no_such_sender(&id.to_string()))
+    }
+
+    /// A sender by its phone number id or its phone number.
+    async fn sender_named(&self, principal: &Principal, from: &str) -> Result<SenderId, ApiError> {
+        if let Ok(id) = from.parse::<SenderId>()
+            && self.directory.sender(&principal.business, id).await?.is_some()
+        {
+            return Ok(id);
+        }
+        let by_phone = match super::phone::digits(from) {
+            Some(phone) => self.store.sender_by_phone(&principal.business, &phone).await?,
+            None => None,
+        };
+        by_phone.ok_or_else(|| no_such_sender(from))
+    }
+
+    async fn render(&self, sender: &Sender, content: &Content) -> Result<String, ApiError> {
+        match content {
+            Content::Text(body) => Ok(body.clone()),
+            Content::Template(message) => {
+                let template = self.directory.template(sender.account, &message.name, &message.language).await?;
+                template
+                    .ok_or_else(|| templates::missing(&message.name, &message.language, "does not exist"))?
+                    .fill(message)
+            }
+        }
+    }
+}
+
+fn no_such_sender(given: &str) -> ApiError {
+    ApiError::new(
+        ErrorKind::NotFound,
+        format!("No phone number with the id {} belongs to this key's business.", given.escape_debug()),
+    )
+}
+
+fn check_idempotency_key(key: Option<&str>) -> Result<(), ApiError> {
+    match key {
+        Some(key) if key.is_empty() || key.chars().count() > IDEMPOTENCY_KEY_MAX_CHARS => Err(ApiError::new(
+            ErrorKind::ParameterInvalid,
+            format!("Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_MAX_CHARS} characters."),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A key is unique for an API key and a route; the fingerprint covers what was asked.
+fn claim(
+    principal: &Principal,
+    incoming: &Incoming<'_>,
+    sender: SenderId,
+    key: &str,
+    now: Millis,
+) -> IdempotencyClaim {
+    let route = match incoming.dialect {
+        Dialect::CloudApi => "cloud",
+        Dialect::Platform => "v1",
+    };
+    let mut hash = Sha256::new();
+    hash.update(sender.to_string());
+    hash.update([0]);
+    hash.update(incoming.body);
+    IdempotencyClaim {
+        scope: format!("{}:{route}:messages", principal.api_key.key()),
+        key: key.to_owned(),
+        fingerprint: hex::encode(hash.finalize()),
+        expires_at: now + IDEMPOTENCY_LIFE_MS,
+    }
+}
+
+fn refused(error: &StoreError) -> ApiError {
+    tracing::error!(error = %error, "a message could not be kept");
+    if error.is_transient() {
+        ApiError::new(ErrorKind::Unavailable, "The database does not answer right now.")
+    } else {
+        ApiError::new(ErrorKind::Internal, "The message could not be kept.")
+    }
+}
+
+async fn commit(
+    store: &Store,
+    enqueuer: &Enqueuer,
+    batch: Vec<NewMessage>,
+) -> Vec<Result<AcceptResult, Arc<StoreError>>> {
+    let jobs: Vec<Job> = batch.iter().map(job).collect();
+    let results: Vec<Result<AcceptResult, Arc<StoreError>>> = match store.accept(batch.clone()).await {
+        Ok(results) => results.into_iter().map(Ok).collect(),
+        Err(error) if batch.len() == 1 || error.is_transient() => {
+            let error = Arc::new(error);
+            batch.iter().map(|_| Err(error.clone())).collect()
+        }
+        // One message that the database refuses must not take the others with it.
+        Err(_) => {
+            let mut results = Vec::with_capacity(batch.len());
+            for message in batch {
+                let result = store.accept(vec![message]).await;
+                results.push(match result {
+                    Ok(mut alone) => Ok(alone.remove(0)),
+                    Err(error) => Err(Arc::new(error)),
+                });
+            }
+            results
+        }
+    };
+    let created = jobs
+        .into_iter()
+        .zip(&results)
+        .filter(|(_, result)| matches!(result, Ok(AcceptResult::Created)))
+        .map(|(job, _)| job)
+        .collect();
+    enqueuer.enqueue(Topic::Messages, created);
+    results
+}
+
+fn job(message: &NewMessage) -> Job {
+    Job {
+        lane: message.sender_id.to_string().into(),
+        id: message.id.key().into(),
+        due_ms: message.accepted_at,
+    }
+}

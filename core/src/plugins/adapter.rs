@@ -1,0 +1,379 @@
+//! Guarantee: an operation ends within its deadline with an outcome that is true: whoever fails, and whenever, the
+//! message is reported unsent only if nothing had been asked for that could have sent it.
+//!
+//! The operation's requests are futures of the caller's own task: dropped with it, never detached.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{FutureExt, future::BoxFuture};
+use waystation_adapter_sdk::wire::{
+    IoAnswer, IoOp, IoRequest, IoResult, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, StartRef, Step,
+};
+use waystation_adapter_sdk::{
+    Accepted, Callback, Description, Level, Outbound, ReceiveError, Received, SendError, UpstreamError,
+};
+
+use super::library::{Library, LoadError};
+use super::pool::{CallFault, CallResult, Called, Pool, Watchdog};
+use super::{CallbackOrigin, HostIo, HostSettings};
+
+/// Requests of one operation that may be open at once.
+const OPEN_REQUESTS_MAX: usize = 64;
+
+/// Steps of one operation.
+const STEPS_MAX: usize = 10_000;
+
+/// Longest log line of an adapter that is passed on.
+const LOG_TEXT_MAX_BYTES: usize = 2048;
+
+/// How soon to try again when too many calls wait.
+const BUSY_RETRY_AFTER_MS: u64 = 250;
+
+/// A loaded adapter with its threads.
+pub struct Adapter {
+    library: Library,
+    description: Description,
+    pool: Pool,
+    io: Arc<dyn HostIo>,
+    operation_deadline: Duration,
+}
+
+/// Whether an adapter is fit for work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Every call returns in time.
+    Ready,
+    /// At least one call has not returned. Others are served as long as there are threads to replace it.
+    Sick {
+        /// Since when.
+        since: SystemTime,
+        /// What happened first.
+        why: String,
+    },
+}
+
+/// Why a callback gave no events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReceiveFailure {
+    /// The adapter refused it.
+    Refused(ReceiveError),
+    /// The adapter failed: a defect. Trying again may help only after a repair.
+    Fault {
+        /// What happened.
+        details: String,
+    },
+    /// The adapter takes no calls now; try again.
+    Down {
+        /// Why.
+        details: String,
+    },
+}
+
+impl fmt::Display for ReceiveFailure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => error.fmt(out),
+            Self::Fault { details } | Self::Down { details } => out.write_str(details),
+        }
+    }
+}
+
+impl std::error::Error for ReceiveFailure {}
+
+/// An operation without an outcome of its own.
+#[derive(Debug)]
+struct Fault {
+    kind: FaultKind,
+    may_have_left: bool,
+    text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FaultKind {
+    Defect,
+    Down,
+    Busy,
+}
+
+impl Adapter {
+    pub(super) fn new(
+        library: Library,
+        io: Arc<dyn HostIo>,
+        settings: HostSettings,
+        watchdog: &Watchdog,
+    ) -> Result<Self, LoadError> {
+        let description = library.describe(settings.deadline)?;
+        let pool = Pool::start(
+            &description.name,
+            library.plugin().clone(),
+            settings.deadline,
+            settings.call_deadline,
+            settings.threads_per_adapter,
+            watchdog,
+        )
+        .map_err(|source| LoadError::NoThread { path: library.path().to_owned(), source })?;
+        Ok(Self { library, description, pool, io, operation_deadline: settings.call_deadline })
+    }
+
+    /// What the adapter said it is, when it was loaded.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The shared library's absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.library.path()
+    }
+
+    /// The shared library's SHA-256.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
+        self.library.sha256()
+    }
+
+    /// What was built, as the library says.
+    #[must_use]
+    pub fn build_info(&self) -> &str {
+        self.library.build_info()
+    }
+
+    /// Whether the adapter is fit for work.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.pool.sick().map_or(Health::Ready, |sick| Health::Sick { since: sick.since, why: sick.why })
+    }
+
+    /// Sends a message. Dropping the future gives the operation up, wherever it is.
+    ///
+    /// # Errors
+    /// What the adapter answered. Or, if it failed: [`SendError::Internal`] when it had asked for nothing that leaves
+    /// this process, [`SendError::Ambiguous`] when it had; [`SendError::ChannelDown`] when it could not be called at
+    /// all, [`SendError::RetryAfter`] when too many calls wait for it.
+    pub async fn send(&self, message: &Outbound) -> Result<Accepted, SendError> {
+        let input = encode(&StartRef::send(message));
+        let mut may_have_left = false;
+        let step = match self.operate(input, &message.sender.id, &mut may_have_left).await {
+            Ok(step) => step,
+            Err(fault) => return Err(self.conclude(fault)),
+        };
+        match step.send {
+            Some(SendAnswer::Accepted(accepted)) if accepted.upstream_id.is_empty() => {
+                // It claims success, so the message may well have left by whatever means.
+                Err(self.conclude(defect(true, "it accepted the message without an upstream id")))
+            }
+            Some(answer) => answer.into(),
+            None => Err(self.conclude(defect(may_have_left, "it ended a send without an outcome"))),
+        }
+    }
+
+    /// Has a callback read. `sender_id` is whom further callbacks would be for.
+    ///
+    /// # Errors
+    /// If the adapter refuses it, fails, or cannot be called.
+    pub async fn receive(&self, sender_id: &str, callback: &Callback) -> Result<Received, ReceiveFailure> {
+        let input = encode(&StartRef::receive(callback));
+        let step = self.operate(input, sender_id, &mut false).await.map_err(|fault| {
+            let details = format!("adapter `{}`: {}", self.description.name, fault.text);
+            match fault.kind {
+                FaultKind::Defect => ReceiveFailure::Fault { details },
+                FaultKind::Down | FaultKind::Busy => ReceiveFailure::Down { details },
+            }
+        })?;
+        match step.receive {
+            Some(ReceiveAnswer::Received(received)) => Ok(received),
+            Some(ReceiveAnswer::Failed(error)) => Err(ReceiveFailure::Refused(error)),
+            None => Err(ReceiveFailure::Fault {
+                details: format!("adapter `{}`: it ended a receive without an outcome", self.description.name),
+            }),
+        }
+    }
+
+    fn conclude(&self, fault: Fault) -> SendError {
+        let name = &self.description.name;
+        let text = fault.text;
+        if fault.may_have_left {
+            let details = format!("adapter `{name}`: {text}; it had used the network, so the message may have been sent");
+            return SendError::Ambiguous { error: UpstreamError::new("The adapter failed after sending").details(details) };
+        }
+        let details = format!("adapter `{name}`: {text}; the message was not sent");
+        match fault.kind {
+            FaultKind::Defect => {
+                SendError::Internal { error: UpstreamError::new("The adapter failed before sending").details(details) }
+            }
+            FaultKind::Down => SendError::ChannelDown {
+                error: UpstreamError::new("The adapter takes no calls").details(details),
+                needs_operator: false,
+            },
+            FaultKind::Busy => SendError::RetryAfter {
+                after_ms: Some(BUSY_RETRY_AFTER_MS),
+                error: UpstreamError::new("The adapter is busy").details(details),
+            },
+        }
+    }
+
+    /// Runs one operation to its last step. `may_have_left` becomes true with the first request that could carry a
+    /// message out.
+    async fn operate(&self, input: Vec<u8>, sender_id: &str, may_have_left: &mut bool) -> Result<Step, Fault> {
+        let called = self.take(self.pool.call_start(input).await, *may_have_left)?;
+        let Some(task) = called.task else {
+            self.pass_on_log(&called.step);
+            return Ok(called.step);
+        };
+        // Boxed, so that the usual operation, which does not wait, is a small future.
+        let waiting = Box::pin(self.go_on(task, called.step, sender_id, may_have_left));
+        waiting.await
+    }
+
+    async fn go_on(
+        &self,
+        task: u64,
+        first: Step,
+        sender_id: &str,
+        may_have_left: &mut bool,
+    ) -> Result<Step, Fault> {
+        let mut guard = TaskGuard { pool: &self.pool, task: Some(task) };
+        let origin =
+            CallbackOrigin { adapter: self.description.name.clone(), sender_id: sender_id.to_owned() };
+        let deadline = tokio::time::Instant::now() + self.operation_deadline;
+        let mut open: FuturesUnordered<BoxFuture<'_, IoResult>> = FuturesUnordered::new();
+        let mut step = first;
+        for _ in 0..STEPS_MAX {
+            self.pass_on_log(&step);
+            if open.len() + step.io.len() > OPEN_REQUESTS_MAX {
+                let text = format!("it has more than {OPEN_REQUESTS_MAX} requests open");
+                return Err(defect(*may_have_left, text));
+            }
+            for request in step.io {
+                *may_have_left |= !matches!(request.op, IoOp::Sleep { .. });
+                open.push(self.perform(&origin, request));
+            }
+            if open.is_empty() {
+                return Err(defect(*may_have_left, "it waits for nothing"));
+            }
+            let Ok(first) = tokio::time::timeout_at(deadline, open.next()).await else {
+                let text = format!("it was not done within {} ms", self.operation_deadline.as_millis());
+                return Err(defect(*may_have_left, text));
+            };
+            let mut results: Vec<IoResult> = first.into_iter().collect();
+            while let Some(Some(result)) = open.next().now_or_never() {
+                results.push(result);
+            }
+
+            let input = encode(&Resume { v: SCHEMA_VERSION, results });
+            // While it runs, or waits to, the thread that gets the call answers for the task.
+            guard.task = None;
+            let called = match self.take(self.pool.call_resume(task, input).await, *may_have_left) {
+                Ok(called) => called,
+                Err(fault) => {
+                    guard.task = (fault.kind != FaultKind::Defect).then_some(task);
+                    return Err(fault);
+                }
+            };
+            guard.task = called.task;
+            step = called.step;
+            if guard.task.is_none() {
+                self.pass_on_log(&step);
+                return Ok(step);
+            }
+        }
+        Err(defect(*may_have_left, format!("it was not done after {STEPS_MAX} steps")))
+    }
+
+    fn take(
+        &self,
+        answer: Result<CallResult, tokio::sync::oneshot::error::RecvError>,
+        may_have_left: bool,
+    ) -> Result<Called, Fault> {
+        let fault = match answer {
+            Ok(Ok(called)) => return Ok(called),
+            Ok(Err(fault)) => fault,
+            Err(_) => CallFault::Garbage("its thread ended during the call".to_owned()),
+        };
+        let (kind, text) = match fault {
+            CallFault::Panicked(text) => (FaultKind::Defect, format!("it panicked: {text}")),
+            CallFault::Garbage(text) => (FaultKind::Defect, format!("it answered garbage: {text}")),
+            CallFault::Hung(text) => (FaultKind::Defect, format!("it hangs: {text}")),
+            CallFault::Down(text) => (FaultKind::Down, text),
+            CallFault::Busy(text) => (FaultKind::Busy, text),
+        };
+        if kind == FaultKind::Defect {
+            tracing::warn!(adapter = self.description.name, may_have_left, "adapter failed: {text}");
+        }
+        Err(Fault { kind, may_have_left, text })
+    }
+
+    fn perform<'a>(&'a self, origin: &'a CallbackOrigin, request: IoRequest) -> BoxFuture<'a, IoResult> {
+        Box::pin(async move {
+            let result = match request.op {
+                IoOp::Http(http) => match self.io.http(http).await {
+                    Ok(response) => IoAnswer::Http(response),
+                    Err(error) => IoAnswer::HttpFailed(error),
+                },
+                IoOp::Sleep { ms } => {
+                    // Past the operation's own end there is nothing to wake for.
+                    let pause = Duration::from_millis(ms).min(self.operation_deadline * 2);
+                    tokio::time::sleep(pause).await;
+                    IoAnswer::Slept
+                }
+                IoOp::Callbacks(callbacks) => match self.io.callbacks(origin, callbacks).await {
+                    Ok(()) => IoAnswer::Stored,
+                    Err(details) => IoAnswer::StoreFailed { details },
+                },
+            };
+            IoResult { id: request.id, result }
+        })
+    }
+
+    fn pass_on_log(&self, step: &Step) {
+        let adapter = self.description.name.as_str();
+        for line in &step.log {
+            let text = &line.text[..line.text.floor_char_boundary(LOG_TEXT_MAX_BYTES)];
+            match line.level {
+                Level::Trace => tracing::trace!(adapter, "{text}"),
+                Level::Debug => tracing::debug!(adapter, "{text}"),
+                Level::Info => tracing::info!(adapter, "{text}"),
+                Level::Warn => tracing::warn!(adapter, "{text}"),
+                Level::Error => tracing::error!(adapter, "{text}"),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Adapter {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Adapter")
+            .field("name", &self.description.name)
+            .field("path", &self.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Frees a task that will not be resumed: the operation was given up, or failed.
+struct TaskGuard<'a> {
+    pool: &'a Pool,
+    task: Option<u64>,
+}
+
+impl Drop for TaskGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(task) = self.task {
+            self.pool.free_task(task);
+        }
+    }
+}
+
+fn defect(may_have_left: bool, text: impl Into<String>) -> Fault {
+    Fault { kind: FaultKind::Defect, may_have_left, text: text.into() }
+}
+
+fn encode(document: &impl serde::Serialize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut bytes, document).expect("the documents of the interface are JSON");
+    bytes
+}

@@ -1,0 +1,229 @@
+//! Guarantee: a [`Library`] is the file that was asked for (its hash is known, and the pinned one if there is a pin) and
+//! has a checked table; it is never unloaded, so no pointer into it can dangle.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use waystation_adapter_sdk::Description;
+use waystation_adapter_sdk::abi::{ENTRY_SYMBOL, EntryFn, Status};
+use waystation_adapter_sdk::caller::{Plugin, TableError};
+use waystation_adapter_sdk::wire::{Described, SCHEMA_VERSION};
+
+/// Why an adapter was not loaded: what is wrong, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("adapter {}: cannot be read: {source}; check the path and its permissions", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not the pinned one.
+    #[error(
+        "adapter {}: its SHA-256 is {found}, pinned is {pinned}; if you changed the file on purpose, pin the new hash, \
+         else replace the file", path.display()
+    )]
+    PinMismatch {
+        /// The file.
+        path: PathBuf,
+        /// The pin, in hex.
+        pinned: String,
+        /// The file's hash, in hex.
+        found: String,
+    },
+    /// The system's loader refused the file.
+    #[error(
+        "adapter {}: is not a shared library this system can load: {details}; build it for this platform as a cdylib",
+        path.display()
+    )]
+    NotALibrary {
+        /// The file.
+        path: PathBuf,
+        /// What the loader said.
+        details: String,
+    },
+    /// The library does not export the entry symbol.
+    #[error(
+        "adapter {}: does not export `{ENTRY_SYMBOL}`: it is not an adapter; export one with the SDK's \
+         `export_adapter!`, or with the function that `waystation_adapter.h` declares", path.display()
+    )]
+    NoSymbol {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The library's table cannot be used.
+    #[error("adapter {}: {error}", path.display())]
+    BadTable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: TableError,
+    },
+    /// The adapter does not say what it is.
+    #[error("adapter {}: does not describe itself: {details}; run the SDK's conformance suite on it", path.display())]
+    BadDescription {
+        /// The file.
+        path: PathBuf,
+        /// What it did instead.
+        details: String,
+    },
+    /// The system gave no thread for the adapter.
+    #[error("adapter {}: no thread could be started for it: {source}; raise the process's limits", path.display())]
+    NoThread {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No bundled library is the one this binary was built with.
+    #[error(
+        "bundled adapter `{name}`: no library built as `{expected}` was found ({tried}); install the adapters of this \
+         very build beside the binary, or build the workspace again"
+    )]
+    NotBundled {
+        /// The adapter's library name.
+        name: String,
+        /// The build info it must have.
+        expected: String,
+        /// Where it was looked for, and what was there.
+        tried: String,
+    },
+}
+
+/// A loaded shared library with a checked table.
+#[derive(Debug)]
+pub struct Library {
+    path: PathBuf,
+    sha256: [u8; 32],
+    plugin: Plugin,
+}
+
+impl Library {
+    /// Opens a shared library; `pin` is the SHA-256 the file must have.
+    ///
+    /// # Errors
+    /// If the file is not the pinned one, or not an adapter for this host.
+    pub fn open(path: &Path, pin: Option<[u8; 32]>) -> Result<Self, LoadError> {
+        let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
+        // Absolute, so that the system's loader does not search its own folders for a bare name.
+        let path = path.canonicalize().map_err(unreadable)?;
+        let sha256 = <[u8; 32]>::from(Sha256::digest(std::fs::read(&path).map_err(unreadable)?));
+        if let Some(pin) = pin
+            && pin != sha256
+        {
+            return Err(LoadError::PinMismatch { path, pinned: hex::encode(pin), found: hex::encode(sha256) });
+        }
+        match load(&path) {
+            Ok(plugin) => Ok(Self { path, sha256, plugin }),
+            Err(Refusal::NotALibrary(details)) => Err(LoadError::NotALibrary { path, details }),
+            Err(Refusal::NoSymbol) => Err(LoadError::NoSymbol { path }),
+            Err(Refusal::Table(error)) => Err(LoadError::BadTable { path, error }),
+        }
+    }
+
+    /// The file, as an absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file's SHA-256.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
+        self.sha256
+    }
+
+    /// What was built, as the library says.
+    #[must_use]
+    pub fn build_info(&self) -> &str {
+        self.plugin.build_info()
+    }
+
+    pub(super) fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// Asks the adapter what it is, and waits no longer than `deadline`.
+    pub(super) fn describe(&self, deadline: Duration) -> Result<Description, LoadError> {
+        let plugin = self.plugin.clone();
+        let (answer, asked) = mpsc::sync_channel(1);
+        std::thread::Builder::new()
+            .name("adapter-describe".to_owned())
+            .spawn(move || {
+                // Nobody waits for an answer that comes after the deadline.
+                let _ = answer.send(read_description(&plugin));
+            })
+            .map_err(|source| LoadError::NoThread { path: self.path.clone(), source })?;
+        let described = asked.recv_timeout(deadline);
+        described
+            .unwrap_or_else(|_| Err(format!("it did not answer within {} ms", deadline.as_millis())))
+            .map_err(|details| LoadError::BadDescription { path: self.path.clone(), details })
+    }
+}
+
+fn read_description(plugin: &Plugin) -> Result<Description, String> {
+    let (status, answer) = plugin.describe();
+    let bytes = answer.bytes().map_err(|fault| fault.to_string())?;
+    if Status::from_raw(status) != Some(Status::Done) {
+        return Err(format!("it answered status {status}"));
+    }
+    let described: Described = serde_json::from_slice(bytes).map_err(|error| format!("its answer is: {error}"))?;
+    if described.v != SCHEMA_VERSION {
+        return Err(format!("its answer has schema version {}, this host knows {SCHEMA_VERSION}", described.v));
+    }
+    if !Description::is_valid_name(&described.adapter.name) {
+        return Err(format!(
+            "its name {:?} is not lower-case letters, digits and `-`, at most {} bytes",
+            described.adapter.name,
+            Description::NAME_LENGTH_MAX_BYTES
+        ));
+    }
+    if !described.adapter.connection_schema.is_object() {
+        return Err("its connection schema is not an object".to_owned());
+    }
+    Ok(described.adapter)
+}
+
+enum Refusal {
+    NotALibrary(String),
+    NoSymbol,
+    Table(TableError),
+}
+
+fn load(path: &Path) -> Result<Plugin, Refusal> {
+    // SAFETY: loading runs the library's initialisers: native code the operator chose to trust, by installing it.
+    let library = unsafe { open_now(path) }.map_err(|error| Refusal::NotALibrary(error.to_string()))?;
+    let library: &'static libloading::Library = Box::leak(Box::new(library));
+    // SAFETY: the header that declares the symbol gives it this type; any other is a defect of the plugin that no host
+    // can see.
+    let entry = unsafe { library.get::<EntryFn>(ENTRY_SYMBOL.as_bytes()) }.map_err(|_| Refusal::NoSymbol)?;
+    // SAFETY: as above. The function takes nothing and answers a pointer to constant data.
+    let table = unsafe { entry() };
+    // SAFETY: the pointer is what the entry symbol answered, and the library was leaked above, so it stays loaded.
+    unsafe { Plugin::from_table(table) }.map_err(Refusal::Table)
+}
+
+/// Opens a library with every symbol resolved at once: a missing one is an error here, not a crash at its first call.
+///
+/// # Safety
+/// The library's initialisers are run.
+#[cfg(unix)]
+unsafe fn open_now(path: &Path) -> Result<libloading::Library, libloading::Error> {
+    use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+    // SAFETY: by the contract of this function.
+    unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map(Into::into)
+}
+
+/// Opens a library.
+///
+/// # Safety
+/// The library's initialisers are run.
+#[cfg(not(unix))]
+unsafe fn open_now(path: &Path) -> Result<libloading::Library, libloading::Error> {
+    // SAFETY: by the contract of this function.
+    unsafe { libloading::Library::new(path) }
+}

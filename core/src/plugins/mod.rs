@@ -1,0 +1,149 @@
+//! Guarantee: a plugin cannot take the host down by panicking, answering garbage, or hanging; and what the host
+//! concludes of an operation that went wrong is never better than what it knows.
+//!
+//! An adapter is a shared library behind five C functions that never wait. Each adapter has its own few threads, on
+//! which alone its code runs: one that hangs holds one of them, is noticed, replaced, and stalls neither the engine nor
+//! another adapter. Whatever a plugin wants done (a request, a pause) it asks for by returning, so the host knows at any
+//! moment whether a message may have left: a fault before the first request to the outside is an internal error, a
+//! message surely not sent; after it, the attempt is ambiguous.
+//!
+//! A plugin is native code in this process. This module guards against its mistakes, not against its malice.
+
+mod adapter;
+mod bundled;
+#[allow(unsafe_code, reason = "opens shared libraries and reads the one symbol they export")]
+mod library;
+mod pool;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use waystation_adapter_sdk::{HttpError, HttpRequest, HttpResponse, ScheduledCallback};
+
+pub use adapter::{Adapter, Health, ReceiveFailure};
+pub use bundled::bundled_dirs;
+pub use library::{Library, LoadError};
+
+use pool::Watchdog;
+
+/// What the host does for plugins, beyond waiting and logging.
+#[async_trait]
+pub trait HostIo: Send + Sync + 'static {
+    /// Makes an HTTP request, by the rules of egress.
+    ///
+    /// # Errors
+    /// If there is no answer; [`HttpError::NotSent`] only if the peer surely does not have the request.
+    async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError>;
+
+    /// Stores callbacks for later delivery to the same adapter's [`Adapter::receive`]. Returns once they are on disk.
+    ///
+    /// # Errors
+    /// Why none of them was stored.
+    async fn callbacks(&self, origin: &CallbackOrigin, callbacks: Vec<ScheduledCallback>) -> Result<(), String>;
+}
+
+/// Who asked for callbacks, and so who gets them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CallbackOrigin {
+    /// The adapter's name.
+    pub adapter: String,
+    /// The sender the operation was for.
+    pub sender_id: String,
+}
+
+/// The limits a host sets to its plugins.
+#[derive(Clone, Copy, Debug)]
+pub struct HostSettings {
+    /// How long one call into a plugin may take before it counts as hung.
+    pub deadline: Duration,
+    /// How long a whole operation may take, everything it waits for included.
+    pub call_deadline: Duration,
+    /// Threads for each adapter.
+    pub threads_per_adapter: usize,
+}
+
+impl Default for HostSettings {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(2), call_deadline: Duration::from_secs(30), threads_per_adapter: 2 }
+    }
+}
+
+/// The loaded adapters.
+pub struct AdapterHost {
+    io: Arc<dyn HostIo>,
+    settings: HostSettings,
+    watchdog: Watchdog,
+    adapters: RwLock<BTreeMap<String, Arc<Adapter>>>,
+    loading: Mutex<()>,
+}
+
+impl AdapterHost {
+    /// A host without adapters.
+    #[must_use]
+    pub fn new(io: Arc<dyn HostIo>, settings: HostSettings) -> Self {
+        let settings = HostSettings { threads_per_adapter: settings.threads_per_adapter.max(1), ..settings };
+        Self {
+            io,
+            settings,
+            watchdog: Watchdog::new(settings.deadline),
+            adapters: RwLock::default(),
+            loading: Mutex::default(),
+        }
+    }
+
+    /// Loads an adapter from a shared library, and makes it the one with its name. Who still holds the earlier one
+    /// finishes with that. Blocks while the file is read, and up to one deadline if the adapter does not say what it is.
+    ///
+    /// # Errors
+    /// If the file is not the pinned one, not an adapter for this host, or does not describe itself.
+    pub fn load(&self, path: &Path, pin: Option<[u8; 32]>) -> Result<Arc<Adapter>, LoadError> {
+        let _one_at_a_time = self.loading();
+        self.adopt(Library::open(path, pin)?)
+    }
+
+    /// Loads an adapter that was built with this binary: from [`bundled_dirs`], the newest `lib<name>.so` (`-` in the
+    /// name reads `_`) whose build info is exactly `expected_build_info`.
+    ///
+    /// # Errors
+    /// If there is none; the text says where it was looked for and what was there instead.
+    pub fn load_bundled(&self, name: &str, expected_build_info: &str) -> Result<Arc<Adapter>, LoadError> {
+        let _one_at_a_time = self.loading();
+        self.adopt(bundled::open(name, expected_build_info, &bundled_dirs())?)
+    }
+
+    /// The adapter with this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<Adapter>> {
+        self.adapters.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// All adapters, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Adapter>> {
+        self.adapters.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn loading(&self) -> MutexGuard<'_, ()> {
+        self.loading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn adopt(&self, library: Library) -> Result<Arc<Adapter>, LoadError> {
+        let adapter = Arc::new(Adapter::new(library, Arc::clone(&self.io), self.settings, &self.watchdog)?);
+        tracing::info!(
+            adapter = adapter.description().name,
+            version = adapter.description().version,
+            path = %adapter.path().display(),
+            build = adapter.build_info(),
+            "adapter loaded"
+        );
+        let name = adapter.description().name.clone();
+        self.adapters.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&adapter));
+        Ok(adapter)
+    }
+}

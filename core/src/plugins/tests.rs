@@ -1,0 +1,427 @@
+//! Real shared libraries, through the system's loader: the bundled sandbox, a Rust adapter that panics, and C adapters
+//! that answer garbage, hang, or are no adapters. The C ones are compiled here.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use waystation_adapter_sdk::{Callback, Event, Outbound, Payload, ReceiveError, SendError};
+
+use super::*;
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Default)]
+struct Script {
+    requests: AtomicUsize,
+    fail_http: Option<HttpError>,
+    refuse_callbacks: bool,
+    stored: Mutex<Vec<(CallbackOrigin, Vec<ScheduledCallback>)>>,
+}
+
+#[async_trait]
+impl HostIo for Script {
+    async fn http(&self, _request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        match &self.fail_http {
+            Some(error) => Err(error.clone()),
+            None => Ok(HttpResponse { status: 200, headers: Vec::new(), body: Payload::from("{}") }),
+        }
+    }
+
+    async fn callbacks(&self, origin: &CallbackOrigin, callbacks: Vec<ScheduledCallback>) -> Result<(), String> {
+        if self.refuse_callbacks {
+            return Err("the disk is full".to_owned());
+        }
+        self.stored.lock().unwrap().push((origin.clone(), callbacks));
+        Ok(())
+    }
+}
+
+fn host_with(io: Script, settings: HostSettings) -> (AdapterHost, Arc<Script>) {
+    let io = Arc::new(io);
+    (AdapterHost::new(Arc::clone(&io) as Arc<dyn HostIo>, settings), io)
+}
+
+fn host() -> (AdapterHost, Arc<Script>) {
+    host_with(Script::default(), HostSettings::default())
+}
+
+fn message(last_digits: &str) -> Outbound {
+    serde_json::from_value(json!({
+        "message_id": "msg_1", "attempt": 1, "attempt_ref": "msg_1.1", "accepted_at_ms": 0, "attempt_at_ms": 0,
+        "sender": {"id": "snd_1", "phone": "15550001111"}, "recipient": {"phone": format!("1555000{last_digits}")},
+        "kind": "text", "body": {"type": "text", "text": {"body": "hi \"you\""}}, "text": "hi",
+    }))
+    .unwrap()
+}
+
+/// The shared library of a path dependency, beside this test binary.
+fn rust_library(name: &str) -> PathBuf {
+    let file = libloading::library_filename(name);
+    let found = bundled_dirs().into_iter().map(|dir| dir.join(&file)).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("{} is not beside the test binary", file.display()))
+}
+
+/// Compiles a C fixture to a library of its own, since a loaded library stays loaded.
+fn c_library(source: &str, defines: &[&str]) -> (tempfile::TempDir, PathBuf) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join(libloading::library_filename(source));
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(&library)
+        .arg("-I")
+        .arg(root.join("adapters/sdk/include"))
+        .args(defines.iter().map(|define| format!("-D{define}")))
+        .arg(root.join(format!("tests/plugins/c/{source}.c")))
+        .output()
+        .expect("the C fixtures need a C compiler named cc");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    (folder, library)
+}
+
+fn details(error: &SendError) -> &str {
+    error.error().details.as_deref().unwrap_or_default()
+}
+
+#[track_caller]
+fn assert_unsent(outcome: Result<waystation_adapter_sdk::Accepted, SendError>, says: &str) {
+    match outcome {
+        Err(error @ SendError::Internal { .. }) => {
+            assert!(details(&error).contains(says), "{error}");
+            assert!(details(&error).contains("was not sent"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_ambiguous(outcome: Result<waystation_adapter_sdk::Accepted, SendError>, says: &str) {
+    match outcome {
+        Err(error @ SendError::Ambiguous { .. }) => assert!(details(&error).contains(says), "{error}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_sandbox_sends_and_reads_its_own_receipts() {
+    let (host, io) = host();
+    let adapter = host.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
+    assert_eq!(adapter.description().name, "sandbox");
+    assert_eq!(adapter.build_info(), waystation_sandbox::BUILD_INFO);
+    assert!(Arc::ptr_eq(&adapter, &host.get("sandbox").unwrap()));
+    assert_eq!(host.list().len(), 1);
+
+    let accepted = adapter.send(&message("0001")).await.unwrap();
+    let stored = std::mem::take(&mut *io.stored.lock().unwrap());
+    assert_eq!(stored.len(), 1);
+    let (origin, callbacks) = &stored[0];
+    assert_eq!(*origin, CallbackOrigin { adapter: "sandbox".to_owned(), sender_id: "snd_1".to_owned() });
+    assert_eq!(callbacks.len(), 3);
+    for scheduled in callbacks {
+        let callback = Callback {
+            body: scheduled.body.clone(),
+            headers: Vec::new(),
+            connection: Value::Null,
+            received_at_ms: 1,
+        };
+        let events = adapter.receive("snd_1", &callback).await.unwrap().events;
+        assert!(matches!(&events[..], [Event::Status(status)] if status.upstream_id == accepted.upstream_id));
+    }
+    let callback =
+        Callback { body: vec![0xff].into(), headers: Vec::new(), connection: Value::Null, received_at_ms: 1 };
+    let refused = adapter.receive("snd_1", &callback).await;
+    assert!(matches!(refused, Err(ReceiveFailure::Refused(ReceiveError::Malformed { .. }))), "{refused:?}");
+    assert_eq!(adapter.health(), Health::Ready);
+}
+
+#[tokio::test]
+async fn the_sandbox_takes_nothing_that_has_no_receipts() {
+    let (host, _io) =
+        host_with(Script { refuse_callbacks: true, ..Script::default() }, HostSettings::default());
+    let adapter = host.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
+    let refused = adapter.send(&message("0001")).await.unwrap_err();
+    assert!(matches!(refused, SendError::RetryAfter { .. }));
+    assert!(details(&refused).contains("the disk is full"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sends_at_once_get_their_own_answers() {
+    let (host, _io) = host();
+    let adapter = host.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
+    let sends = (0..500).map(|i| {
+        let adapter = Arc::clone(&adapter);
+        tokio::spawn(async move {
+            let outbound = Outbound { attempt_ref: format!("ref {i}"), ..message(&format!("{i:04}")) };
+            let outcome = adapter.send(&outbound).await;
+            (outbound.recipient.phone, outcome)
+        })
+    });
+    let mut ids = std::collections::HashSet::new();
+    for (phone, outcome) in futures_util::future::join_all(sends).await.into_iter().map(Result::unwrap) {
+        if let Ok(accepted) = outcome {
+            assert_eq!(accepted.recipient_id, phone);
+            assert!(ids.insert(accepted.upstream_id));
+        }
+    }
+    assert!(ids.len() > 490);
+}
+
+#[test]
+fn another_build_is_not_loaded_as_bundled() {
+    let (host, _io) = host();
+    let error = host.load_bundled("waystation-sandbox", "waystation-sandbox 9.9.9").unwrap_err().to_string();
+    assert!(error.contains("9.9.9") && error.contains(waystation_sandbox::BUILD_INFO), "{error}");
+    let error = host.load_bundled("no-such-adapter", "x").unwrap_err().to_string();
+    assert!(error.contains("libno_such_adapter") || error.contains("no_such_adapter"), "{error}");
+    assert!(host.list().is_empty());
+}
+
+#[test]
+fn only_the_pinned_file_is_loaded() {
+    let (host, _io) = host();
+    let path = rust_library("waystation_sandbox");
+    let error = host.load(&path, Some([7; 32])).unwrap_err();
+    assert!(matches!(error, LoadError::PinMismatch { .. }));
+    let text = error.to_string();
+    assert!(text.contains(&"07".repeat(32)) && text.contains("libwaystation_sandbox") && text.contains("pin"), "{text}");
+    assert!(host.list().is_empty());
+
+    let sha256 = Library::open(&path, None).unwrap().sha256();
+    let adapter = host.load(&path, Some(sha256)).unwrap();
+    assert_eq!(adapter.sha256(), sha256);
+}
+
+#[test]
+fn what_is_no_adapter_is_refused_with_a_reason() {
+    let (host, _io) = host();
+    let refusal = |source: &str, defines: &[&str]| {
+        let (_folder, path) = c_library(source, defines);
+        let error = host.load(&path, None).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(source), "the text names the file: {text}");
+        (error, text)
+    };
+    let (error, text) = refusal("wrong_abi", &[]);
+    assert!(matches!(error, LoadError::BadTable { .. }) && text.contains("major version 99"), "{text}");
+    let (_, text) = refusal("wrong_abi", &["FIXTURE_MAGIC=0x464c457f"]);
+    assert!(text.contains("0x464c457f"), "{text}");
+    let (_, text) = refusal("wrong_abi", &["FIXTURE_SIZE=40"]);
+    assert!(text.contains("ends before `resume`"), "{text}");
+    let (error, text) = refusal("no_symbol", &[]);
+    assert!(matches!(error, LoadError::NoSymbol { .. }) && text.contains("waystation_adapter_v1"), "{text}");
+
+    for description in [
+        "null",
+        "not json",
+        r#"{"v":1,"adapter":{"name":"../evil","version":"1","channel":"sms","connection_schema":{}}}"#,
+        r#"{"v":1,"adapter":{"name":"x","version":"1","channel":"sms","connection_schema":7}}"#,
+        r#"{"v":9,"adapter":{"name":"x","version":"1","channel":"sms","connection_schema":{}}}"#,
+    ] {
+        let (error, text) = refusal("silent", &[&format!("DESCRIPTION={description:?}")]);
+        assert!(matches!(error, LoadError::BadDescription { .. }), "{text}");
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let text_file = folder.path().join("notes.so");
+    std::fs::write(&text_file, "hello").unwrap();
+    assert!(matches!(host.load(&text_file, None), Err(LoadError::NotALibrary { .. })));
+    assert!(matches!(host.load(&folder.path().join("none.so"), None), Err(LoadError::Unreadable { .. })));
+    assert!(host.list().is_empty());
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_of_the_operation() {
+    let (host, io) = host();
+    let adapter = host.load(&rust_library("waystation_plugin_panicking"), None).unwrap();
+    assert_unsent(adapter.send(&message("0001")).await, "before any io");
+    assert_eq!(io.requests.load(Ordering::Relaxed), 0);
+    assert_ambiguous(adapter.send(&message("0002")).await, "after http");
+    assert_unsent(adapter.send(&message("0003")).await, "after a sleep, 11");
+    assert_ambiguous(adapter.send(&message("0004")).await, "a panic without a text");
+
+    let empty =
+        Callback { body: Payload::default(), headers: Vec::new(), connection: Value::Null, received_at_ms: 0 };
+    let failure = adapter.receive("snd_1", &empty).await;
+    assert!(matches!(&failure, Err(ReceiveFailure::Fault { details }) if details.contains("an empty callback")));
+    let callback = Callback { body: Payload::from("x"), ..empty };
+    assert_eq!(adapter.receive("snd_1", &callback).await, Err(ReceiveFailure::Refused(ReceiveError::BadSignature)));
+
+    assert!(adapter.send(&message("0006")).await.is_ok());
+    assert_eq!(adapter.health(), Health::Ready);
+}
+
+#[tokio::test]
+async fn a_request_that_failed_is_the_adapters_to_judge() {
+    for (error, retried) in [
+        (HttpError::NotSent { details: "no route".to_owned() }, true),
+        (HttpError::Unknown { details: "reset".to_owned() }, false),
+    ] {
+        let (host, _io) =
+            host_with(Script { fail_http: Some(error), ..Script::default() }, HostSettings::default());
+        let adapter = host.load(&rust_library("waystation_plugin_panicking"), None).unwrap();
+        let outcome = adapter.send(&message("0006")).await.unwrap_err();
+        assert_eq!(matches!(outcome, SendError::RetryAfter { .. }), retried);
+        assert_eq!(matches!(outcome, SendError::Ambiguous { .. }), !retried);
+    }
+}
+
+#[tokio::test]
+async fn an_operation_has_a_deadline() {
+    let settings = HostSettings { call_deadline: Duration::from_millis(200), ..HostSettings::default() };
+    let (host, _io) = host_with(Script::default(), settings);
+    let adapter = host.load(&rust_library("waystation_plugin_panicking"), None).unwrap();
+    assert_unsent(adapter.send(&message("0005")).await, "not done within 200 ms");
+    assert_eq!(adapter.health(), Health::Ready);
+}
+
+#[tokio::test]
+async fn an_operation_can_be_given_up() {
+    let (host, _io) = host();
+    let adapter = host.load(&rust_library("waystation_plugin_panicking"), None).unwrap();
+    for _ in 0..50 {
+        let outbound = message("0005");
+        let given_up = tokio::time::timeout(Duration::from_millis(1), adapter.send(&outbound)).await;
+        assert!(given_up.is_err());
+    }
+    assert!(adapter.send(&message("0000")).await.is_ok());
+}
+
+#[tokio::test]
+async fn garbage_is_an_error_of_the_operation() {
+    let (host, _io) = host();
+    let (_folder, path) = c_library("garbage", &[]);
+    let adapter = host.load(&path, None).unwrap();
+    assert_eq!(adapter.build_info(), "fixture garbage");
+    assert_unsent(adapter.send(&message("1")).await, "502 Bad Gateway");
+    assert_unsent(adapter.send(&message("2")).await, "status 77");
+    assert_unsent(adapter.send(&message("3")).await, "no task");
+    assert_ambiguous(adapter.send(&message("4")).await, "without an upstream id");
+    assert_ambiguous(adapter.send(&message("5")).await, "not a step");
+    assert_unsent(adapter.send(&message("6")).await, "waits for nothing");
+    assert_unsent(adapter.send(&message("7")).await, "no bytes");
+    assert_unsent(adapter.send(&message("8")).await, "without an outcome");
+    assert_unsent(adapter.send(&message("9")).await, "not a step");
+    assert_eq!(adapter.send(&message("0")).await.unwrap().upstream_id, "c-1");
+}
+
+fn hang_settings() -> HostSettings {
+    HostSettings { deadline: Duration::from_millis(300), ..HostSettings::default() }
+}
+
+#[tokio::test]
+async fn a_hang_stalls_nobody_else() {
+    let (host, _io) = host_with(Script::default(), hang_settings());
+    let (_folder, path) = c_library("hang", &[]);
+    let adapter = host.load(&path, None).unwrap();
+    let sandbox = host.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
+
+    let started = Instant::now();
+    let (for_ever, after_http) = (message("1"), message("3"));
+    let (first, second) = tokio::join!(adapter.send(&for_ever), adapter.send(&after_http));
+    assert!(started.elapsed() < PATIENCE);
+    assert_unsent(first, "did not return within 300 ms");
+    assert_ambiguous(second, "`resume` did not return");
+
+    match adapter.health() {
+        Health::Sick { why, .. } => assert!(why.contains("did not return"), "{why}"),
+        Health::Ready => panic!("a hung adapter is ready"),
+    }
+    // Both threads are gone, and others have taken their place.
+    for _ in 0..20 {
+        assert!(adapter.send(&message("0")).await.is_ok());
+    }
+    assert!(sandbox.send(&message("0001")).await.is_ok());
+    assert_eq!(sandbox.health(), Health::Ready);
+}
+
+#[tokio::test]
+async fn an_adapter_that_always_hangs_is_down_and_says_so_at_once() {
+    let (host, _io) = host_with(Script::default(), hang_settings());
+    let (_folder, path) = c_library("hang", &[]);
+    let adapter = host.load(&path, None).unwrap();
+
+    let threads = hang_settings().threads_per_adapter + pool::HUNG_THREADS_MAX;
+    let hanging: Vec<_> = (0..threads)
+        .map(|_| {
+            let adapter = Arc::clone(&adapter);
+            tokio::spawn(async move { adapter.send(&message("1")).await })
+        })
+        .collect();
+    for outcome in futures_util::future::join_all(hanging).await {
+        assert_unsent(outcome.unwrap(), "did not return");
+    }
+    let started = Instant::now();
+    let refused = adapter.send(&message("0")).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_millis(100));
+    assert!(matches!(refused, SendError::ChannelDown { needs_operator: false, .. }), "{refused}");
+    assert!(details(&refused).contains("did not return within 300 ms"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_adapter_recovers_when_its_calls_return() {
+    let (host, _io) = host_with(Script::default(), hang_settings());
+    let (_folder, path) = c_library("hang", &[]);
+    let adapter = host.load(&path, None).unwrap();
+    assert_unsent(adapter.send(&message("2")).await, "did not return");
+    assert!(matches!(adapter.health(), Health::Sick { .. }));
+    let started = Instant::now();
+    while adapter.health() != Health::Ready {
+        assert!(started.elapsed() < PATIENCE, "still {:?}", adapter.health());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(adapter.send(&message("0")).await.is_ok());
+}
+
+/// What a send costs. Not a check: run it with `--release -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn cost_of_a_send() {
+    const SENDS: u32 = 200_000;
+    const AT_ONCE: u32 = 64;
+    let (host, _io) = host();
+    let (_folder, path) = c_library("garbage", &[]);
+    let bare = host.load(&path, None).unwrap();
+    let rust = host.load(&rust_library("waystation_plugin_panicking"), None).unwrap();
+    let sandbox = host.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
+    for (what, adapter, to) in [
+        ("C adapter, answers at once", bare, "0000"),
+        ("Rust adapter, answers at once", rust, "0000"),
+        ("sandbox without receipts", Arc::clone(&sandbox), "0007"),
+        ("sandbox with three receipts (two crossings)", sandbox, "0001"),
+    ] {
+        for at_once in [1, AT_ONCE] {
+            let (wall, cpu) = (Instant::now(), cpu_time());
+            let lanes = (0..at_once).map(|_| {
+                let (adapter, outbound) = (Arc::clone(&adapter), message(to));
+                tokio::spawn(async move {
+                    for _ in 0..SENDS / at_once {
+                        adapter.send(&outbound).await.unwrap();
+                    }
+                })
+            });
+            futures_util::future::join_all(lanes).await;
+            let each = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(SENDS);
+            println!(
+                "{what}, {at_once} at once: {:.2} us wall, {:.2} us CPU a send",
+                each(wall.elapsed()),
+                each(cpu_time().saturating_sub(cpu))
+            );
+        }
+    }
+}
+
+/// The CPU time of this process, user and system.
+fn cpu_time() -> Duration {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let nanos = threads.filter_map(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        stat.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
+}

@@ -1,0 +1,230 @@
+//! What networks told us and what is not worked off yet.
+//!
+//! A callback is on disk before its network is answered, and leaves only in the
+//! transaction that writes what it changed. A receipt whose message is not known
+//! (yet) stays, is looked at again, and after a time is kept aside, never dropped.
+
+use std::collections::HashMap;
+
+use diesel::{
+    ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, SelectableHelper,
+    sql_types::{BigInt, Binary, Bool, Nullable, Text},
+};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    EventRow, MessageRow, NewDelivery, Store, StoreError, Unfinished,
+    connection::{Conn, on},
+    messages::{ProgressUpdate, insert_events, update_progress},
+    schema::callbacks,
+    statement::Statement,
+};
+use crate::{
+    clock::Millis,
+    ids::{CallbackId, SenderId},
+};
+
+/// A callback to keep.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = callbacks)]
+pub struct NewCallback {
+    pub(crate) id: String,
+    adapter: String,
+    pub(crate) sender_id: i64,
+    parsed: bool,
+    body: Vec<u8>,
+    received_at: Millis,
+    pub(crate) due_at: Option<Millis>,
+}
+
+impl NewCallback {
+    /// A body as the network sent it, to be worked on from `due_at` on.
+    #[must_use]
+    pub fn raw(adapter: &str, sender_id: SenderId, body: Vec<u8>, received_at: Millis, due_at: Millis) -> Self {
+        Self {
+            id: CallbackId::generate().key().to_owned(),
+            adapter: adapter.to_owned(),
+            sender_id: sender_id.0,
+            parsed: false,
+            body,
+            received_at,
+            due_at: Some(due_at),
+        }
+    }
+
+    /// One receipt, already taken out of its callback, whose message is not known;
+    /// `due_at` of `None` keeps it aside.
+    pub(crate) fn parked(
+        adapter: &str,
+        sender_id: SenderId,
+        receipt: Vec<u8>,
+        received_at: Millis,
+        due_at: Option<Millis>,
+    ) -> Self {
+        Self { parsed: true, due_at, ..Self::raw(adapter, sender_id, receipt, received_at, received_at) }
+    }
+
+    /// A callback that cannot be worked on, to be kept for a person to look at.
+    pub(crate) fn aside(callback: &ClaimedCallback) -> Self {
+        Self {
+            id: CallbackId::generate().key().to_owned(),
+            adapter: callback.adapter.clone(),
+            sender_id: callback.sender_id,
+            parsed: callback.parsed,
+            body: callback.body.clone(),
+            received_at: callback.received_at,
+            due_at: None,
+        }
+    }
+}
+
+/// A callback to work on.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = callbacks)]
+pub(crate) struct ClaimedCallback {
+    pub(crate) id: String,
+    pub(crate) adapter: String,
+    pub(crate) sender_id: i64,
+    /// Whether `body` is one parked receipt rather than a network's raw body.
+    pub(crate) parsed: bool,
+    pub(crate) body: Vec<u8>,
+    pub(crate) received_at: Millis,
+}
+
+/// Which messages a batch of receipts may concern.
+#[derive(Debug, Default)]
+pub(crate) struct ReceiptBatch {
+    pub(crate) message_ids: Vec<String>,
+    pub(crate) upstream_ids: Vec<String>,
+    /// The callbacks that are worked off once the batch is written.
+    pub(crate) done: Vec<String>,
+}
+
+/// What a batch of receipts came to.
+#[derive(Debug, Default)]
+pub(crate) struct ReceiptOutcome {
+    /// Rows whose progress changed.
+    pub(crate) changed: Vec<MessageRow>,
+    pub(crate) events: Vec<EventRow>,
+    pub(crate) deliveries: Vec<NewDelivery>,
+    /// Receipts of messages that are not known.
+    pub(crate) parked: Vec<NewCallback>,
+}
+
+impl Store {
+    /// Keeps callbacks: on disk when this returns.
+    ///
+    /// # Errors
+    /// None of them was kept.
+    pub async fn keep_callbacks(&self, rows: Vec<NewCallback>) -> Result<(), StoreError> {
+        let mut conn = self.pools.write().await?;
+        insert(&mut conn, rows).await
+    }
+
+    /// The callbacks of `ids` that are still to be worked on.
+    pub(crate) async fn callbacks(&self, ids: &[&str]) -> Result<Vec<ClaimedCallback>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query = callbacks::table
+            .filter(callbacks::id.eq_any(ids))
+            .filter(callbacks::due_at.is_not_null());
+        Ok(on!(conn, c => query.select(ClaimedCallback::as_select()).load(c).await)?)
+    }
+
+    /// Works off receipts in one transaction: locks the messages they may concern,
+    /// lets `decide` say what follows, writes that, and removes the callbacks.
+    pub(crate) async fn apply_receipts<F>(
+        &self,
+        batch: ReceiptBatch,
+        now: Millis,
+        decide: F,
+    ) -> Result<ReceiptOutcome, StoreError>
+    where
+        F: FnOnce(HashMap<String, MessageRow>) -> ReceiptOutcome + Send,
+    {
+        let mut conn = self.pools.begin().await?;
+        let result = apply(&mut conn, batch, now, decide).await;
+        conn.finish(result).await
+    }
+
+    /// Callbacks whose time has come, oldest first.
+    pub(crate) async fn due_callbacks(&self, before: Millis, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query = callbacks::table
+            .filter(callbacks::due_at.le(before))
+            .order(callbacks::due_at)
+            .limit(limit)
+            .select((callbacks::id, callbacks::sender_id, callbacks::due_at));
+        unfinished(on!(conn, c => query.load(c).await)?)
+    }
+
+    /// Every waiting callback after `after` in id order.
+    pub(crate) async fn waiting_callbacks(&self, after: &str, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query = callbacks::table
+            .filter(callbacks::due_at.is_not_null())
+            .filter(callbacks::id.gt(after))
+            .order(callbacks::id)
+            .limit(limit)
+            .select((callbacks::id, callbacks::sender_id, callbacks::due_at));
+        unfinished(on!(conn, c => query.load(c).await)?)
+    }
+}
+
+fn unfinished(rows: Vec<(String, i64, Option<i64>)>) -> Result<Vec<Unfinished>, StoreError> {
+    Ok(rows
+        .into_iter()
+        .map(|(id, sender, due_at)| Unfinished { id, lane: sender.to_string(), due_at: due_at.unwrap_or(0) })
+        .collect())
+}
+
+async fn apply<F>(conn: &mut Conn, batch: ReceiptBatch, now: Millis, decide: F) -> Result<ReceiptOutcome, StoreError>
+where
+    F: FnOnce(HashMap<String, MessageRow>) -> ReceiptOutcome + Send,
+{
+    let rows = Store::lock_messages(conn, batch.message_ids, batch.upstream_ids).await?;
+    let outcome = decide(rows.into_iter().map(|row| (row.id.key().to_owned(), row)).collect());
+    let updates = outcome
+        .changed
+        .iter()
+        .map(|row| ProgressUpdate::new(&row.id, row.progress.attempt, &row.progress))
+        .collect();
+    update_progress(conn, updates, None, now).await?;
+    insert_events(conn, outcome.events.clone()).await?;
+    super::deliveries::insert(conn, outcome.deliveries.clone()).await?;
+    insert(conn, outcome.parked.clone()).await?;
+    if !batch.done.is_empty() {
+        let query = diesel::delete(callbacks::table.filter(callbacks::id.eq_any(batch.done)));
+        on!(*conn, c => query.execute(c).await)?;
+    }
+    Ok(outcome)
+}
+
+async fn insert(conn: &mut Conn, rows: Vec<NewCallback>) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    match conn {
+        Conn::Pg(c) => {
+            Statement::new(
+                "INSERT INTO callbacks (id, adapter, sender_id, parsed, body, received_at, due_at) \
+                 SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?)",
+            )
+            .array::<Text, _>(rows.iter().map(|r| r.id.as_str()).collect::<Vec<_>>())
+            .array::<Text, _>(rows.iter().map(|r| r.adapter.as_str()).collect::<Vec<_>>())
+            .array::<BigInt, _>(rows.iter().map(|r| r.sender_id).collect::<Vec<_>>())
+            .array::<Bool, _>(rows.iter().map(|r| r.parsed).collect::<Vec<_>>())
+            .array::<Binary, _>(rows.iter().map(|r| r.body.as_slice()).collect::<Vec<_>>())
+            .array::<BigInt, _>(rows.iter().map(|r| r.received_at).collect::<Vec<_>>())
+            .array::<Nullable<BigInt>, _>(rows.iter().map(|r| r.due_at).collect::<Vec<_>>())
+            .execute(c)
+            .await?;
+        }
+        Conn::Sqlite(c) => {
+            c.spawn_blocking(move |c| {
+                diesel::RunQueryDsl::execute(diesel::insert_into(callbacks::table).values(&rows), c)
+            })
+            .await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,314 @@
+//! Connections: a pool for PostgreSQL; for SQLite one writer and a pool of readers,
+//! because SQLite has one write lock and waiting for it in a queue of ours is fairer
+//! than waiting for it in its busy handler.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use diesel::{ConnectionError, result::DatabaseErrorKind, sqlite::SqliteConnection};
+use diesel_async::{
+    AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+        deadpool::{Object, Pool},
+    },
+    sync_connection_wrapper::SyncConnectionWrapper,
+};
+use futures_util::FutureExt;
+
+/// A SQLite connection behind tokio's pool of blocking threads.
+pub(super) type AsyncSqlite = SyncConnectionWrapper<SqliteConnection>;
+
+/// How long SQLite waits for another process's lock, in milliseconds.
+const SQLITE_BUSY_MS: u32 = 10_000;
+
+/// Where the database is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A SQLite file; its folder must exist.
+    Sqlite(PathBuf),
+    /// `postgres://user:password@host:port/database`, with `sslmode` as libpq knows it.
+    Postgres(String),
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(url) => f.write_str(&redact(url)),
+        }
+    }
+}
+
+/// How to reach the database.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// Where it is.
+    pub url: StoreUrl,
+    /// Connections at most, 1 and more. SQLite has one writer beside them.
+    pub connections: usize,
+}
+
+/// What the database refused or could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection could be made or kept.
+    #[error("the database at {address} does not answer: {reason}")]
+    Unreachable {
+        /// Where it was looked for, without its password.
+        address: String,
+        /// What the driver said.
+        reason: String,
+    },
+    /// A statement failed.
+    #[error("the database refused a statement: {0}")]
+    Query(#[from] diesel::result::Error),
+    /// A migration failed.
+    #[error("migration failed: {0}")]
+    Migration(String),
+    /// A row holds what this version cannot read.
+    #[error("unreadable row in {table}: {reason}")]
+    Unreadable {
+        /// The table.
+        table: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// Whether the same statement may succeed later: the connection was lost, or
+    /// another transaction was in the way.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        use diesel::result::Error::{BrokenTransactionManager, DatabaseError};
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Query(BrokenTransactionManager) => true,
+            Self::Query(DatabaseError(kind, information)) => {
+                matches!(
+                    kind,
+                    DatabaseErrorKind::ClosedConnection
+                        | DatabaseErrorKind::UnableToSendCommand
+                        | DatabaseErrorKind::SerializationFailure
+                ) || {
+                    let text = information.message();
+                    text.contains("deadlock")
+                        || text.contains("locked")
+                        || text.contains("terminating connection")
+                        || text.contains("shutting down")
+                        || text.contains("starting up")
+                        || text.contains("connection closed")
+                }
+            }
+            Self::Query(_) | Self::Migration(_) | Self::Unreadable { .. } => false,
+        }
+    }
+}
+
+/// `url` with its password, if any, replaced.
+pub(super) fn redact(url: &str) -> String {
+    url::Url::parse(url).map_or_else(
+        |_| "(unreadable address)".to_owned(),
+        |mut parsed| {
+            if parsed.password().is_some() {
+                // Fails only for addresses that cannot have a password.
+                let _ = parsed.set_password(Some("[redacted]"));
+            }
+            parsed.to_string()
+        },
+    )
+}
+
+#[derive(Clone)]
+pub(super) enum Pools {
+    Postgres { pool: Pool<AsyncPgConnection>, address: Arc<str> },
+    Sqlite { writer: Pool<AsyncSqlite>, readers: Pool<AsyncSqlite>, path: Arc<PathBuf> },
+}
+
+impl fmt::Debug for Pools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Postgres { .. } => "postgres",
+            Self::Sqlite { .. } => "sqlite",
+        })
+    }
+}
+
+/// A connection taken from its pool, of either database.
+pub(super) enum Conn {
+    Pg(Object<AsyncPgConnection>),
+    Sqlite(Object<AsyncSqlite>),
+}
+
+/// Compiles one expression for the connection of each database and runs the one
+/// that is at hand.
+macro_rules! on {
+    ($conn:expr, $c:ident => $run:expr) => {
+        match &mut $conn {
+            $crate::store::connection::Conn::Pg(object) => {
+                let $c = &mut **object;
+                $run
+            }
+            $crate::store::connection::Conn::Sqlite(object) => {
+                let $c = &mut **object;
+                $run
+            }
+        }
+    };
+}
+pub(super) use on;
+
+impl Pools {
+    pub(super) async fn open(settings: &StoreSettings) -> Result<Self, StoreError> {
+        let pools = match &settings.url {
+            StoreUrl::Postgres(url) => {
+                Self::Postgres { pool: postgres_pool(url, settings.connections)?, address: redact(url).into() }
+            }
+            StoreUrl::Sqlite(path) => {
+                let url = path.to_string_lossy().into_owned();
+                Self::Sqlite {
+                    writer: sqlite_pool(&url, 1)?,
+                    readers: sqlite_pool(&url, settings.connections)?,
+                    path: Arc::new(path.clone()),
+                }
+            }
+        };
+        drop(pools.write().await?);
+        Ok(pools)
+    }
+
+    fn address(&self) -> String {
+        match self {
+            Self::Postgres { address, .. } => address.to_string(),
+            Self::Sqlite { path, .. } => format!("sqlite:{}", path.display()),
+        }
+    }
+
+    fn unreachable(&self, error: &dyn fmt::Display) -> StoreError {
+        StoreError::Unreachable { address: self.address(), reason: error.to_string() }
+    }
+
+    /// A connection for reading.
+    pub(super) async fn read(&self) -> Result<Conn, StoreError> {
+        match self {
+            Self::Postgres { pool, .. } => pool.get().await.map(Conn::Pg).map_err(|error| self.unreachable(&error)),
+            Self::Sqlite { readers, .. } => {
+                readers.get().await.map(Conn::Sqlite).map_err(|error| self.unreachable(&error))
+            }
+        }
+    }
+
+    /// A connection for writing.
+    pub(super) async fn write(&self) -> Result<Conn, StoreError> {
+        match self {
+            Self::Postgres { .. } => self.read().await,
+            Self::Sqlite { writer, .. } => {
+                writer.get().await.map(Conn::Sqlite).map_err(|error| self.unreachable(&error))
+            }
+        }
+    }
+
+    /// A connection inside a transaction. Ends with [`Conn::finish`]; dropped
+    /// before, the connection is thrown away and the database rolls back.
+    pub(super) async fn begin(&self) -> Result<Conn, StoreError> {
+        let mut conn = self.write().await?;
+        match &mut conn {
+            Conn::Pg(c) => begin(&mut **c).await?,
+            Conn::Sqlite(c) => begin(&mut **c).await?,
+        }
+        Ok(conn)
+    }
+}
+
+async fn begin<C: AsyncConnection>(conn: &mut C) -> Result<(), diesel::result::Error> {
+    C::TransactionManager::begin_transaction(conn).await
+}
+
+async fn end<C: AsyncConnection>(conn: &mut C, commit: bool) -> Result<(), diesel::result::Error> {
+    if commit {
+        C::TransactionManager::commit_transaction(conn).await
+    } else {
+        C::TransactionManager::rollback_transaction(conn).await
+    }
+}
+
+impl Conn {
+    /// Commits when `result` is `Ok`, rolls back otherwise, and hands `result` on.
+    pub(super) async fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        let commit = result.is_ok();
+        let ended = on!(self, c => end(c, commit).await);
+        match (result, ended) {
+            (Ok(value), Ok(())) => Ok(value),
+            (Ok(_), Err(error)) => Err(error.into()),
+            // The first failure says more than that of rolling back.
+            (Err(error), _) => Err(error),
+        }
+    }
+}
+
+fn postgres_pool(url: &str, connections: usize) -> Result<Pool<AsyncPgConnection>, StoreError> {
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Verified;
+    config.custom_setup = Box::new(|url| connect_postgres(url.to_owned()).boxed());
+    let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
+    build(Pool::builder(manager).max_size(connections).build(), url)
+}
+
+fn sqlite_pool(path: &str, connections: usize) -> Result<Pool<AsyncSqlite>, StoreError> {
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Fast;
+    config.custom_setup = Box::new(|path| connect_sqlite(path.to_owned()).boxed());
+    let manager = AsyncDieselConnectionManager::<AsyncSqlite>::new_with_config(path, config);
+    build(Pool::builder(manager).max_size(connections).build(), path)
+}
+
+fn build<T, E: fmt::Display>(pool: Result<T, E>, address: &str) -> Result<T, StoreError> {
+    pool.map_err(|error| StoreError::Unreachable { address: redact(address), reason: error.to_string() })
+}
+
+async fn connect_postgres(url: String) -> Result<AsyncPgConnection, ConnectionError> {
+    let bad = |error: &dyn fmt::Display| ConnectionError::BadConnection(error.to_string());
+    let mut config: tokio_postgres::Config = url.parse().map_err(|error| bad(&error))?;
+    // A plan made while a table was empty would read the whole table for ever after.
+    let options = config.get_options().unwrap_or_default().to_owned() + " -c plan_cache_mode=force_custom_plan";
+    config.options(options.trim()).application_name("waystation");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| bad(&error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (client, connection) = config
+        .connect(tokio_postgres_rustls::MakeRustlsConnect::new(tls))
+        .await
+        .map_err(|error| bad(&error_chain(&error)))?;
+    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+}
+
+/// An error and what caused it, on one line.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+async fn connect_sqlite(path: String) -> Result<AsyncSqlite, ConnectionError> {
+    let mut conn = AsyncSqlite::establish(&path).await?;
+    // FULL: a commit is on disk when it returns, also when the machine loses power.
+    conn.batch_execute(&format!(
+        "PRAGMA busy_timeout = {SQLITE_BUSY_MS};
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA temp_store = MEMORY;"
+    ))
+    .await
+    .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(conn)
+}

@@ -1,0 +1,756 @@
+//! Messages and their history.
+
+use std::collections::HashSet;
+
+use diesel::{
+    ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, QueryableByName, Selectable,
+    SelectableHelper,
+    sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text},
+};
+use diesel_async::RunQueryDsl;
+use serde::Serialize;
+use waystation_adapter_sdk::UpstreamError;
+
+use super::{
+    NewDelivery, Store, StoreError, Unfinished,
+    connection::{Conn, on},
+    schema::{idempotency_keys, message_events, messages},
+    statement::Statement,
+};
+use crate::{
+    clock::{Millis, rfc3339},
+    ids::{BusinessId, MessageId, SenderId},
+    messages::state::{Note, Progress, Receipts, State},
+};
+
+/// A message on its way to the disk.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// Whose it is.
+    pub business_id: BusinessId,
+    /// Which of its senders sends it.
+    pub sender_id: SenderId,
+    /// The recipient's phone number: digits, without `+`.
+    pub recipient: String,
+    /// The Cloud API message type.
+    pub kind: &'static str,
+    /// The Cloud API message object, as it came.
+    pub body: String,
+    /// The same as plain text.
+    pub rendered: String,
+    /// The tenant's own data, given back in webhooks.
+    pub callback_data: Option<String>,
+    /// When it was accepted.
+    pub accepted_at: Millis,
+    /// When it is no longer worth sending.
+    pub expires_at: Millis,
+    /// The idempotency key it came with.
+    pub idempotency: Option<IdempotencyClaim>,
+}
+
+/// An idempotency key: the first message that commits with it keeps it.
+#[derive(Debug, Clone)]
+pub struct IdempotencyClaim {
+    /// What the key is unique in: the API key and the route.
+    pub scope: String,
+    /// The tenant's key.
+    pub key: String,
+    /// A hash of what was asked: the same key with another one is a mistake.
+    pub fingerprint: String,
+    /// When the key may be used again.
+    pub expires_at: Millis,
+}
+
+/// What became of a message that was to be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AcceptResult {
+    /// It is on disk.
+    Created,
+    /// Its idempotency key and the same request are on disk already, as this message.
+    Replayed(MessageId),
+    /// Its idempotency key belongs to another request.
+    KeyReused,
+}
+
+/// A message as its business sees it.
+#[derive(Debug, Clone)]
+pub struct MessageView {
+    /// Its id.
+    pub id: MessageId,
+    /// The sender.
+    pub sender_id: SenderId,
+    /// The recipient's phone number: digits, without `+`.
+    pub recipient: String,
+    /// The Cloud API message type.
+    pub kind: String,
+    /// The tenant's own data.
+    pub callback_data: Option<String>,
+    /// How far it has come.
+    pub progress: Progress,
+    /// When it was accepted.
+    pub accepted_at: Millis,
+    /// When it last changed.
+    pub updated_at: Millis,
+}
+
+/// A line of a message's history.
+#[derive(Debug, Clone, Queryable)]
+pub struct MessageEvent {
+    /// When.
+    pub at: Millis,
+    /// What.
+    pub name: String,
+    /// The attempt it belongs to.
+    pub attempt: Option<i32>,
+    /// The adapter that made it.
+    pub adapter: Option<String>,
+    /// More, as a JSON object.
+    pub detail: Option<String>,
+}
+
+#[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
+#[diesel(table_name = messages)]
+struct StoredMessage {
+    id: String,
+    business_id: String,
+    sender_id: i64,
+    recipient: String,
+    kind: String,
+    callback_data: Option<String>,
+    state: i16,
+    attempt: i32,
+    tries: i32,
+    ambiguous: bool,
+    receipts: i16,
+    due_at: Option<i64>,
+    upstream_id: Option<String>,
+    error: Option<String>,
+    accepted_at: i64,
+    updated_at: i64,
+    expires_at: i64,
+}
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = messages)]
+struct StoredContent {
+    body: String,
+    rendered: String,
+}
+
+/// A message as the engine works on it.
+#[derive(Debug, Clone)]
+pub(crate) struct MessageRow {
+    pub(crate) id: MessageId,
+    pub(crate) business_id: BusinessId,
+    pub(crate) sender_id: SenderId,
+    pub(crate) recipient: String,
+    pub(crate) kind: String,
+    pub(crate) callback_data: Option<String>,
+    pub(crate) progress: Progress,
+    pub(crate) accepted_at: Millis,
+    pub(crate) updated_at: Millis,
+}
+
+/// A message whose attempt has started.
+#[derive(Debug, Clone)]
+pub(crate) struct ClaimedMessage {
+    pub(crate) row: MessageRow,
+    pub(crate) body: String,
+    pub(crate) rendered: String,
+}
+
+/// What to write about a message whose attempt was ours, with everything that
+/// follows from it.
+#[derive(Debug, Clone)]
+pub(crate) struct MessageRecord {
+    pub(crate) id: MessageId,
+    /// The attempt that we made: the guard against a worker that comes too late.
+    pub(crate) attempt: u32,
+    pub(crate) progress: Progress,
+    pub(crate) events: Vec<EventRow>,
+    pub(crate) deliveries: Vec<NewDelivery>,
+}
+
+/// A line of history to write.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = message_events)]
+pub(crate) struct EventRow {
+    message_id: String,
+    at: Millis,
+    name: &'static str,
+    attempt: Option<i32>,
+    adapter: Option<String>,
+    detail: Option<String>,
+}
+
+#[derive(Serialize)]
+struct EventDetail<'a> {
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a UpstreamError>,
+}
+
+impl EventRow {
+    pub(crate) fn new(
+        message_id: &MessageId,
+        note: &Note,
+        adapter: &str,
+        at: Millis,
+        network_time: Option<Millis>,
+        upstream_id: Option<&str>,
+    ) -> Self {
+        let detail = EventDetail {
+            source: if note.from_receipt { "network" } else { "engine" },
+            network_time: network_time.map(rfc3339),
+            upstream_id,
+            retry_at: note.retry_at.map(rfc3339),
+            error: note.error.as_ref(),
+        };
+        Self {
+            message_id: message_id.key().to_owned(),
+            at,
+            name: note.name,
+            attempt: note.attempt.map(to_i32),
+            adapter: Some(adapter.to_owned()),
+            detail: serde_json::to_string(&detail).ok(),
+        }
+    }
+}
+
+impl TryFrom<StoredMessage> for MessageRow {
+    type Error = StoreError;
+
+    fn try_from(row: StoredMessage) -> Result<Self, StoreError> {
+        let state = State::from_code(row.state).ok_or_else(|| StoreError::Unreadable {
+            table: "messages",
+            reason: format!("state {} of {}; was it written by a newer version?", row.state, row.id),
+        })?;
+        Ok(Self {
+            id: MessageId::from_key(row.id),
+            business_id: BusinessId::from_key(row.business_id),
+            sender_id: SenderId(row.sender_id),
+            recipient: row.recipient,
+            kind: row.kind,
+            callback_data: row.callback_data,
+            progress: Progress {
+                state,
+                attempt: to_u32(row.attempt),
+                tries: to_u32(row.tries),
+                ambiguous: row.ambiguous,
+                receipts: Receipts::from_bits(row.receipts),
+                upstream_id: row.upstream_id,
+                error: row.error.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+                due_at: row.due_at,
+                expires_at: row.expires_at,
+            },
+            accepted_at: row.accepted_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+impl From<MessageRow> for MessageView {
+    fn from(row: MessageRow) -> Self {
+        Self {
+            id: row.id,
+            sender_id: row.sender_id,
+            recipient: row.recipient,
+            kind: row.kind,
+            callback_data: row.callback_data,
+            progress: row.progress,
+            accepted_at: row.accepted_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+fn to_i32(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn to_u32(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+fn error_text(error: Option<&UpstreamError>) -> Option<String> {
+    error.and_then(|error| serde_json::to_string(error).ok())
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = messages)]
+struct InsertedMessage<'a> {
+    id: &'a str,
+    business_id: &'a str,
+    sender_id: i64,
+    recipient: &'a str,
+    kind: &'a str,
+    body: &'a str,
+    rendered: &'a str,
+    callback_data: Option<&'a str>,
+    state: i16,
+    attempt: i32,
+    tries: i32,
+    ambiguous: bool,
+    receipts: i16,
+    due_at: Option<i64>,
+    accepted_at: i64,
+    updated_at: i64,
+    expires_at: i64,
+}
+
+impl Store {
+    /// Writes a batch of messages and their idempotency keys in one transaction and
+    /// answers for each, in order. `Created` means: on disk.
+    ///
+    /// # Errors
+    /// Nothing of the batch was written.
+    pub async fn accept(&self, batch: Vec<NewMessage>) -> Result<Vec<AcceptResult>, StoreError> {
+        if batch.iter().all(|message| message.idempotency.is_none()) {
+            let results = vec![AcceptResult::Created; batch.len()];
+            let mut conn = self.pools.write().await?;
+            insert_messages(&mut conn, batch).await?;
+            return Ok(results);
+        }
+        let mut conn = self.pools.begin().await?;
+        let result = accept_with_keys(&mut conn, batch).await;
+        conn.finish(result).await
+    }
+
+    /// A message of `business`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn message(&self, business: &BusinessId, id: &MessageId) -> Result<Option<MessageView>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query = messages::table
+            .filter(messages::id.eq(id.key()))
+            .filter(messages::business_id.eq(business.key()));
+        let row: Option<StoredMessage> =
+            on!(conn, c => query.select(StoredMessage::as_select()).first(c).await.optional())?;
+        row.map(|row| MessageRow::try_from(row).map(Into::into)).transpose()
+    }
+
+    /// The history of a message of `business`, oldest first; `None` when there is no
+    /// such message.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn message_history(
+        &self,
+        business: &BusinessId,
+        id: &MessageId,
+    ) -> Result<Option<(MessageView, Vec<MessageEvent>)>, StoreError> {
+        let Some(message) = self.message(business, id).await? else {
+            return Ok(None);
+        };
+        let mut conn = self.pools.read().await?;
+        let query = message_events::table
+            .filter(message_events::message_id.eq(id.key()))
+            .order(message_events::id)
+            .select((
+                message_events::at,
+                message_events::name,
+                message_events::attempt,
+                message_events::adapter,
+                message_events::detail,
+            ));
+        let events = on!(conn, c => query.load::<MessageEvent>(c).await)?;
+        Ok(Some((message, events)))
+    }
+
+    /// Starts an attempt of each of `ids` that waits and is due: the row then says
+    /// who has it, until when, and which attempt it is. Those not returned are
+    /// somebody else's or over.
+    pub(crate) async fn claim_messages(
+        &self,
+        ids: &[&str],
+        owner: &str,
+        now: Millis,
+        lease_until: Millis,
+    ) -> Result<Vec<ClaimedMessage>, StoreError> {
+        let mut conn = self.pools.write().await?;
+        let waiting = [State::Accepted.code(), State::Queued.code()];
+        let query = diesel::update(
+            messages::table.filter(messages::id.eq_any(ids)).filter(messages::state.eq_any(waiting)),
+        )
+        .set((
+            messages::state.eq(State::Sending.code()),
+            messages::attempt.eq(messages::attempt + 1),
+            messages::owner.eq(Some(owner)),
+            messages::due_at.eq(Some(lease_until)),
+            messages::attempted_at.eq(Some(now)),
+            messages::updated_at.eq(now),
+        ));
+        let rows: Vec<(StoredMessage, StoredContent)> = on!(conn, c => query
+            .returning((StoredMessage::as_returning(), StoredContent::as_returning()))
+            .get_results(c)
+            .await)?;
+        rows.into_iter()
+            .map(|(row, content)| {
+                Ok(ClaimedMessage { row: row.try_into()?, body: content.body, rendered: content.rendered })
+            })
+            .collect()
+    }
+
+    /// Writes what attempts came to, with their history and the webhooks that follow,
+    /// in one transaction. Returns the ids that were written; a row that is no longer
+    /// `owner`'s attempt is left alone and has nothing written about it.
+    pub(crate) async fn record_messages(
+        &self,
+        owner: &str,
+        records: &[MessageRecord],
+        now: Millis,
+    ) -> Result<HashSet<String>, StoreError> {
+        let mut conn = self.pools.begin().await?;
+        let result = record(&mut conn, owner, records, now).await;
+        conn.finish(result).await
+    }
+
+    /// Messages that the engine has to look at and whose time has come, oldest first.
+    pub(crate) async fn due_messages(&self, before: Millis, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let waiting = [State::Accepted.code(), State::Queued.code()];
+        let query = messages::table
+            .filter(messages::due_at.le(before))
+            .filter(messages::state.eq_any(waiting))
+            .order(messages::due_at)
+            .limit(limit)
+            .select((messages::id, messages::sender_id, messages::due_at));
+        let rows: Vec<(String, i64, Option<i64>)> = on!(conn, c => query.load(c).await)?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, sender, due_at)| Unfinished { id, lane: sender.to_string(), due_at: due_at.unwrap_or(0) })
+            .collect())
+    }
+
+    /// Every waiting message after `after` in id order, however far its due time: for
+    /// refilling a queue that lost everything.
+    pub(crate) async fn waiting_messages(&self, after: &str, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let waiting = [State::Accepted.code(), State::Queued.code()];
+        let query = messages::table
+            .filter(messages::due_at.is_not_null())
+            .filter(messages::state.eq_any(waiting))
+            .filter(messages::id.gt(after))
+            .order(messages::id)
+            .limit(limit)
+            .select((messages::id, messages::sender_id, messages::due_at));
+        let rows: Vec<(String, i64, Option<i64>)> = on!(conn, c => query.load(c).await)?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, sender, due_at)| Unfinished { id, lane: sender.to_string(), due_at: due_at.unwrap_or(0) })
+            .collect())
+    }
+
+    /// Attempts whose lease ended before `before` without a report.
+    pub(crate) async fn lapsed_messages(&self, before: Millis, limit: i64) -> Result<Vec<MessageRow>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query = messages::table
+            .filter(messages::due_at.le(before))
+            .filter(messages::state.eq(State::Sending.code()))
+            .order(messages::due_at)
+            .limit(limit);
+        let rows: Vec<StoredMessage> = on!(conn, c => query.select(StoredMessage::as_select()).load(c).await)?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Rows of `ids`, locked until the transaction of `conn` ends.
+    pub(super) async fn lock_messages(
+        conn: &mut Conn,
+        ids: Vec<String>,
+        upstream_ids: Vec<String>,
+    ) -> Result<Vec<MessageRow>, StoreError> {
+        let rows: Vec<StoredMessage> = match conn {
+            // Sorted, so that two batches that meet the same rows wait rather than deadlock.
+            Conn::Pg(c) => {
+                let query = messages::table
+                    .filter(messages::id.eq_any(ids))
+                    .or_filter(messages::upstream_id.eq_any(upstream_ids))
+                    .order(messages::id)
+                    .select(StoredMessage::as_select())
+                    .for_update();
+                query.load(c).await?
+            }
+            // The one writer is the lock.
+            Conn::Sqlite(c) => {
+                let query = messages::table
+                    .filter(messages::id.eq_any(ids))
+                    .or_filter(messages::upstream_id.eq_any(upstream_ids))
+                    .select(StoredMessage::as_select());
+                query.load(c).await?
+            }
+        };
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Deletes idempotency keys that may be used again.
+    pub(crate) async fn forget_idempotency_keys(&self, now: Millis) -> Result<usize, StoreError> {
+        let mut conn = self.pools.write().await?;
+        let query = diesel::delete(idempotency_keys::table.filter(idempotency_keys::expires_at.le(now)));
+        Ok(on!(conn, c => query.execute(c).await)?)
+    }
+}
+
+async fn accept_with_keys(conn: &mut Conn, batch: Vec<NewMessage>) -> Result<Vec<AcceptResult>, StoreError> {
+    let mut results = Vec::with_capacity(batch.len());
+    let mut created = Vec::with_capacity(batch.len());
+    for message in batch {
+        let Some(claim) = &message.idempotency else {
+            results.push(AcceptResult::Created);
+            created.push(message);
+            continue;
+        };
+        let key = (
+            idempotency_keys::scope.eq(&claim.scope),
+            idempotency_keys::key.eq(&claim.key),
+            idempotency_keys::fingerprint.eq(&claim.fingerprint),
+            idempotency_keys::message_id.eq(message.id.key()),
+            idempotency_keys::expires_at.eq(claim.expires_at),
+        );
+        let held = idempotency_keys::table
+            .filter(idempotency_keys::scope.eq(&claim.scope))
+            .filter(idempotency_keys::key.eq(&claim.key));
+        let expired = diesel::delete(held.filter(idempotency_keys::expires_at.le(message.accepted_at)));
+        on!(*conn, c => expired.execute(c).await)?;
+        let insert = diesel::insert_into(idempotency_keys::table).values(key).on_conflict_do_nothing();
+        if on!(*conn, c => insert.execute(c).await)? == 1 {
+            results.push(AcceptResult::Created);
+            created.push(message);
+            continue;
+        }
+        let query = held.select((idempotency_keys::fingerprint, idempotency_keys::message_id));
+        let (fingerprint, id): (String, String) = on!(*conn, c => query.first(c).await)?;
+        results.push(if fingerprint == claim.fingerprint {
+            AcceptResult::Replayed(MessageId::from_key(id))
+        } else {
+            AcceptResult::KeyReused
+        });
+    }
+    insert_messages(conn, created).await?;
+    Ok(results)
+}
+
+async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>) -> Result<(), StoreError> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    match conn {
+        Conn::Pg(c) => {
+            Statement::new(
+                "INSERT INTO messages (id, business_id, sender_id, recipient, kind, body, rendered, callback_data, \
+                 accepted_at, expires_at, due_at, updated_at, state, attempt, tries, ambiguous, receipts) \
+                 SELECT *, accepted_at, accepted_at, 0, 0, 0, false, 0 \
+                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, business_id, sender_id, recipient, kind, \
+                 body, rendered, callback_data, accepted_at, expires_at)",
+            )
+            .array::<Text, _>(batch.iter().map(|m| m.id.key()).collect::<Vec<_>>())
+            .array::<Text, _>(batch.iter().map(|m| m.business_id.key()).collect::<Vec<_>>())
+            .array::<BigInt, _>(batch.iter().map(|m| m.sender_id.0).collect::<Vec<_>>())
+            .array::<Text, _>(batch.iter().map(|m| m.recipient.as_str()).collect::<Vec<_>>())
+            .array::<Text, _>(batch.iter().map(|m| m.kind).collect::<Vec<_>>())
+            .array::<Text, _>(batch.iter().map(|m| m.body.as_str()).collect::<Vec<_>>())
+            .array::<Text, _>(batch.iter().map(|m| m.rendered.as_str()).collect::<Vec<_>>())
+            .array::<Nullable<Text>, _>(batch.iter().map(|m| m.callback_data.as_deref()).collect::<Vec<_>>())
+            .array::<BigInt, _>(batch.iter().map(|m| m.accepted_at).collect::<Vec<_>>())
+            .array::<BigInt, _>(batch.iter().map(|m| m.expires_at).collect::<Vec<_>>())
+            .execute(c)
+            .await?;
+        }
+        Conn::Sqlite(c) => {
+            c.spawn_blocking(move |c| {
+                let rows: Vec<_> = batch
+                    .iter()
+                    .map(|m| InsertedMessage {
+                        id: m.id.key(),
+                        business_id: m.business_id.key(),
+                        sender_id: m.sender_id.0,
+                        recipient: &m.recipient,
+                        kind: m.kind,
+                        body: &m.body,
+                        rendered: &m.rendered,
+                        callback_data: m.callback_data.as_deref(),
+                        state: State::Accepted.code(),
+                        attempt: 0,
+                        tries: 0,
+                        ambiguous: false,
+                        receipts: 0,
+                        due_at: Some(m.accepted_at),
+                        accepted_at: m.accepted_at,
+                        updated_at: m.accepted_at,
+                        expires_at: m.expires_at,
+                    })
+                    .collect();
+                let insert = diesel::insert_into(messages::table).values(&rows);
+                diesel::RunQueryDsl::execute(insert, c)
+            })
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn record(
+    conn: &mut Conn,
+    owner: &str,
+    records: &[MessageRecord],
+    now: Millis,
+) -> Result<HashSet<String>, StoreError> {
+    let updates: Vec<_> =
+        records.iter().map(|record| ProgressUpdate::new(&record.id, record.attempt, &record.progress)).collect();
+    let written = update_progress(conn, updates, Some(owner), now).await?;
+    let ours = || records.iter().filter(|record| written.contains(record.id.key()));
+    insert_events(conn, ours().flat_map(|record| record.events.iter().cloned()).collect()).await?;
+    super::deliveries::insert(conn, ours().flat_map(|record| record.deliveries.iter().cloned()).collect()).await?;
+    Ok(written)
+}
+
+/// The new progress of one row, guarded by the attempt it was computed from.
+pub(super) struct ProgressUpdate {
+    id: String,
+    guard_attempt: i32,
+    state: i16,
+    tries: i32,
+    ambiguous: bool,
+    receipts: i16,
+    due_at: Option<i64>,
+    upstream_id: Option<String>,
+    error: Option<String>,
+}
+
+impl ProgressUpdate {
+    pub(super) fn new(id: &MessageId, guard_attempt: u32, progress: &Progress) -> Self {
+        Self {
+            id: id.key().to_owned(),
+            guard_attempt: to_i32(guard_attempt),
+            state: progress.state.code(),
+            tries: to_i32(progress.tries),
+            ambiguous: progress.ambiguous,
+            receipts: progress.receipts.bits(),
+            due_at: progress.due_at,
+            upstream_id: progress.upstream_id.clone(),
+            error: error_text(progress.error.as_ref()),
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Updated {
+    #[diesel(sql_type = Text)]
+    id: String,
+}
+
+/// Writes progress. With an `owner`, only rows whose running attempt is the owner's;
+/// without, the caller holds the rows' locks.
+pub(super) async fn update_progress(
+    conn: &mut Conn,
+    updates: Vec<ProgressUpdate>,
+    owner: Option<&str>,
+    now: Millis,
+) -> Result<HashSet<String>, StoreError> {
+    if updates.is_empty() {
+        return Ok(HashSet::new());
+    }
+    match conn {
+        Conn::Pg(c) => {
+            let rows: Vec<Updated> = Statement::new(
+                "UPDATE messages SET state = batch.state, tries = batch.tries, ambiguous = batch.ambiguous, \
+                 receipts = batch.receipts, due_at = batch.due_at, upstream_id = batch.upstream_id, \
+                 error = batch.error, updated_at = ?, owner = NULL \
+                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, attempt, state, tries, ambiguous, receipts, \
+                 due_at, upstream_id, error) \
+                 WHERE messages.id = batch.id AND messages.attempt = batch.attempt \
+                 AND (? IS NULL OR (messages.owner = ? AND messages.state = 2)) RETURNING messages.id",
+            )
+            .bind::<BigInt, _>(now)
+            .array::<Text, _>(updates.iter().map(|u| u.id.as_str()).collect::<Vec<_>>())
+            .array::<Integer, _>(updates.iter().map(|u| u.guard_attempt).collect::<Vec<_>>())
+            .array::<SmallInt, _>(updates.iter().map(|u| u.state).collect::<Vec<_>>())
+            .array::<Integer, _>(updates.iter().map(|u| u.tries).collect::<Vec<_>>())
+            .array::<Bool, _>(updates.iter().map(|u| u.ambiguous).collect::<Vec<_>>())
+            .array::<SmallInt, _>(updates.iter().map(|u| u.receipts).collect::<Vec<_>>())
+            .array::<Nullable<BigInt>, _>(updates.iter().map(|u| u.due_at).collect::<Vec<_>>())
+            .array::<Nullable<Text>, _>(updates.iter().map(|u| u.upstream_id.as_deref()).collect::<Vec<_>>())
+            .array::<Nullable<Text>, _>(updates.iter().map(|u| u.error.as_deref()).collect::<Vec<_>>())
+            .bind::<Nullable<Text>, _>(owner)
+            .bind::<Nullable<Text>, _>(owner)
+            .get_results(c)
+            .await?;
+            Ok(rows.into_iter().map(|row| row.id).collect())
+        }
+        Conn::Sqlite(c) => {
+            let owner = owner.map(ToOwned::to_owned);
+            let written = c
+                .spawn_blocking(move |c| {
+                    let mut written = HashSet::with_capacity(updates.len());
+                    for update in updates {
+                        let row = messages::table
+                            .filter(messages::id.eq(&update.id))
+                            .filter(messages::attempt.eq(update.guard_attempt));
+                        let values = (
+                            messages::state.eq(update.state),
+                            messages::tries.eq(update.tries),
+                            messages::ambiguous.eq(update.ambiguous),
+                            messages::receipts.eq(update.receipts),
+                            messages::due_at.eq(update.due_at),
+                            messages::upstream_id.eq(&update.upstream_id),
+                            messages::error.eq(&update.error),
+                            messages::updated_at.eq(now),
+                            messages::owner.eq(None::<String>),
+                        );
+                        let count = match &owner {
+                            None => diesel::RunQueryDsl::execute(diesel::update(row).set(values), c)?,
+                            Some(owner) => {
+                                let row = row
+                                    .filter(messages::owner.eq(owner))
+                                    .filter(messages::state.eq(State::Sending.code()));
+                                diesel::RunQueryDsl::execute(diesel::update(row).set(values), c)?
+                            }
+                        };
+                        if count == 1 {
+                            written.insert(update.id);
+                        }
+                    }
+                    Ok(written)
+                })
+                .await?;
+            Ok(written)
+        }
+    }
+}
+
+pub(super) async fn insert_events(conn: &mut Conn, events: Vec<EventRow>) -> Result<(), StoreError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    match conn {
+        Conn::Pg(c) => {
+            Statement::new(
+                "INSERT INTO message_events (message_id, at, name, attempt, adapter, detail) \
+                 SELECT * FROM unnest(?, ?, ?, ?, ?, ?)",
+            )
+            .array::<Text, _>(events.iter().map(|e| e.message_id.as_str()).collect::<Vec<_>>())
+            .array::<BigInt, _>(events.iter().map(|e| e.at).collect::<Vec<_>>())
+            .array::<Text, _>(events.iter().map(|e| e.name).collect::<Vec<_>>())
+            .array::<Nullable<Integer>, _>(events.iter().map(|e| e.attempt).collect::<Vec<_>>())
+            .array::<Nullable<Text>, _>(events.iter().map(|e| e.adapter.as_deref()).collect::<Vec<_>>())
+            .array::<Nullable<Text>, _>(events.iter().map(|e| e.detail.as_deref()).collect::<Vec<_>>())
+            .execute(c)
+            .await?;
+        }
+        Conn::Sqlite(c) => {
+            c.spawn_blocking(move |c| {
+                diesel::RunQueryDsl::execute(diesel::insert_into(message_events::table).values(&events), c)
+            })
+            .await?;
+        }
+    }
+    Ok(())
+}

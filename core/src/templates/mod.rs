@@ -1,0 +1,364 @@
+//! What an approved template asks of a message, derived from its components: a
+//! message that passes [`Template::fill`] has every parameter that the network will
+//! ask for, of the right type, in a text that is short enough.
+//!
+//! The same walk yields the text with its parameters in, which the SMS fallback and
+//! the history show: nothing is rendered twice in two ways.
+
+mod placeholders;
+
+use serde::Deserialize;
+
+use crate::{
+    error::{ApiError, Breach, ErrorKind},
+    messages::template::{Component, Parameter, TemplateMessage},
+    store::{StoreError, StoredTemplate},
+};
+use placeholders::Text;
+
+/// Longest body once its parameters are in, in characters.
+const BODY_MAX_CHARS: usize = 1_024;
+/// Longest header text once its parameters are in, in characters.
+const HEADER_MAX_CHARS: usize = 60;
+
+/// A template in one language, ready to be filled.
+#[derive(Debug)]
+pub struct Template {
+    name: String,
+    language: String,
+    approved: bool,
+    header: Option<Header>,
+    body: Text,
+    footer: Option<String>,
+    buttons: Vec<Button>,
+}
+
+#[derive(Debug)]
+enum Header {
+    Text(Text),
+    /// `image`, `video`, `document`, `location`: one parameter of that type.
+    Media(String),
+}
+
+#[derive(Debug)]
+struct Button {
+    /// As in `sub_type`, lower case.
+    kind: String,
+    text: String,
+    /// How many parameters a message must give, and how many it may.
+    required: usize,
+    allowed: usize,
+}
+
+#[derive(Deserialize)]
+struct StoredComponent {
+    #[serde(rename = "type")]
+    kind: String,
+    format: Option<String>,
+    text: Option<String>,
+    #[serde(default)]
+    buttons: Vec<StoredButton>,
+}
+
+#[derive(Deserialize)]
+struct StoredButton {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    text: String,
+    url: Option<String>,
+}
+
+impl Template {
+    /// Reads a stored template.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] when its components are not what was checked when
+    /// it was stored.
+    pub fn read(stored: &StoredTemplate) -> Result<Self, StoreError> {
+        let unreadable = |reason: String| StoreError::Unreadable {
+            table: "templates",
+            reason: format!("{} ({}): {reason}", stored.name, stored.language),
+        };
+        let components: Vec<StoredComponent> =
+            serde_json::from_str(&stored.components).map_err(|error| unreadable(error.to_string()))?;
+        let mut template = Self {
+            name: stored.name.clone(),
+            language: stored.language.clone(),
+            approved: stored.status == "APPROVED",
+            header: None,
+            body: Text::default(),
+            footer: None,
+            buttons: Vec::new(),
+        };
+        for component in components {
+            let text = component.text.unwrap_or_default();
+            let parse = |text: &str| Text::parse(text).map_err(|error| unreadable(error.to_string()));
+            match component.kind.to_ascii_uppercase().as_str() {
+                "HEADER" => {
+                    let format = component.format.unwrap_or_else(|| "TEXT".to_owned()).to_ascii_lowercase();
+                    template.header =
+                        Some(if format == "text" { Header::Text(parse(&text)?) } else { Header::Media(format) });
+                }
+                "BODY" => template.body = parse(&text)?,
+                "FOOTER" => template.footer = Some(text),
+                "BUTTONS" => template.buttons = component.buttons.into_iter().map(Button::read).collect(),
+                _ => {}
+            }
+        }
+        Ok(template)
+    }
+
+    /// Checks the parameters of `message` against the template and returns the whole
+    /// text with them in.
+    ///
+    /// # Errors
+    /// 132001 when the template is not approved, else every mismatch at once: 132000
+    /// for a wrong count, 132012 for a wrong type or name, 132005 for a text that
+    /// gets too long.
+    pub fn fill(&self, message: &TemplateMessage) -> Result<String, ApiError> {
+        if !self.approved {
+            return Err(missing(&self.name, &self.language, "is not approved yet"));
+        }
+        let mut check = Check::default();
+        let mut lines = Vec::new();
+        self.check_kinds(message, &mut check);
+        match &self.header {
+            None => {}
+            Some(Header::Text(text)) => {
+                let (pointer, parameters) = find(message, "header");
+                lines.extend(check.text(text, &pointer, parameters, HEADER_MAX_CHARS));
+            }
+            Some(Header::Media(format)) => {
+                let (pointer, parameters) = find(message, "header");
+                check.media(format, &pointer, parameters);
+            }
+        }
+        let (pointer, parameters) = find(message, "body");
+        lines.extend(check.text(&self.body, &pointer, parameters, BODY_MAX_CHARS));
+        lines.extend(self.footer.clone());
+        for (index, button) in self.buttons.iter().enumerate() {
+            check.button(index, button, message);
+            lines.push(format!("[{}]", button.text));
+        }
+        check.finish()?;
+        Ok(lines.join("\n"))
+    }
+
+    /// Components that the template does not have, or that are given twice.
+    fn check_kinds(&self, message: &TemplateMessage, check: &mut Check) {
+        let mut seen = Vec::new();
+        for (position, component) in message.components.iter().enumerate() {
+            let pointer = format!("/template/components/{position}");
+            let known = match component.kind.as_str() {
+                "header" => self.header.is_some(),
+                "body" => true,
+                "button" => component.button_index().is_some_and(|index| index < self.buttons.len()),
+                // What later versions of the Cloud API add is theirs to judge.
+                _ => continue,
+            };
+            if !known && !component.parameters.is_empty() {
+                check.add(
+                    ErrorKind::TemplateParameterCount,
+                    pointer.clone(),
+                    format!("the template has no such {}", component.kind),
+                    Some((0, component.parameters.len())),
+                );
+            }
+            let key = (component.kind.clone(), component.button_index());
+            if seen.contains(&key) {
+                check.add(
+                    ErrorKind::ParameterInvalid,
+                    pointer,
+                    format!("repeats the {} component", component.kind),
+                    None,
+                );
+            }
+            seen.push(key);
+        }
+    }
+}
+
+impl Button {
+    fn read(stored: StoredButton) -> Self {
+        let kind = stored.kind.to_ascii_lowercase();
+        let (required, allowed) = match kind.as_str() {
+            "url" if stored.url.as_deref().is_some_and(|url| url.contains("{{")) => (1, 1),
+            "copy_code" | "otp" => (1, 1),
+            "quick_reply" | "flow" | "catalog" | "mpm" => (0, 1),
+            _ => (0, 0),
+        };
+        Self { kind, text: stored.text, required, allowed }
+    }
+}
+
+/// The error for a template that cannot be sent.
+#[must_use]
+pub fn missing(name: &str, language: &str, why: &str) -> ApiError {
+    ApiError::new(ErrorKind::TemplateMissing, format!("template name ({name}) in {language} {why}"))
+}
+
+fn find<'m>(message: &'m TemplateMessage, kind: &str) -> (String, &'m [Parameter]) {
+    message.components.iter().enumerate().find(|(_, component)| component.kind == kind).map_or_else(
+        || ("/template/components".to_owned(), [].as_slice()),
+        |(position, component): (usize, &Component)| {
+            (format!("/template/components/{position}/parameters"), component.parameters.as_slice())
+        },
+    )
+}
+
+#[derive(Default)]
+struct Check {
+    breaches: Vec<(ErrorKind, Breach)>,
+}
+
+impl Check {
+    fn add(&mut self, kind: ErrorKind, pointer: String, message: String, numbers: Option<(usize, usize)>) {
+        let (limit, actual) = numbers.unzip();
+        let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        self.breaches.push((
+            kind,
+            Breach { pointer, message, limit: limit.map(number), actual: actual.map(number) },
+        ));
+    }
+
+    fn count(&mut self, pointer: &str, expected: usize, actual: usize) -> bool {
+        if expected != actual {
+            self.add(
+                ErrorKind::TemplateParameterCount,
+                pointer.to_owned(),
+                format!("number of parameters ({actual}) does not match the expected number ({expected})"),
+                Some((expected, actual)),
+            );
+        }
+        expected == actual
+    }
+
+    fn text(&mut self, text: &Text, pointer: &str, parameters: &[Parameter], max_chars: usize) -> Option<String> {
+        if !self.count(pointer, text.names().len(), parameters.len()) {
+            return None;
+        }
+        let mut values = Vec::with_capacity(parameters.len());
+        for (position, name) in text.names().iter().enumerate() {
+            let named = name.parse::<u32>().is_err();
+            let parameter = if named {
+                parameters.iter().find(|p| p.parameter_name.as_deref() == Some(name))
+            } else {
+                parameters.get(position)
+            };
+            let at = format!("{pointer}/{position}");
+            let Some(parameter) = parameter else {
+                self.add(
+                    ErrorKind::TemplateParameterFormat,
+                    at,
+                    format!("no parameter has the parameter_name \"{name}\" that the template asks for"),
+                    None,
+                );
+                continue;
+            };
+            match parameter.as_text() {
+                Some(value) if value.trim().is_empty() => self.add(
+                    ErrorKind::ParameterInvalid,
+                    at,
+                    format!("the value of {{{{{name}}}}} is empty"),
+                    None,
+                ),
+                Some(value) if is_unfit(value) => self.add(
+                    ErrorKind::ParameterInvalid,
+                    at,
+                    format!(
+                        "the value of {{{{{name}}}}} has a new line, a tab or more than four spaces in a row, \
+                         which WhatsApp refuses"
+                    ),
+                    None,
+                ),
+                Some(value) => values.push(value),
+                None => self.add(
+                    ErrorKind::TemplateParameterFormat,
+                    at,
+                    format!("must be a text, currency or date_time, is \"{}\"", parameter.kind),
+                    None,
+                ),
+            }
+        }
+        if values.len() != text.names().len() {
+            return None;
+        }
+        let filled = text.fill(&values);
+        let length = filled.chars().count();
+        if length > max_chars {
+            self.add(
+                ErrorKind::TemplateTextTooLong,
+                pointer.to_owned(),
+                format!("the text has {length} characters with its parameters, {max_chars} are allowed"),
+                Some((max_chars, length)),
+            );
+        }
+        Some(filled)
+    }
+
+    fn media(&mut self, format: &str, pointer: &str, parameters: &[Parameter]) {
+        if self.count(pointer, 1, parameters.len()) && parameters[0].kind != format {
+            self.add(
+                ErrorKind::TemplateParameterFormat,
+                format!("{pointer}/0"),
+                format!("must be of type \"{format}\", is \"{}\"", parameters[0].kind),
+                None,
+            );
+        }
+    }
+
+    fn button(&mut self, index: usize, button: &Button, message: &TemplateMessage) {
+        let found = message
+            .components
+            .iter()
+            .enumerate()
+            .find(|(_, component)| component.kind == "button" && component.button_index() == Some(index));
+        let Some((position, component)) = found else {
+            if button.required > 0 {
+                self.count(&format!("/template/components (button {index})"), button.required, 0);
+            }
+            return;
+        };
+        let pointer = format!("/template/components/{position}");
+        let given = component.parameters.len();
+        if given < button.required {
+            self.count(&format!("{pointer}/parameters"), button.required, given);
+        } else if given > button.allowed {
+            self.count(&format!("{pointer}/parameters"), button.allowed, given);
+        }
+        // The Cloud API fills the button of an authentication template as a url.
+        let asked = if button.kind == "otp" { "url" } else { button.kind.as_str() };
+        if component.sub_type.as_deref().is_some_and(|sub_type| sub_type != asked) {
+            self.add(
+                ErrorKind::TemplateParameterFormat,
+                format!("{pointer}/sub_type"),
+                format!("must be \"{asked}\", as button {index} of the template is"),
+                None,
+            );
+        }
+    }
+
+    /// The first kind in the order of this list names the error; all breaches go along.
+    fn finish(self) -> Result<(), ApiError> {
+        const ORDER: [ErrorKind; 4] = [
+            ErrorKind::TemplateParameterCount,
+            ErrorKind::TemplateParameterFormat,
+            ErrorKind::TemplateTextTooLong,
+            ErrorKind::ParameterInvalid,
+        ];
+        let worst = ORDER.into_iter().find(|kind| self.breaches.iter().any(|(found, _)| found == kind));
+        match worst {
+            None => Ok(()),
+            Some(kind) => Err(ApiError::breaches(kind, self.breaches.into_iter().map(|(_, breach)| breach).collect())),
+        }
+    }
+}
+
+/// Whether WhatsApp would refuse `value` as the text of a parameter.
+fn is_unfit(value: &str) -> bool {
+    value.contains(['\n', '\r', '\t']) || value.contains("     ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn template(components: &Value, status: &str) -> Template {
+    Template::read(&StoredTemplate {
+        name: "order_update".to_owned(),
+        language: "en_US".to_owned(),
+        status: status.to_owned(),
+        components: components.to_string(),
+    })
+    .unwrap()
+}
+
+fn message(components: &Value) -> TemplateMessage {
+    TemplateMessage::from_value(
+        &json!({"name": "order_update", "language": {"code": "en_US"}, "components": components}),
+    )
+    .unwrap()
+}
+
+fn texts(values: &[&str]) -> Value {
+    values.iter().map(|value| json!({"type": "text", "text": value})).collect()
+}
+
+fn order_update() -> Template {
+    template(
+        &json!([
+            {"type": "BODY", "text": "Hi {{1}}, order {{2}} ships today."},
+            {"type": "FOOTER", "text": "Thank you"},
+        ]),
+        "APPROVED",
+    )
+}
+
+fn body(values: &[&str]) -> TemplateMessage {
+    message(&json!([{"type": "body", "parameters": texts(values)}]))
+}
+
+#[test]
+fn a_filled_template_reads_as_its_text_with_the_values_in() {
+    assert_eq!(order_update().fill(&body(&["Ana", "A-17"])).unwrap(), "Hi Ana, order A-17 ships today.\nThank you");
+}
+
+#[test]
+fn a_wrong_number_of_parameters_is_132000() {
+    for values in [&["Ana"][..], &["Ana", "A-17", "x"][..], &[][..]] {
+        let error = order_update().fill(&body(values)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::TemplateParameterCount);
+        assert_eq!(error.breaches[0].limit, Some(2));
+        assert_eq!(error.breaches[0].actual, Some(u64::try_from(values.len()).unwrap()));
+    }
+    let error = order_update().fill(&message(&json!([]))).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TemplateParameterCount);
+}
+
+#[test]
+fn a_template_that_is_not_approved_is_132001() {
+    let pending = template(&json!([{"type": "BODY", "text": "Hello"}]), "PENDING");
+    assert_eq!(pending.fill(&message(&json!([]))).unwrap_err().kind, ErrorKind::TemplateMissing);
+}
+
+#[test]
+fn a_parameter_of_another_type_is_132012() {
+    let with_image = template(
+        &json!([{"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "Hello"}]),
+        "APPROVED",
+    );
+    let error = with_image
+        .fill(&message(&json!([{"type": "HEADER", "parameters": texts(&["no image"])}])))
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TemplateParameterFormat);
+    let image = json!([{"type": "header", "parameters": [{"type": "image", "image": {"id": "1"}}]}]);
+    assert_eq!(with_image.fill(&message(&image)).unwrap(), "Hello");
+}
+
+#[test]
+fn a_text_that_gets_too_long_is_132005() {
+    let just_fits = "x".repeat(BODY_MAX_CHARS - "Hi , order A ships today.".len());
+    assert!(order_update().fill(&body(&[&just_fits, "A"])).is_ok());
+    let error = order_update().fill(&body(&[&format!("{just_fits}x"), "A"])).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TemplateTextTooLong);
+    assert_eq!(error.breaches[0].actual, Some(1_025));
+}
+
+#[test]
+fn a_value_that_whatsapp_would_refuse_is_named() {
+    for value in ["", "  ", "two\nlines", "a\ttab", "five     spaces"] {
+        let error = order_update().fill(&body(&[value, "A"])).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::ParameterInvalid, "{value:?}");
+        assert!(error.details.contains("{{1}}"), "{}", error.details);
+    }
+}
+
+#[test]
+fn named_parameters_come_in_any_order() {
+    let named = template(&json!([{"type": "BODY", "text": "Hi {{first_name}}, {{order}} ships."}]), "APPROVED");
+    let parameters = json!([{"type": "body", "parameters": [
+        {"type": "text", "parameter_name": "order", "text": "A-17"},
+        {"type": "text", "parameter_name": "first_name", "text": "Ana"},
+    ]}]);
+    assert_eq!(named.fill(&message(&parameters)).unwrap(), "Hi Ana, A-17 ships.");
+    let error = named.fill(&body(&["Ana", "A-17"])).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TemplateParameterFormat);
+}
+
+#[test]
+fn a_button_with_a_variable_asks_for_its_parameter() {
+    let with_url = template(
+        &json!([
+            {"type": "BODY", "text": "Hello"},
+            {"type": "BUTTONS", "buttons": [
+                {"type": "QUICK_REPLY", "text": "Stop"},
+                {"type": "URL", "text": "Track", "url": "https://x.example/{{1}}"},
+            ]},
+        ]),
+        "APPROVED",
+    );
+    let missing = with_url.fill(&message(&json!([]))).unwrap_err();
+    assert_eq!(missing.kind, ErrorKind::TemplateParameterCount);
+    let button = |index: Value, sub_type: &str| {
+        message(&json!([{"type": "BUTTON", "sub_type": sub_type, "index": index, "parameters": texts(&["17"])}]))
+    };
+    assert_eq!(with_url.fill(&button(json!("1"), "URL")).unwrap(), "Hello\n[Stop]\n[Track]");
+    assert!(with_url.fill(&button(json!(1), "url")).is_ok());
+    let wrong = with_url.fill(&button(json!(1), "quick_reply")).unwrap_err();
+    assert_eq!(wrong.kind, ErrorKind::TemplateParameterFormat);
+}
+
+#[test]
+fn every_mismatch_is_reported_at_once() {
+    let strict = template(
+        &json!([
+            {"type": "HEADER", "format": "TEXT", "text": "For {{1}}"},
+            {"type": "BODY", "text": "Hi {{1}}"},
+        ]),
+        "APPROVED",
+    );
+    assert_eq!(strict.fill(&message(&json!([]))).unwrap_err().breaches.len(), 2);
+}

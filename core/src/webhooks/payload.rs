@@ -1,0 +1,169 @@
+//! Webhook bodies in the Cloud API's shape.
+//!
+//! They are pure ASCII: whatever is not is written as `\uXXXX`, as Meta does, because
+//! at least one client library checks the signature over that form.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use waystation_adapter_sdk::UpstreamError;
+
+use crate::{clock::Millis, ids::MessageId, messages::state::State, tenancy::Sender};
+
+/// The code for failures that have none of the Cloud API.
+const UNSPECIFIED_CODE: i64 = 131_000;
+
+/// A status to tell of.
+#[derive(Debug)]
+pub struct StatusUpdate<'a> {
+    /// Which message.
+    pub message: &'a MessageId,
+    /// Its new state.
+    pub state: State,
+    /// When it took it.
+    pub at: Millis,
+    /// The recipient's phone number.
+    pub recipient: &'a str,
+    /// The tenant's own data.
+    pub callback_data: Option<&'a str>,
+    /// Why it failed.
+    pub error: Option<&'a UpstreamError>,
+}
+
+/// The body that tells of `update`, sent by `sender`.
+#[must_use]
+pub fn status_body(sender: &Sender, update: &StatusUpdate<'_>) -> String {
+    let failed = matches!(update.state, State::Failed | State::Expired);
+    let mut status = json!({
+        "id": update.message.to_string(),
+        "status": if failed { "failed" } else { update.state.name() },
+        "timestamp": (update.at / 1_000).to_string(),
+        "recipient_id": update.recipient,
+    });
+    if let Some(data) = update.callback_data {
+        status["biz_opaque_callback_data"] = data.into();
+    }
+    if failed {
+        status["errors"] = json!([error_object(update.error)]);
+    }
+    let mut value = json!({
+        "messaging_product": "whatsapp",
+        "metadata": {
+            "display_phone_number": sender.phone,
+            "phone_number_id": sender.id.to_string(),
+        },
+    });
+    // As the Cloud API has it: a failed status names no contact.
+    if !failed {
+        value["contacts"] = json!([{"wa_id": update.recipient}]);
+    }
+    value["statuses"] = json!([status]);
+    let body = json!({
+        "object": "whatsapp_business_account",
+        "entry": [{
+            "id": sender.account.to_string(),
+            "changes": [{"value": value, "field": "messages"}],
+        }],
+    });
+    ascii(&body)
+}
+
+fn error_object(error: Option<&UpstreamError>) -> Value {
+    let code = error.and_then(|error| error.code).unwrap_or(UNSPECIFIED_CODE);
+    let title = error.map_or("Something went wrong", |error| error.title.as_str());
+    let mut object = json!({"code": code, "title": title, "message": title});
+    if let Some(details) = error.and_then(|error| error.details.as_deref()) {
+        object["error_data"] = json!({"details": details});
+    }
+    object
+}
+
+/// `value` as JSON without a character beyond ASCII.
+fn ascii(value: &Value) -> String {
+    let text = value.to_string();
+    if text.is_ascii() {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len() + 64);
+    for character in text.chars() {
+        if character.is_ascii() {
+            escaped.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            let _ = write!(escaped, "\\u{unit:04x}");
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{AccountId, BusinessId, SenderId};
+
+    fn sender() -> Sender {
+        Sender {
+            id: SenderId(106_540_352_242_922),
+            account: AccountId(102_290_129_340_398),
+            business: BusinessId::generate(),
+            phone: "15550783881".to_owned(),
+            adapter: "sandbox".to_owned(),
+            connection: Value::Null,
+            verified: true,
+        }
+    }
+
+    #[test]
+    fn a_status_has_the_cloud_apis_shape() {
+        let message = MessageId::generate();
+        let update = StatusUpdate {
+            message: &message,
+            state: State::Delivered,
+            at: 1_750_030_073_999,
+            recipient: "16505551234",
+            callback_data: Some("order 17"),
+            error: None,
+        };
+        let body: Value = serde_json::from_str(&status_body(&sender(), &update)).unwrap();
+        assert_eq!(body["object"], "whatsapp_business_account");
+        assert_eq!(body["entry"][0]["id"], "102290129340398");
+        let change = &body["entry"][0]["changes"][0];
+        assert_eq!(change["field"], "messages");
+        assert_eq!(change["value"]["metadata"]["phone_number_id"], "106540352242922");
+        assert_eq!(change["value"]["contacts"][0]["wa_id"], "16505551234");
+        let status = &change["value"]["statuses"][0];
+        assert_eq!(status["id"], message.to_string());
+        assert_eq!(status["status"], "delivered");
+        assert_eq!(status["timestamp"], "1750030073");
+        assert_eq!(status["biz_opaque_callback_data"], "order 17");
+    }
+
+    #[test]
+    fn a_failure_carries_the_networks_code_and_words() {
+        let message = MessageId::generate();
+        let error = UpstreamError::with_code(131_026, "Message undeliverable").details("Not on WhatsApp.");
+        let update = StatusUpdate {
+            message: &message,
+            state: State::Failed,
+            at: 0,
+            recipient: "16505551234",
+            callback_data: None,
+            error: Some(&error),
+        };
+        let body: Value = serde_json::from_str(&status_body(&sender(), &update)).unwrap();
+        let value = &body["entry"][0]["changes"][0]["value"];
+        assert_eq!(value["statuses"][0]["errors"][0]["code"], 131_026);
+        assert_eq!(value["statuses"][0]["errors"][0]["error_data"]["details"], "Not on WhatsApp.");
+        assert!(value.get("contacts").is_none());
+    }
+
+    #[test]
+    fn what_is_not_ascii_is_escaped_and_reads_back() {
+        let value = json!({"text": "Grüße 😀"});
+        let text = ascii(&value);
+        assert_eq!(text, "{\"text\":\"Gr\\u00fc\\u00dfe \\ud83d\\ude00\"}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
+}

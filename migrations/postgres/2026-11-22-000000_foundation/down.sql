@@ -1,0 +1,14 @@
+DROP TABLE sessions;
+DROP TABLE sign_in_links;
+DROP TABLE deliveries;
+DROP TABLE endpoints;
+DROP TABLE callbacks;
+DROP TABLE idempotency_keys;
+DROP TABLE message_events;
+DROP TABLE messages;
+DROP TABLE templates;
+DROP TABLE api_keys;
+DROP TABLE senders;
+DROP TABLE accounts;
+DROP TABLE businesses;
+DROP TABLE resellers;
