@@ -2,11 +2,12 @@
 //!
 //! They are handed over in one request, so the host stores either all of them or none.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use waystation_adapter_sdk::{Outbound, ScheduledCallback};
 
-use crate::behaviour::{self, Behaviour};
 use crate::Connection;
+use crate::behaviour::{self, Behaviour};
 
 /// The pretend business account that webhooks speak for.
 const ACCOUNT_ID: &str = "100000000000001";
@@ -24,7 +25,11 @@ struct Receipt {
 
 /// The network's id of an attempt.
 pub(crate) fn upstream_id(seed: u64, attempt_ref: &str) -> String {
-    format!("wamid.{:016x}{:016x}", hash(seed, attempt_ref, "id"), hash(seed, attempt_ref, "id, second half"))
+    format!(
+        "wamid.{:016x}{:016x}",
+        hash(seed, attempt_ref, "id"),
+        hash(seed, attempt_ref, "id, second half")
+    )
 }
 
 /// Every receipt of an accepted attempt, as the webhook that brings it.
@@ -40,7 +45,12 @@ pub(crate) fn schedule(
     };
     let delivered_ms = vary(connection.delivered_after_ms, "delivered");
     let read_ms = vary(connection.read_after_ms, "read").max(delivered_ms);
-    let receipt = |status, after_ms| Receipt { status, after_ms, arrives_after_ms: after_ms, failure: None };
+    let receipt = |status, after_ms| Receipt {
+        status,
+        after_ms,
+        arrives_after_ms: after_ms,
+        failure: None,
+    };
     let sent = receipt("sent", delivered_ms / SENT_AFTER_PART);
     let delivered = receipt("delivered", delivered_ms);
     let read = receipt("read", read_ms);
@@ -49,14 +59,25 @@ pub(crate) fn schedule(
         Behaviour::DeliveredOnly => vec![sent, delivered],
         Behaviour::ReadOnly => vec![sent, read],
         Behaviour::Reversed => [(read, sent), (delivered, delivered), (sent, read)]
-            .map(|(receipt, turn)| Receipt { arrives_after_ms: turn.after_ms, ..receipt })
+            .map(|(receipt, turn)| Receipt {
+                arrives_after_ms: turn.after_ms,
+                ..receipt
+            })
             .to_vec(),
         Behaviour::StatusFirst => [sent, delivered, read]
-            .map(|receipt| Receipt { after_ms: 0, arrives_after_ms: 0, ..receipt })
+            .map(|receipt| Receipt {
+                after_ms: 0,
+                arrives_after_ms: 0,
+                ..receipt
+            })
             .to_vec(),
         Behaviour::Duplicated => vec![sent, sent, delivered, delivered, read, read],
         Behaviour::Silent => Vec::new(),
-        Behaviour::Fails(code) => vec![Receipt { status: "failed", failure: Some(code), ..delivered }],
+        Behaviour::Fails(code) => vec![Receipt {
+            status: "failed",
+            failure: Some(code),
+            ..delivered
+        }],
         Behaviour::Reads
         | Behaviour::PairLimited
         | Behaviour::SenderLimited
@@ -67,51 +88,102 @@ pub(crate) fn schedule(
         .into_iter()
         .map(|receipt| ScheduledCallback {
             after_ms: receipt.arrives_after_ms,
-            body: webhook(message, upstream_id, receipt).to_string().into(),
+            body: webhook(message, upstream_id, receipt).into(),
         })
         .collect()
 }
 
-fn webhook(message: &Outbound, upstream_id: &str, receipt: Receipt) -> Value {
-    let at_ms = message.attempt_at_ms.saturating_add(i64::try_from(receipt.after_ms).unwrap_or(i64::MAX));
-    let mut status = json!({
-        "id": upstream_id,
-        "status": receipt.status,
-        "timestamp": at_ms.div_euclid(1000).to_string(),
-        "biz_opaque_callback_data": message.attempt_ref,
-    });
-    if let Some(phone) = &message.recipient.phone {
-        status["recipient_id"] = json!(phone);
-    }
-    if let Some(user_id) = &message.recipient.user_id {
-        status["recipient_user_id"] = json!(user_id);
-    }
-    if let Some(code) = receipt.failure {
-        status["errors"] = json!([behaviour::error(code).raw]);
-    }
-    json!({
-        "object": "whatsapp_business_account",
-        "entry": [{
-            "id": ACCOUNT_ID,
-            "changes": [{
-                "field": "messages",
-                "value": {
-                    "messaging_product": "whatsapp",
-                    "metadata": {
-                        "display_phone_number": message.sender.phone,
-                        "phone_number_id": message.sender.id,
-                    },
-                    "statuses": [status],
-                },
+/// The body of a webhook with one status. Typed, not a tree of values: it is made for every receipt.
+#[derive(Serialize)]
+struct Webhook<'a> {
+    object: &'static str,
+    entry: [Entry<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    id: &'static str,
+    changes: [Change<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Change<'a> {
+    field: &'static str,
+    value: Update<'a>,
+}
+
+#[derive(Serialize)]
+struct Update<'a> {
+    messaging_product: &'static str,
+    metadata: Metadata<'a>,
+    statuses: [Status<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    display_phone_number: &'a str,
+    phone_number_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    id: &'a str,
+    status: &'static str,
+    timestamp: String,
+    biz_opaque_callback_data: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<[Value; 1]>,
+}
+
+fn webhook(message: &Outbound, upstream_id: &str, receipt: Receipt) -> Vec<u8> {
+    let at_ms = message
+        .attempt_at_ms
+        .saturating_add(i64::try_from(receipt.after_ms).unwrap_or(i64::MAX));
+    let status = Status {
+        id: upstream_id,
+        status: receipt.status,
+        timestamp: at_ms.div_euclid(1000).to_string(),
+        biz_opaque_callback_data: &message.attempt_ref,
+        recipient_id: message.recipient.phone.as_deref(),
+        recipient_user_id: message.recipient.user_id.as_deref(),
+        errors: receipt
+            .failure
+            .map(|code| [behaviour::error(code).raw.unwrap_or_default()]),
+    };
+    let value = Update {
+        messaging_product: "whatsapp",
+        metadata: Metadata {
+            display_phone_number: &message.sender.phone,
+            phone_number_id: &message.sender.id,
+        },
+        statuses: [status],
+    };
+    let webhook = Webhook {
+        object: "whatsapp_business_account",
+        entry: [Entry {
+            id: ACCOUNT_ID,
+            changes: [Change {
+                field: "messages",
+                value,
             }],
         }],
-    })
+    };
+    serde_json::to_vec(&webhook).expect("a webhook is JSON")
 }
 
 /// FNV-1a over the parts, then mixed so that every bit depends on every byte. Not for secrets.
 fn hash(seed: u64, attempt_ref: &str, purpose: &str) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let parts = [&seed.to_le_bytes()[..], purpose.as_bytes(), &[0], attempt_ref.as_bytes()];
+    let parts = [
+        &seed.to_le_bytes()[..],
+        purpose.as_bytes(),
+        &[0],
+        attempt_ref.as_bytes(),
+    ];
     for byte in parts.into_iter().flatten() {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     }

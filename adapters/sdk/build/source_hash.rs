@@ -12,7 +12,8 @@ fn emit_build_info(folders: &[&str]) {
     files.sort();
     let mut hash = Fnv::new();
     for file in &files {
-        let text = std::fs::read(file).unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
+        let text = std::fs::read(file)
+            .unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
         hash.add(file.to_string_lossy().as_bytes());
         hash.add(&(text.len() as u64).to_le_bytes());
         hash.add(&text);
@@ -30,7 +31,8 @@ fn emit_build_info(folders: &[&str]) {
 
 fn collect_files(path: &std::path::Path, files: &mut Vec<std::path::PathBuf>) {
     if path.is_dir() {
-        let entries = std::fs::read_dir(path).unwrap_or_else(|error| panic!("cannot list {}: {error}", path.display()));
+        let entries = std::fs::read_dir(path)
+            .unwrap_or_else(|error| panic!("cannot list {}: {error}", path.display()));
         for entry in entries {
             collect_files(&entry.expect("a listed file has a name").path(), files);
         }

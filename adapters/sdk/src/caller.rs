@@ -9,7 +9,7 @@ use std::mem::offset_of;
 use std::ops::Deref;
 
 use crate::abi::{
-    AdapterTable, Buffer, DescribeFn, FreeBufferFn, FreeTaskFn, HEADER_BYTES, ResumeFn, StartFn, Status,
+    AdapterTable, Buffer, DescribeFn, FreeBufferFn, FreeTaskFn, HEADER_BYTES, ResumeFn, StartFn,
     WAYSTATION_ADAPTER_MAGIC, WAYSTATION_ADAPTER_MAJOR, WAYSTATION_BUILD_INFO_MAX_BYTES,
 };
 
@@ -62,7 +62,10 @@ impl fmt::Display for TableError {
                  {WAYSTATION_ADAPTER_MAJOR}: build it against this host's SDK"
             ),
             Self::TooSmall { bytes, missing } => {
-                write!(out, "the table has {bytes} bytes and ends before `{missing}`")
+                write!(
+                    out,
+                    "the table has {bytes} bytes and ends before `{missing}`"
+                )
             }
             Self::Missing { member } => write!(out, "the table's `{member}` is null"),
             Self::BadBuildInfo => write!(
@@ -100,18 +103,7 @@ impl Plugin {
         if table.is_null() || !table.is_aligned() {
             return Err(TableError::BadPointer);
         }
-        let mut copy = AdapterTable {
-            magic: 0,
-            major: 0,
-            minor: 0,
-            size: 0,
-            build_info: std::ptr::null(),
-            describe: None,
-            start: None,
-            resume: None,
-            free_task: None,
-            free_buffer: None,
-        };
+        let mut copy = EMPTY_TABLE;
         // SAFETY: by the contract of this function at least the header of a table is readable there, and every bit
         // pattern is a valid header; the copy is as large.
         unsafe { copy_bytes(table, &mut copy, HEADER_BYTES) };
@@ -124,7 +116,10 @@ impl Plugin {
         let size = usize::try_from(copy.size).unwrap_or(usize::MAX);
         for (member, offset) in MEMBERS {
             if size < offset + size_of::<usize>() {
-                return Err(TableError::TooSmall { bytes: copy.size, missing: member });
+                return Err(TableError::TooSmall {
+                    bytes: copy.size,
+                    missing: member,
+                });
             }
         }
         // SAFETY: the table says that it has at least so many bytes, and the copy has as many. The members are
@@ -134,7 +129,8 @@ impl Plugin {
         Ok(Self {
             minor: copy.minor,
             // SAFETY: a table's build info is a constant string that ends with a NUL or is longer than the limit.
-            build_info: unsafe { read_build_info(copy.build_info) }.ok_or(TableError::BadBuildInfo)?,
+            build_info: unsafe { read_build_info(copy.build_info) }
+                .ok_or(TableError::BadBuildInfo)?,
             describe: copy.describe.ok_or(missing("describe"))?,
             start: copy.start.ok_or(missing("start"))?,
             resume: copy.resume.ok_or(missing("resume"))?,
@@ -164,14 +160,15 @@ impl Plugin {
         (status, self.answer(buffer))
     }
 
-    /// Starts an operation with a [`crate::wire::Start`]. The task is 0 unless the status is [`Status::Pending`].
+    /// Starts an operation with a [`crate::wire::Start`]. The task is 0 unless the status is [`crate::abi::Status::Pending`].
     #[must_use]
     pub fn start(&self, input: &[u8]) -> (i32, u64, Answer) {
         let mut buffer = Buffer::EMPTY;
         let mut task = 0;
         // SAFETY: the function is the checked table's; the input is readable and the results are writable for the
         // call.
-        let status = unsafe { (self.start)(input.as_ptr(), input.len(), &raw mut task, &raw mut buffer) };
+        let status =
+            unsafe { (self.start)(input.as_ptr(), input.len(), &raw mut task, &raw mut buffer) };
         (status, task, self.answer(buffer))
     }
 
@@ -191,14 +188,78 @@ impl Plugin {
     }
 
     fn answer(&self, buffer: Buffer) -> Answer {
-        Answer { buffer, free: self.free_buffer }
+        Answer {
+            buffer,
+            free: self.free_buffer,
+        }
     }
 }
 
-/// The known status with this value, and whether the answer may hold a task.
-#[must_use]
-pub fn status(raw: i32) -> Option<Status> {
-    Status::from_raw(raw)
+const EMPTY_TABLE: AdapterTable = AdapterTable {
+    magic: 0,
+    major: 0,
+    minor: 0,
+    size: 0,
+    build_info: std::ptr::null(),
+    describe: None,
+    start: None,
+    resume: None,
+    free_task: None,
+    free_buffer: None,
+};
+
+/// What the entry symbol of a plugin answered, not yet checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry(*const AdapterTable);
+
+/// The members that may be read of any table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// [`WAYSTATION_ADAPTER_MAGIC`] in an adapter.
+    pub magic: u32,
+    /// The major version.
+    pub major: u16,
+    /// The minor version.
+    pub minor: u16,
+    /// The table's size in bytes.
+    pub size: u32,
+}
+
+impl Entry {
+    /// Keeps the pointer for checks.
+    ///
+    /// # Safety
+    /// As for [`Plugin::from_table`].
+    #[must_use]
+    pub unsafe fn new(table: *const AdapterTable) -> Self {
+        Self(table)
+    }
+
+    /// The table's first members, if there may be a table.
+    #[must_use]
+    pub fn header(&self) -> Option<Header> {
+        if self.0.is_null() || !self.0.is_aligned() {
+            return None;
+        }
+        let mut copy = EMPTY_TABLE;
+        // SAFETY: by the contract of `new` at least the header of a table is readable there.
+        unsafe { copy_bytes(self.0, &mut copy, HEADER_BYTES) };
+        Some(Header {
+            magic: copy.magic,
+            major: copy.major,
+            minor: copy.minor,
+            size: copy.size,
+        })
+    }
+
+    /// Checks the table.
+    ///
+    /// # Errors
+    /// As [`Plugin::from_table`].
+    pub fn plugin(&self) -> Result<Plugin, TableError> {
+        // SAFETY: by the contract of `new`.
+        unsafe { Plugin::from_table(self.0) }
+    }
 }
 
 const MEMBERS: [(&str, usize); 6] = [
@@ -214,7 +275,13 @@ const MEMBERS: [(&str, usize); 6] = [
 /// `from` is readable for `bytes`, which is at most the size of a table, and what is there is a valid prefix of one.
 unsafe fn copy_bytes(from: *const AdapterTable, to: &mut AdapterTable, bytes: usize) {
     // SAFETY: by the contract of this function; the destination is a local value, so they do not overlap.
-    unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), std::ptr::from_mut(to).cast::<u8>(), bytes) };
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            from.cast::<u8>(),
+            std::ptr::from_mut(to).cast::<u8>(),
+            bytes,
+        );
+    }
 }
 
 /// # Safety

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use cbindgen::{Builder, Config, EnumConfig, ExportConfig, Language, ParseConfig, RenameRule, Style};
+use cbindgen::{
+    Builder, Config, EnumConfig, ExportConfig, Language, ParseConfig, RenameRule, Style,
+};
 
 const TOP: &str = "/*
  * The interface between Waystation and a transport adapter, version 1.
@@ -70,13 +72,18 @@ fn config() -> Config {
         usize_is_size_t: true,
         line_length: 120,
         documentation: true,
-        parse: ParseConfig { parse_deps: false, ..ParseConfig::default() },
+        parse: ParseConfig {
+            parse_deps: false,
+            ..ParseConfig::default()
+        },
         enumeration: EnumConfig {
             rename_variants: RenameRule::QualifiedScreamingSnakeCase,
             ..EnumConfig::default()
         },
         export: ExportConfig {
-            include: ["AdapterTable", "Status", "Buffer"].map(str::to_owned).to_vec(),
+            include: ["AdapterTable", "Status", "Buffer"]
+                .map(str::to_owned)
+                .to_vec(),
             exclude: [
                 "ENTRY_SYMBOL",
                 "HEADER_BYTES",
@@ -89,7 +96,9 @@ fn config() -> Config {
             ]
             .map(str::to_owned)
             .to_vec(),
-            rename: renames.map(|(rust, c)| (rust.to_owned(), c.to_owned())).into(),
+            rename: renames
+                .map(|(rust, c)| (rust.to_owned(), c.to_owned()))
+                .into(),
             ..ExportConfig::default()
         },
         ..Config::default()

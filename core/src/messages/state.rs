@@ -780,7 +780,8 @@ mod tests {
                 let effects = progress.apply(event.clone(), &policy, now);
                 prop_assert!(progress.state.rank() >= before.state.rank(), "{before:?} --{event:?}--> {progress:?}");
                 prop_assert_eq!(progress.state.is_pending(), progress.due_at.is_some());
-                prop_assert!(progress.attempt - before.attempt <= u32::from(matches!(event, Event::Claimed { .. })));
+                let claimed = matches!(event, Event::Claimed { .. });
+                prop_assert!(progress.attempt - before.attempt <= u32::from(claimed));
                 let moved = progress.state.rank() > before.state.rank();
                 prop_assert_eq!(told(&effects), if moved { vec![progress.state] } else { vec![] });
                 if before.upstream_id.is_some() {

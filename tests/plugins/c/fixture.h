@@ -1,4 +1,4 @@
-/* What the adapters in this folder have in common: a valid table and helpers to write answers. */
+/* What the adapters in this folder have in common: a valid table and functions that write answers. */
 #ifndef FIXTURE_H
 #define FIXTURE_H
 

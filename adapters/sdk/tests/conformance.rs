@@ -1,0 +1,103 @@
+//! The conformance suite on an adapter of this SDK, and its list. `UPDATE_GENERATED=1 cargo test -p
+//! waystation-adapter-sdk` rewrites the list.
+
+#![allow(
+    unsafe_code,
+    reason = "hands the table of the adapter below to the suite"
+)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use waystation_adapter_sdk::caller::Entry;
+use waystation_adapter_sdk::conformance::{CASES, Level, Outcome, Sample, as_markdown, run};
+use waystation_adapter_sdk::{
+    Accepted, Capabilities, Channel, Description, HttpRequest, Io, Outbound, Payload, SendError,
+    TransportAdapter, UpstreamError, async_trait, export_adapter,
+};
+
+#[derive(Default)]
+struct Model;
+
+#[async_trait]
+impl TransportAdapter for Model {
+    fn describe(&self) -> Description {
+        Description {
+            name: "model".to_owned(),
+            version: "1".to_owned(),
+            channel: Channel::Sms,
+            capabilities: Capabilities::default(),
+            connection_schema: serde_json::json!({"type": "object"}),
+        }
+    }
+
+    async fn send(&self, io: &Io, message: Outbound) -> Result<Accepted, SendError> {
+        io.sleep(Duration::from_millis(1)).await;
+        let request = HttpRequest {
+            method: "POST".to_owned(),
+            url: "https://upstream.invalid".to_owned(),
+            headers: Vec::new(),
+            body: Payload::from(message.text),
+            timeout_ms: None,
+        };
+        let response = io.http(request).await?;
+        if response.status != 200 {
+            return Err(SendError::Rejected {
+                error: UpstreamError::new("refused"),
+            });
+        }
+        Ok(Accepted {
+            upstream_id: message.attempt_ref,
+            recipient_id: None,
+        })
+    }
+}
+
+export_adapter!(Model);
+
+#[test]
+fn an_adapter_of_this_sdk_conforms() {
+    // SAFETY: the table is this binary's own.
+    let entry = unsafe { Entry::new(adapter_table()) };
+    let report = run(entry, &Sample::default());
+    assert!(report.conforms(), "{report}");
+    assert_eq!(report.failures(Level::Should).count(), 0, "{report}");
+    assert!(
+        report
+            .cases
+            .iter()
+            .all(|case| case.outcome == Outcome::Pass),
+        "{report}"
+    );
+}
+
+#[test]
+fn without_a_table_nothing_is_called() {
+    // SAFETY: null is allowed.
+    let report = run(unsafe { Entry::new(std::ptr::null()) }, &Sample::default());
+    assert_eq!(report.cases.len(), CASES.len());
+    assert_eq!(report.failures(Level::Must).count(), 3, "{report}");
+    assert!(
+        report.cases[3..]
+            .iter()
+            .all(|case| matches!(case.outcome, Outcome::Skip(_))),
+        "{report}"
+    );
+}
+
+#[test]
+fn the_list_is_what_the_suite_runs() {
+    for (position, case) in CASES.iter().enumerate() {
+        assert_eq!(case.id, format!("C{:02}", position + 1));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("CONFORMANCE.md");
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        std::fs::write(&path, as_markdown()).expect("the list can be written");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == as_markdown(),
+        "{} differs from adapters/sdk/src/conformance.rs: run UPDATE_GENERATED=1 cargo test -p waystation-adapter-sdk",
+        path.display()
+    );
+}

@@ -1,0 +1,167 @@
+//! The command line: what can be asked for, and the help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{DatabaseUrl, QueueUrl};
+
+/// Self-hosted WhatsApp Business provider platform.
+///
+/// Without a configuration everything runs in one process: a SQLite database and an
+/// in-process queue in the folder waystation-data. Name database.url and queue.url
+/// to run many processes on PostgreSQL and Redis. `waystation config --reference`
+/// prints every setting with its meaning; each can also be given in the environment,
+/// as WAYSTATION__SECTION__KEY.
+#[derive(Debug, Parser)]
+#[command(version, about, long_about, max_term_width = 100)]
+pub struct Cli {
+    /// The configuration file (TOML).
+    #[arg(long, short, global = true, value_name = "FILE", env = "WAYSTATION_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// What to do; `serve` when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API and the dashboard, and deliver messages.
+    ///
+    /// Migrates the database first. On a new database it prints the dashboard's address
+    /// with a one-time sign-in link. Stops on Ctrl-C or SIGTERM, after what is under way
+    /// has ended.
+    Serve(Serve),
+    /// Bring the database to this version's tables.
+    Migrate(Migrate),
+    /// Try everything out: a demo business that can send at once.
+    ///
+    /// Starts everything on the embedded profile in a fresh folder, creates a reseller, a
+    /// verified business, a sender on the sandbox network, an API key and the approved
+    /// template order_update (en_US, two variables), prints a curl line that sends a
+    /// message, and keeps serving.
+    Demo(Demo),
+    /// Print the OpenAPI document for tenant developers.
+    Openapi(Openapi),
+    /// Print the configuration in effect, without secrets.
+    Config(Config),
+    /// List the adapters that are loaded, or check one.
+    Adapters(Adapters),
+    /// Issue a one-time link that signs its holder in to the dashboard as owner.
+    SignInLink,
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self::Serve(Serve { role: Role::ALL.to_vec() })
+    }
+}
+
+/// A part of the work that a process can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Accepts messages and answers questions about them.
+    Api,
+    /// Delivers messages and webhooks.
+    Worker,
+    /// Serves the dashboard.
+    Admin,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Api, Self::Worker, Self::Admin];
+}
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// What this process does. With the in-process queue, api and worker go together.
+    #[arg(long, value_delimiter = ',', value_name = "ROLE,…", default_values_t = [Role::Api, Role::Worker, Role::Admin])]
+    pub role: Vec<Role>,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Api => "api",
+            Self::Worker => "worker",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+/// Options of `migrate`.
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// Go back to an empty database instead. All data is lost.
+    #[arg(long, requires = "yes_lose_all_data")]
+    pub down: bool,
+    /// Confirms --down.
+    #[arg(long)]
+    pub yes_lose_all_data: bool,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The data folder; a fresh temporary one, removed at the end, when left out.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The port to listen on; 0 takes any free one.
+    #[arg(long, value_name = "N", default_value_t = 8080)]
+    pub port: u16,
+    /// An endpoint to tell of every status. It must answer the Cloud API's
+    /// GET ?hub.challenge=… check while the demo starts.
+    #[arg(long, value_name = "URL")]
+    pub webhook: Option<String>,
+    /// Use this database instead: postgres://USER:PASSWORD@HOST:PORT/DATABASE.
+    #[arg(long, value_name = "URL", requires = "queue")]
+    pub database: Option<DatabaseUrl>,
+    /// Use this queue instead: redis://HOST:PORT.
+    #[arg(long, value_name = "URL")]
+    pub queue: Option<QueueUrl>,
+    /// Print one JSON object on the first line of standard output once everything is
+    /// ready, and nothing else.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `openapi`.
+#[derive(Debug, Args)]
+pub struct Openapi {
+    /// Write every generated document into this folder instead of printing one.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+/// Options of `config`.
+#[derive(Debug, Args)]
+pub struct Config {
+    /// Print every setting with its meaning and its default instead.
+    #[arg(long)]
+    pub reference: bool,
+}
+
+/// Options of `adapters`.
+#[derive(Debug, Args)]
+pub struct Adapters {
+    /// What to do; lists what is loaded when left out.
+    #[command(subcommand)]
+    pub command: Option<AdaptersCommand>,
+}
+
+/// What can be done with adapters.
+#[derive(Debug, Subcommand)]
+pub enum AdaptersCommand {
+    /// Run the conformance suite on a shared library. Fails when a MUST fails.
+    Check {
+        /// The shared library.
+        file: PathBuf,
+        /// Settings of a sender that the adapter would accept, as a JSON object.
+        #[arg(long, value_name = "JSON", default_value = "{}")]
+        connection: String,
+    },
+}

@@ -1,0 +1,194 @@
+//! The subcommands but `demo`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use tracing_subscriber::EnvFilter;
+use waystation_adapter_sdk::conformance::Sample;
+use waystation_core::{access, clock::now_ms, error, plugins::Library, store::Direction};
+
+use crate::{
+    cli::{self, AdaptersCommand, Role},
+    config::{Config, LogFormat},
+    installation::{self, Installation, Use},
+    server,
+};
+
+/// Who signs in by a link that the command line issued.
+pub const OWNER: &str = "owner";
+
+/// The configuration of this process.
+pub fn load_config(file: Option<&Path>) -> anyhow::Result<Config> {
+    Ok(Config::load(file, std::env::vars())?)
+}
+
+/// Starts logging to standard error.
+pub fn start_logging(config: &Config) {
+    let filter = EnvFilter::try_new(&config.log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Text => logging.with_target(false).init(),
+        LogFormat::Json => logging.json().flatten_event(true).init(),
+    }
+}
+
+/// `serve`
+pub async fn serve(file: Option<&Path>, options: cli::Serve) -> anyhow::Result<()> {
+    let config = load_config(file)?;
+    start_logging(&config);
+    let running = server::start(Installation::open(config).await?, &options.role).await?;
+    if running.installation().is_new && options.role.contains(&Role::Admin) {
+        let token = access::issue_link(&running.installation().store, OWNER, now_ms()).await?;
+        println!("Dashboard: {}", server::dashboard_url(&running.base_url));
+        println!("Sign in once, within 24 hours: {}", server::sign_in_url(&running.base_url, token.reveal()));
+    }
+    running.until_stopped().await
+}
+
+/// `migrate`
+pub async fn migrate(file: Option<&Path>, options: cli::Migrate) -> anyhow::Result<()> {
+    let config = load_config(file)?;
+    start_logging(&config);
+    let (store, _lock) = installation::open_database(&config, Use::Work).await?;
+    let direction = if options.down { Direction::Down } else { Direction::Up };
+    let ran = store.migrate(direction).await?;
+    let verb = if options.down { "reverted" } else { "applied" };
+    if ran.is_empty() {
+        println!("Nothing to do: the {} database is up to date.", store.kind());
+    }
+    for migration in ran {
+        println!("{verb} {migration}");
+    }
+    Ok(())
+}
+
+/// `openapi`
+pub fn openapi(options: &cli::Openapi) -> anyhow::Result<()> {
+    let Some(folder) = &options.output else {
+        print!("{}", waystation_tenant_api::openapi_text());
+        return Ok(());
+    };
+    fs::create_dir_all(folder).with_context(|| format!("the folder {} could not be created", folder.display()))?;
+    for (name, text) in documents() {
+        let path = folder.join(name);
+        fs::write(&path, text).with_context(|| format!("{} could not be written", path.display()))?;
+        println!("wrote {}", path.display());
+    }
+    Ok(())
+}
+
+/// Every document that is generated from the code and committed under openapi/.
+fn documents() -> [(&'static str, String); 2] {
+    [("tenant.json", waystation_tenant_api::openapi_text()), ("errors.md", error::catalogue())]
+}
+
+/// `config`
+pub fn config(file: Option<&Path>, options: &cli::Config) -> anyhow::Result<()> {
+    if options.reference {
+        print!("{}", Config::reference());
+        return Ok(());
+    }
+    let config = load_config(file)?;
+    config.validate()?;
+    print!("{}", config.redacted());
+    Ok(())
+}
+
+/// `adapters`
+pub async fn adapters(file: Option<&Path>, options: cli::Adapters) -> anyhow::Result<()> {
+    if let Some(AdaptersCommand::Check { file, connection }) = options.command {
+        return tokio::task::spawn_blocking(move || check_adapter(&file, &connection)).await?;
+    }
+    let mut config = load_config(file)?;
+    start_logging(&config);
+    // Listing needs no tenant's data, and must work beside a running process.
+    let folder = TemporaryFolder::create("adapters")?;
+    config.data_dir = folder.path().to_owned();
+    config.database.url = None;
+    config.queue.url = crate::config::QueueUrl::Memory;
+    let installation = Installation::open(config).await?;
+    for adapter in installation.adapters.list() {
+        let description = adapter.description();
+        println!(
+            "{} {} ({:?})\n  library  {}\n  sha256   {}\n  build    {}",
+            description.name,
+            description.version,
+            description.channel,
+            adapter.path().display(),
+            adapter.sha256().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+            adapter.build_info(),
+        );
+    }
+    Ok(())
+}
+
+fn check_adapter(file: &Path, connection: &str) -> anyhow::Result<()> {
+    let connection = serde_json::from_str(connection).context("--connection is not valid JSON")?;
+    let report = Library::check(file, &Sample { connection, ..Sample::default() })?;
+    print!("{report}");
+    if !report.conforms() {
+        bail!("{} does not conform: a MUST failed", file.display());
+    }
+    Ok(())
+}
+
+/// `sign-in-link`
+pub async fn sign_in_link(file: Option<&Path>) -> anyhow::Result<()> {
+    let config = load_config(file)?;
+    let (store, _) = installation::open_database(&config, Use::Visit).await?;
+    store.migrate(Direction::Up).await?;
+    let token = access::issue_link(&store, OWNER, now_ms()).await?;
+    println!("{}", server::sign_in_url(&server::expected_base_url(&config), token.reveal()));
+    Ok(())
+}
+
+/// A folder of this process, removed when it is dropped.
+pub struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    /// Creates a folder that nobody else uses.
+    pub fn create(purpose: &str) -> anyhow::Result<Self> {
+        let unique = waystation_core::ids::CallbackId::generate();
+        let path = std::env::temp_dir().join(format!("waystation-{purpose}-{}", unique.key().to_lowercase()));
+        fs::create_dir_all(&path).with_context(|| format!("{} could not be created", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(folder = %self.0.display(), %error, "a temporary folder could not be removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_documents_are_current() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi");
+        for (name, text) in documents() {
+            let path = folder.join(name);
+            if std::env::var_os("UPDATE_GENERATED").is_some() {
+                fs::create_dir_all(&folder).unwrap();
+                fs::write(&path, &text).unwrap();
+            }
+            let committed = fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                committed == text,
+                "openapi/{name} is not what the code generates; run `cargo run -- openapi --output openapi`"
+            );
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! `demo`: a business that can send at once.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde::Serialize;
+use serde_json::json;
+use waystation_core::{
+    access,
+    clock::now_ms,
+    credentials::{self, Issued},
+    ids::{AccountId, SenderId},
+    store::{Store, StoreError, StoredTemplate},
+    webhooks::registration,
+};
+
+use crate::{
+    cli::{self, Role},
+    commands::{self, OWNER, TemporaryFolder},
+    config::Config,
+    installation::Installation,
+    server::{self, Running},
+};
+
+/// A recipient of the sandbox network who gets and reads every message.
+const RECIPIENT: &str = "16505550001";
+/// The demo sender's own number.
+const SENDER_PHONE: &str = "15550783881";
+const TEMPLATE_NAME: &str = "order_update";
+const TEMPLATE_LANGUAGE: &str = "en_US";
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Summary {
+    base_url: String,
+    token: String,
+    phone_number_id: String,
+    waba_id: String,
+    app_secret: String,
+    verify_token: String,
+    template: TemplateName,
+    recipient: &'static str,
+    dashboard_url: String,
+    sign_in_url: String,
+}
+
+#[derive(Serialize)]
+struct TemplateName {
+    name: &'static str,
+    language: &'static str,
+}
+
+/// Runs the demo until it is told to stop.
+pub async fn run(file: Option<&Path>, options: cli::Demo) -> anyhow::Result<()> {
+    let (json, webhook) = (options.json, options.webhook.clone());
+    let (config, temporary) = configure(commands::load_config(file)?, options)?;
+    commands::start_logging(&config);
+    let data_dir = config.data_dir.clone();
+    let running = server::start(Installation::open(config).await?, &Role::ALL).await?;
+    let summary = furnish(&running, webhook.as_deref()).await?;
+    if json {
+        println!("{}", serde_json::to_string(&summary)?);
+    } else {
+        print!("{}", for_people(&summary, &data_dir, webhook.as_deref()));
+    }
+    let result = running.until_stopped().await;
+    drop(temporary);
+    result
+}
+
+/// The demo's configuration: what is configured, in a folder and on a port of its own,
+/// and free to call endpoints on this machine.
+fn configure(mut config: Config, options: cli::Demo) -> anyhow::Result<(Config, Option<TemporaryFolder>)> {
+    let temporary = match options.data {
+        Some(folder) => {
+            config.data_dir = folder;
+            None
+        }
+        None => {
+            let folder = TemporaryFolder::create("demo")?;
+            config.data_dir = folder.path().to_owned();
+            Some(folder)
+        }
+    };
+    config.server.listen.set_port(options.port);
+    config.database.url = options.database;
+    if let Some(queue) = options.queue {
+        config.queue.url = queue;
+    }
+    config.egress.allow_private_networks = true;
+    Ok((config, temporary))
+}
+
+/// Creates the demo's reseller, business, sender, key, template and endpoint.
+async fn furnish(running: &Running, webhook: Option<&str>) -> anyhow::Result<Summary> {
+    let installation = running.installation();
+    let (store, now) = (&installation.store, now_ms());
+    let app_secret = credentials::app_secret();
+    let verify_token = Issued::token().reveal().to_owned();
+
+    let reseller = store.add_reseller("Demo Reseller", now).await?;
+    let (business, account) = store.add_business(&reseller, "Demo Bakery", &app_secret, Some(now), now).await?;
+    let sender = store
+        .add_sender((&business, account), SENDER_PHONE, "Demo Bakery", "sandbox", "{}", now)
+        .await?;
+    let key = Issued::api_key(false);
+    store.add_api_key(&business, "demo", key.prefix(), &key.hash(), now).await?;
+    add_template(store, (&business, account)).await?;
+    if let Some(url) = webhook {
+        registration::register(store, &installation.egress, &business, url, &verify_token)
+            .await
+            .context("the webhook could not be registered")?;
+    }
+    let link = access::issue_link(store, OWNER, now).await?;
+    Ok(summary(running, (&key, sender, account), app_secret, verify_token, &link))
+}
+
+async fn add_template(
+    store: &Store,
+    owner: (&waystation_core::ids::BusinessId, AccountId),
+) -> Result<(), StoreError> {
+    let components = json!([
+        {
+            "type": "BODY",
+            "text": "Hi {{1}}, your order {{2}} is on its way.",
+            "example": {"body_text": [["Ana", "A-17"]]},
+        },
+        {"type": "FOOTER", "text": "Demo Bakery"},
+    ]);
+    let template = StoredTemplate {
+        name: TEMPLATE_NAME.to_owned(),
+        language: TEMPLATE_LANGUAGE.to_owned(),
+        status: "APPROVED".to_owned(),
+        components: components.to_string(),
+    };
+    store.add_template(owner, &template, "UTILITY", now_ms()).await?;
+    Ok(())
+}
+
+fn summary(
+    running: &Running,
+    (key, sender, account): (&Issued, SenderId, AccountId),
+    app_secret: String,
+    verify_token: String,
+    link: &Issued,
+) -> Summary {
+    let base_url = running.base_url.clone();
+    Summary {
+        token: key.reveal().to_owned(),
+        phone_number_id: sender.to_string(),
+        waba_id: account.to_string(),
+        app_secret,
+        verify_token,
+        template: TemplateName { name: TEMPLATE_NAME, language: TEMPLATE_LANGUAGE },
+        recipient: RECIPIENT,
+        dashboard_url: server::dashboard_url(&base_url),
+        sign_in_url: server::sign_in_url(&base_url, link.reveal()),
+        base_url,
+    }
+}
+
+fn for_people(summary: &Summary, data_dir: &Path, webhook: Option<&str>) -> String {
+    let Summary { base_url, token, phone_number_id, recipient, .. } = summary;
+    let body = json!({
+        "messaging_product": "whatsapp",
+        "to": recipient,
+        "type": "template",
+        "template": {
+            "name": summary.template.name,
+            "language": {"code": summary.template.language},
+            "components": [{"type": "body", "parameters": [
+                {"type": "text", "text": "Ana"},
+                {"type": "text", "text": "A-17"},
+            ]}],
+        },
+    });
+    let told = match webhook {
+        Some(url) => format!("Statuses go to {url}, signed with the app secret {}.", summary.app_secret),
+        None => "Run again with --webhook URL to be told of every status.".to_owned(),
+    };
+    format!(
+        "Waystation demo: {base_url}\n\
+         \n\
+         Dashboard        {dashboard}\n\
+         Sign in once     {sign_in}\n\
+         API reference    {base_url}/docs/\n\
+         Data folder      {data}\n\
+         \n\
+         Demo Bakery may send from phone number id {phone_number_id}, account {waba},\n\
+         over the sandbox network: nothing leaves this machine. {told}\n\
+         \n\
+         Send a message:\n\
+         \n\
+         curl -sS {base_url}/v24.0/{phone_number_id}/messages -H 'Authorization: Bearer {token}' \\\n  \
+         -H 'Content-Type: application/json' -d '{body}'\n\
+         \n\
+         Follow it, with the id from the answer:\n\
+         \n\
+         curl -sS {base_url}/v1/messages/ID/events -H 'Authorization: Bearer {token}'\n\
+         \n\
+         Ctrl-C stops it.\n",
+        dashboard = summary.dashboard_url,
+        sign_in = summary.sign_in_url,
+        data = data_dir.display(),
+        waba = summary.waba_id,
+    )
+}

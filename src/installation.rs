@@ -1,0 +1,203 @@
+//! Puts the rooms of the core together as the configuration says.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use waystation_core::{
+    delivery::{self, DeliverySettings, Enqueuer, Equipment, PluginIo, WebhookSettings},
+    egress::{Egress, EgressSettings},
+    messages::{
+        intake::Intake,
+        state::{self, RetryPolicy},
+    },
+    plugins::{AdapterHost, HostSettings},
+    queue::{self, EmbeddedQueue, Queue},
+    store::{Direction, Store, StoreSettings, StoreUrl},
+    tenancy::Directory,
+};
+
+use crate::config::{AmbiguousPolicy, Config, DatabaseUrl, QueueUrl};
+
+/// The adapters whose libraries are built with this binary: the name in the
+/// configuration, the crate, and which build of it.
+const BUNDLED: [(&str, &str, &str); 1] = [("sandbox", "waystation-sandbox", waystation_sandbox::BUILD_INFO)];
+
+/// Everything that a process works with.
+pub struct Installation {
+    /// The configuration it was made from.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// The cache over it.
+    pub directory: Directory,
+    /// The queue.
+    pub queue: Arc<dyn Queue>,
+    /// The way into it.
+    pub enqueuer: Enqueuer,
+    /// The adapters.
+    pub adapters: Arc<AdapterHost>,
+    /// The way out.
+    pub egress: Egress,
+    /// Whether the database had no tables when it was opened.
+    pub is_new: bool,
+    alone: Option<File>,
+}
+
+impl Installation {
+    /// Opens the database, migrates it, connects to the queue and loads the adapters.
+    pub async fn open(config: Config) -> anyhow::Result<Self> {
+        config.validate()?;
+        let (store, alone) = open_database(&config, Use::Work).await?;
+        let is_new = !store.migrate(Direction::Up).await?.is_empty();
+        let queue: Arc<dyn Queue> = match &config.queue.url {
+            QueueUrl::Memory => Arc::new(EmbeddedQueue::new()),
+            QueueUrl::Redis(url) => Arc::new(queue::connect(url.expose(), &config.queue.prefix).await?),
+        };
+        let egress = Egress::new(&EgressSettings {
+            allow_private_networks: config.egress.allow_private_networks,
+            connect_timeout: Duration::from_millis(config.egress.connect_timeout_ms),
+        })
+        .map_err(anyhow::Error::msg)?;
+        let enqueuer = Enqueuer::start(queue.clone());
+        let adapters = load_adapters(&config, &store, &egress, &enqueuer)?;
+        Ok(Self {
+            directory: Directory::new(store.clone()),
+            config,
+            store,
+            queue,
+            enqueuer,
+            adapters,
+            egress,
+            is_new,
+            alone,
+        })
+    }
+
+    /// Starts the couriers of a worker.
+    pub async fn start_worker(&self) -> delivery::Runtime {
+        let equipment = Equipment {
+            store: self.store.clone(),
+            directory: self.directory.clone(),
+            queue: self.queue.clone(),
+            enqueuer: self.enqueuer.clone(),
+            adapters: self.adapters.clone(),
+            egress: self.egress.clone(),
+        };
+        delivery::start(equipment, delivery_settings(&self.config, self.alone.is_some())).await
+    }
+
+    /// Starts the way in for messages.
+    pub fn start_intake(&self) -> Intake {
+        let ttl = Duration::from_secs(self.config.delivery.message_ttl_seconds);
+        Intake::start(self.store.clone(), self.directory.clone(), self.enqueuer.clone(), ttl)
+    }
+}
+
+/// What a database is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// To work on it: a SQLite file serves one such process at a time.
+    Work,
+    /// To look something up or note something down beside such a process.
+    Visit,
+}
+
+/// Opens the database; the file that is locked while a SQLite file is worked on goes
+/// along.
+pub async fn open_database(config: &Config, purpose: Use) -> anyhow::Result<(Store, Option<File>)> {
+    let (url, lock) = match config.database_url() {
+        DatabaseUrl::Postgres(url) => (StoreUrl::Postgres(url.expose().clone()), None),
+        DatabaseUrl::Sqlite(path) => {
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                fs::create_dir_all(folder)
+                    .with_context(|| format!("the folder {} could not be created", folder.display()))?;
+            }
+            let lock = if purpose == Use::Work { Some(lock(&path)?) } else { None };
+            (StoreUrl::Sqlite(path), lock)
+        }
+    };
+    let store = Store::open(&StoreSettings { url, connections: config.database.connections }).await?;
+    Ok((store, lock))
+}
+
+/// Makes sure that no other process works on the SQLite file. The lock ends with the
+/// process, however that ends.
+fn lock(database: &Path) -> anyhow::Result<File> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let file = File::create(&path).with_context(|| format!("{} could not be created", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => bail!(
+            "another process works on {}; stop it, or use PostgreSQL and Redis to run several",
+            database.display()
+        ),
+        Err(fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} could not be locked", path.display()))
+        }
+    }
+}
+
+fn load_adapters(
+    config: &Config,
+    store: &Store,
+    egress: &Egress,
+    enqueuer: &Enqueuer,
+) -> anyhow::Result<Arc<AdapterHost>> {
+    let operation = Duration::from_millis(config.adapters.operation_deadline_ms);
+    let io = PluginIo::start(store.clone(), egress.clone(), enqueuer.clone(), operation);
+    let host = AdapterHost::new(
+        Arc::new(io),
+        HostSettings {
+            deadline: Duration::from_millis(config.adapters.call_deadline_ms),
+            call_deadline: operation,
+            ..HostSettings::default()
+        },
+    );
+    for name in &config.adapters.bundled {
+        let Some((_, library, build)) = BUNDLED.iter().find(|(known, _, _)| known == name) else {
+            let known: Vec<&str> = BUNDLED.iter().map(|(known, _, _)| *known).collect();
+            bail!("adapters.bundled names \"{name}\"; this binary was built with {}", known.join(", "));
+        };
+        host.load_bundled(library, build)?;
+    }
+    for library in &config.adapters.libraries {
+        host.load(&library.path, Some(library.sha256.0))?;
+    }
+    Ok(Arc::new(host))
+}
+
+fn delivery_settings(config: &Config, alone: bool) -> DeliverySettings {
+    let (worker, delivery, webhooks) = (&config.worker, &config.delivery, &config.webhooks);
+    DeliverySettings {
+        messages_in_flight: worker.messages_in_flight,
+        sender_in_flight: delivery.sender_in_flight,
+        callbacks_in_flight: worker.callbacks_in_flight,
+        webhooks_in_flight: worker.webhooks_in_flight,
+        endpoint_in_flight: webhooks.endpoint_in_flight,
+        lease: Duration::from_secs(worker.lease_seconds),
+        reconcile: Duration::from_secs(worker.reconcile_seconds),
+        retry: RetryPolicy {
+            max_tries: delivery.max_attempts,
+            base_ms: delivery.retry_base_ms,
+            cap_ms: delivery.retry_cap_ms,
+            ambiguous: match delivery.ambiguous {
+                AmbiguousPolicy::Retry => state::AmbiguousPolicy::Retry,
+                AmbiguousPolicy::Fail => state::AmbiguousPolicy::Fail,
+            },
+            settle_ms: delivery.ambiguous_settle_ms,
+        },
+        receipt_wait: Duration::from_secs(delivery.receipt_wait_seconds),
+        webhooks: WebhookSettings {
+            timeout: Duration::from_millis(webhooks.timeout_ms),
+            retries: webhooks.retry_seconds.iter().map(|seconds| Duration::from_secs(*seconds)).collect(),
+        },
+        alone,
+    }
+}

@@ -1,0 +1,175 @@
+//! Puts the HTTP faces in front of an installation, and takes everything down again in
+//! an order that loses nothing: first no new requests, then no new work.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use anyhow::{Context, bail};
+use tokio::task::JoinHandle;
+use waystation_admin_web::{AdapterCard, Dashboard};
+use waystation_core::{delivery::Runtime, plugins::Health};
+use waystation_tenant_api::Api;
+
+use crate::{cli::Role, config::QueueUrl, installation::Installation};
+
+/// How long an idle client connection is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long requests that run may take to end when the process stops, in seconds.
+const SHUTDOWN_SECONDS: u64 = 15;
+
+/// A process at work.
+pub struct Running {
+    /// The address that clients reach it at.
+    pub base_url: String,
+    installation: Installation,
+    worker: Option<Runtime>,
+    server: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+/// Starts the parts of `roles`.
+pub async fn start(installation: Installation, roles: &[Role]) -> anyhow::Result<Running> {
+    let (api, worker) = (roles.contains(&Role::Api), roles.contains(&Role::Worker));
+    if installation.config.queue.url == QueueUrl::Memory && api != worker {
+        bail!(
+            "the in-process queue needs the roles api and worker in one process; name both, or set queue.url to a Redis"
+        );
+    }
+    let listen = installation.config.server.listen;
+    let listener = TcpListener::bind(listen)
+        .with_context(|| format!("{listen} cannot be listened on; choose another with server.listen or --port"))?;
+    listener.set_nonblocking(true)?;
+    let bound = listener.local_addr()?;
+    let base_url = installation.config.public_url(bound);
+
+    let worker = if worker { Some(installation.start_worker().await) } else { None };
+    let api = api.then(|| Api {
+        intake: installation.start_intake(),
+        store: installation.store.clone(),
+        directory: installation.directory.clone(),
+        body_limit_bytes: installation.config.server.body_limit_bytes,
+    });
+    let admin = roles.contains(&Role::Admin);
+    let server = serve(listener, &installation, api, admin, &base_url)?;
+    let handle = server.handle();
+    tracing::info!(
+        address = %bound,
+        roles = roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        database = installation.store.kind(),
+        queue = installation.queue.name(),
+        "serving"
+    );
+    Ok(Running { base_url, installation, worker, server: handle, serving: tokio::spawn(server) })
+}
+
+fn serve(
+    listener: TcpListener,
+    installation: &Installation,
+    api: Option<Api>,
+    admin: bool,
+    base_url: &str,
+) -> anyhow::Result<actix_web::dev::Server> {
+    let store = installation.store.clone();
+    let adapters = installation.adapters.clone();
+    let secure_cookies = base_url.starts_with("https:");
+    let threads = match installation.config.server.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let server = HttpServer::new(move || {
+        let mut app = App::new()
+            .wrap(from_fn(waystation_tenant_api::identify))
+            .app_data(web::Data::new(store.clone()))
+            .service(waystation_tenant_api::health())
+            .default_service(web::to(waystation_tenant_api::no_such_route));
+        if let Some(api) = &api {
+            app = waystation_tenant_api::configure(app, api.clone());
+        }
+        if admin {
+            let adapters = adapters.clone();
+            app = app.configure(waystation_admin_web::configure(Dashboard {
+                store: store.clone(),
+                version: env!("CARGO_PKG_VERSION"),
+                adapters: Arc::new(move || adapters.list().iter().map(|adapter| card(adapter)).collect()),
+                secure_cookies,
+            }));
+        }
+        app
+    });
+    Ok(server
+        .workers(threads)
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals()
+        .listen(listener)?
+        .run())
+}
+
+fn card(adapter: &waystation_core::plugins::Adapter) -> AdapterCard {
+    let description = adapter.description();
+    AdapterCard {
+        name: description.name.clone(),
+        version: description.version.clone(),
+        channel: format!("{:?}", description.channel).to_lowercase(),
+        health: match adapter.health() {
+            Health::Ready => "ready".to_owned(),
+            Health::Sick { why, .. } => why,
+        },
+    }
+}
+
+impl Running {
+    /// What it works with.
+    pub fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    /// The port it listens on is open; runs until the process is told to stop, then stops.
+    pub async fn until_stopped(self) -> anyhow::Result<()> {
+        let Self { worker, server, mut serving, .. } = self;
+        tokio::select! {
+            ended = &mut serving => {
+                ended.context("the HTTP server failed")?.context("the HTTP server failed")?;
+                bail!("the HTTP server ended by itself");
+            }
+            signal = stop_signal() => tracing::info!(signal = signal?, "stopping"),
+        }
+        server.stop(true).await;
+        if let Some(worker) = worker {
+            worker.stop().await;
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn stop_signal() -> std::io::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}
+
+/// The address of the dashboard below `base_url`.
+pub fn dashboard_url(base_url: &str) -> String {
+    format!("{base_url}/admin/")
+}
+
+/// The address that uses a sign-in link up.
+pub fn sign_in_url(base_url: &str, token: &str) -> String {
+    format!("{base_url}/admin/sign-in?token={token}")
+}
+
+/// The address under which a process with this configuration is reached, before it
+/// listens.
+pub fn expected_base_url(config: &crate::config::Config) -> String {
+    let listen: SocketAddr = config.server.listen;
+    config.public_url(listen)
+}

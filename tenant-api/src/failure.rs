@@ -1,0 +1,165 @@
+//! Errors in the shape that the route's clients expect: Meta's error object on the
+//! Cloud API routes, problem documents (RFC 9457) on `/v1`.
+
+use std::fmt;
+
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use waystation_core::error::{ApiError, Breach, ErrorKind};
+
+use crate::request::RequestId;
+
+/// How long a client should wait before it repeats a request that was not kept, in
+/// seconds.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    error: ApiError,
+    cloud: bool,
+    request_id: String,
+}
+
+impl Failure {
+    pub(crate) fn new(request: &HttpRequest, error: impl Into<ApiError>) -> Self {
+        Self {
+            error: error.into(),
+            cloud: !request.path().starts_with("/v1/"),
+            request_id: RequestId::of(request),
+        }
+    }
+}
+
+/// The Cloud API's error body.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CloudErrorBody {
+    error: CloudError,
+}
+
+/// The Cloud API's error object.
+#[derive(Debug, Serialize, ToSchema)]
+struct CloudError {
+    /// The code in brackets and what it means.
+    #[schema(example = "(#131009) Parameter value is not valid")]
+    message: String,
+    #[serde(rename = "type")]
+    #[schema(example = "OAuthException")]
+    kind: &'static str,
+    /// Build logic on this.
+    #[schema(example = 131_009)]
+    code: i64,
+    error_data: CloudErrorData,
+    /// The request's id; name it when you ask for help.
+    fbtrace_id: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct CloudErrorData {
+    #[schema(example = "whatsapp")]
+    messaging_product: &'static str,
+    /// What was wrong with this very request.
+    #[schema(example = "/to must be a phone number with its country code")]
+    details: String,
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Ends in the error's name in the catalogue.
+    #[serde(rename = "type")]
+    #[schema(example = "/docs/errors#parameter_invalid")]
+    kind: String,
+    #[schema(example = "Parameter value is not valid")]
+    title: &'static str,
+    #[schema(example = 422)]
+    status: u16,
+    /// What was wrong with this very request.
+    detail: String,
+    /// The same code as on the Cloud API routes.
+    #[schema(example = 131_009)]
+    code: i64,
+    /// Whether the same request may succeed later.
+    retryable: bool,
+    /// What to do.
+    advice: &'static str,
+    /// The request's id; name it when you ask for help.
+    request_id: String,
+    /// Everything that is wrong with the body.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Breach>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl ResponseError for Failure {
+    fn status_code(&self) -> StatusCode {
+        let row = self.error.kind.row();
+        let status = if self.cloud { row.cloud_status } else { row.status };
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let row = self.error.kind.row();
+        let mut response = HttpResponse::build(self.status_code());
+        match self.error.kind {
+            ErrorKind::Unauthenticated => {
+                response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"waystation\""));
+            }
+            ErrorKind::Unavailable | ErrorKind::IdempotencyInProgress => {
+                response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+            }
+            _ => {}
+        }
+        if self.cloud {
+            return response.json(CloudErrorBody {
+                error: CloudError {
+                    message: format!("(#{}) {}", row.code, row.title),
+                    kind: row.error_type,
+                    code: row.code,
+                    error_data: CloudErrorData {
+                        messaging_product: "whatsapp",
+                        details: self.error.details.clone(),
+                    },
+                    fbtrace_id: self.request_id.clone(),
+                },
+            });
+        }
+        let problem = Problem {
+            kind: format!("/docs/errors#{}", row.name),
+            title: row.title,
+            status: self.status_code().as_u16(),
+            detail: self.error.details.clone(),
+            code: row.code,
+            retryable: row.retryable,
+            advice: row.advice,
+            request_id: self.request_id.clone(),
+            errors: self.error.breaches.clone(),
+        };
+        // `json` would say application/json.
+        match serde_json::to_string(&problem) {
+            Ok(body) => response.content_type("application/problem+json").body(body),
+            Err(_) => HttpResponse::InternalServerError().finish(),
+        }
+    }
+}
+
+/// The answer to a path that no route has, or not with this method.
+pub(crate) fn no_such_route(request: &HttpRequest) -> HttpResponse {
+    let details = format!("There is no {} {}.", request.method(), request.path());
+    Failure::new(request, ApiError::new(ErrorKind::NoSuchRoute, details)).error_response()
+}
+
+/// The answer to a path whose route does not know the method.
+pub(crate) async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
+    let details = format!("{} cannot be used here.", request.method());
+    Failure::new(&request, ApiError::new(ErrorKind::MethodNotAllowed, details)).error_response()
+}
