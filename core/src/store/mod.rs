@@ -20,6 +20,8 @@ mod schema;
 mod statement;
 mod templates;
 mod tenancy;
+#[cfg(test)]
+mod tests;
 
 pub use callbacks::NewCallback;
 pub(crate) use callbacks::{ClaimedCallback, ReceiptBatch, ReceiptOutcome};

@@ -1,0 +1,369 @@
+//! The whole store on both databases: a real SQLite file and a real PostgreSQL.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel::{
+    QueryableByName,
+    sql_types::{Bool, Text},
+};
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use waystation_testkit::servers::Postgres;
+
+use super::{connection::on, *};
+use crate::{
+    clock::Millis,
+    credentials::{Issued, KeyHash},
+    ids::{BusinessId, EndpointId, MessageId, SenderId},
+    messages::state::{Event, Outcome, Progress, RetryPolicy, State},
+};
+
+/// A migrated store, and what has to live as long.
+struct Fixture {
+    store: Store,
+    _folder: tempfile::TempDir,
+}
+
+/// One store of each kind.
+async fn both() -> Vec<Fixture> {
+    let mut fixtures = Vec::new();
+    let postgres = Postgres::shared().await.unwrap().create_database().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = StoreUrl::Sqlite(folder.path().join("test.db"));
+    for (url, folder) in [(file, folder), (StoreUrl::Postgres(postgres), tempfile::tempdir().unwrap())] {
+        let store = Store::open(&StoreSettings { url, connections: 4 }).await.unwrap();
+        store.migrate(Direction::Up).await.unwrap();
+        fixtures.push(Fixture { store, _folder: folder });
+    }
+    fixtures
+}
+
+fn message(business: &BusinessId, now: Millis) -> NewMessage {
+    NewMessage {
+        id: MessageId::generate(),
+        business_id: business.clone(),
+        sender_id: SenderId(7),
+        recipient: "16505551234".to_owned(),
+        kind: "text",
+        body: r#"{"text":{"body":"hi"}}"#.to_owned(),
+        rendered: "hi".to_owned(),
+        callback_data: Some("order 17".to_owned()),
+        accepted_at: now,
+        expires_at: now + 1_000_000,
+        idempotency: None,
+    }
+}
+
+fn with_key(business: &BusinessId, key: &str, fingerprint: &str, now: Millis) -> NewMessage {
+    NewMessage {
+        idempotency: Some(IdempotencyClaim {
+            scope: "key:cloud".to_owned(),
+            key: key.to_owned(),
+            fingerprint: fingerprint.to_owned(),
+            expires_at: now + 1_000,
+        }),
+        ..message(business, now)
+    }
+}
+
+fn policy() -> RetryPolicy {
+    RetryPolicy {
+        max_tries: 3,
+        base_ms: 1_000,
+        cap_ms: 10_000,
+        ambiguous: crate::messages::state::AmbiguousPolicy::Retry,
+        settle_ms: 1_000,
+    }
+}
+
+fn sent(mut progress: Progress, upstream_id: &str, now: Millis) -> Progress {
+    let outcome = Outcome::Accepted { upstream_id: upstream_id.to_owned() };
+    progress.apply(Event::Concluded { attempt: progress.attempt, outcome }, &policy(), now);
+    progress
+}
+
+#[derive(QueryableByName, Debug)]
+struct Column {
+    #[diesel(sql_type = Text)]
+    table_name: String,
+    #[diesel(sql_type = Text)]
+    column_name: String,
+    #[diesel(sql_type = Text)]
+    data_type: String,
+    #[diesel(sql_type = Bool)]
+    nullable: bool,
+}
+
+const POSTGRES_COLUMNS: &str = "SELECT table_name::text, column_name::text, data_type::text, \
+     is_nullable = 'YES' AS nullable FROM information_schema.columns WHERE table_schema = 'public'";
+const SQLITE_COLUMNS: &str = "SELECT m.name AS table_name, c.name AS column_name, lower(c.type) AS data_type, \
+     c.\"notnull\" = 0 AS nullable FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'";
+
+const POSTGRES_INDEXES: &str = "SELECT tablename::text AS table_name, indexname::text AS column_name, \
+     indexdef::text AS data_type, false AS nullable FROM pg_indexes WHERE schemaname = 'public'";
+const SQLITE_INDEXES: &str = "SELECT tbl_name AS table_name, name AS column_name, coalesce(sql, '') AS data_type, \
+     0 AS nullable FROM sqlite_master WHERE type = 'index'";
+
+type Schema = BTreeMap<(String, String), (String, bool)>;
+
+async fn read_schema(store: &Store, postgres: &'static str, sqlite: &'static str) -> Schema {
+    let query = if store.kind() == "postgres" { postgres } else { sqlite };
+    let mut conn = store.pools.read().await.unwrap();
+    let columns: Vec<Column> = on!(conn, c => diesel::sql_query(query).load(c).await).unwrap();
+    columns
+        .into_iter()
+        .filter(|column| !column.table_name.starts_with("__") && !column.table_name.starts_with("sqlite_"))
+        .map(|column| ((column.table_name, column.column_name), (column.data_type, column.nullable)))
+        .collect()
+}
+
+async fn columns(store: &Store) -> Schema {
+    read_schema(store, POSTGRES_COLUMNS, SQLITE_COLUMNS).await
+}
+
+async fn indexes(store: &Store) -> Schema {
+    read_schema(store, POSTGRES_INDEXES, SQLITE_INDEXES).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_run_up_down_and_up_and_come_to_the_same_schema() {
+    for Fixture { store, .. } in &both().await {
+        let first = (columns(store).await, indexes(store).await);
+        assert!(first.0.len() > 50 && first.1.len() > 10, "{}: {} columns", store.kind(), first.0.len());
+        assert!(!store.migrate(Direction::Down).await.unwrap().is_empty());
+        assert_eq!((columns(store).await.len(), indexes(store).await.len()), (0, 0), "{}", store.kind());
+        assert!(!store.migrate(Direction::Up).await.unwrap().is_empty());
+        assert_eq!((columns(store).await, indexes(store).await), first, "{}", store.kind());
+        assert!(store.migrate(Direction::Up).await.unwrap().is_empty(), "a second run has nothing to do");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_databases_have_the_same_columns() {
+    let comparable = |schema: Schema| -> BTreeSet<(String, String, &'static str, bool)> {
+        schema
+            .into_iter()
+            .map(|((table, column), (kind, nullable))| {
+                let kind = match kind.as_str() {
+                    "text" => "text",
+                    "bigint" | "integer" | "smallint" => "number",
+                    "boolean" => "boolean",
+                    "bytea" | "blob" => "bytes",
+                    other => panic!("a column type that only one database has: {other}"),
+                };
+                (table, column, kind, nullable)
+            })
+            .collect()
+    };
+    let fixtures = both().await;
+    let (sqlite, postgres) = (columns(&fixtures[0].store).await, columns(&fixtures[1].store).await);
+    assert_eq!(comparable(sqlite), comparable(postgres));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_message_reads_back_for_its_business_and_for_no_other() {
+    for Fixture { store, .. } in &both().await {
+        let (ours, theirs) = (BusinessId::generate(), BusinessId::generate());
+        let (one, two) = (message(&ours, 1_000), message(&theirs, 1_001));
+        let results = store.accept(vec![one.clone(), two.clone()]).await.unwrap();
+        assert_eq!(results, [AcceptResult::Created, AcceptResult::Created]);
+        let view = store.message(&ours, &one.id).await.unwrap().unwrap();
+        assert_eq!((view.progress.state, view.accepted_at), (State::Accepted, 1_000));
+        assert_eq!(view.callback_data.as_deref(), Some("order 17"));
+        assert!(store.message(&ours, &two.id).await.unwrap().is_none());
+        assert!(store.message_history(&ours, &two.id).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_keeps_its_first_request_until_it_expires() {
+    for Fixture { store, .. } in &both().await {
+        let business = BusinessId::generate();
+        let first = with_key(&business, "k", "same", 1_000);
+        let twin = with_key(&business, "k", "same", 1_000);
+        let other = with_key(&business, "k", "other", 1_000);
+        let results = store.accept(vec![first.clone(), twin.clone(), other.clone()]).await.unwrap();
+        let replayed = AcceptResult::Replayed(first.id.clone());
+        assert_eq!(results, [AcceptResult::Created, replayed.clone(), AcceptResult::KeyReused]);
+        assert_eq!(store.accept(vec![twin.clone()]).await.unwrap(), [replayed]);
+        assert!(store.message(&business, &twin.id).await.unwrap().is_none());
+        let later = with_key(&business, "k", "other", 2_000);
+        assert_eq!(store.accept(vec![later]).await.unwrap(), [AcceptResult::Created]);
+        assert_eq!(store.forget_idempotency_keys(5_000).await.unwrap(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_requests_with_one_key_at_the_same_time_one_is_created() {
+    for Fixture { store, .. } in &both().await {
+        let business = BusinessId::generate();
+        let requests = (0..8).map(|_| store.accept(vec![with_key(&business, "k", "same", 1_000)]));
+        let results: Vec<_> = futures_util::future::join_all(requests).await;
+        let created =
+            results.iter().filter(|result| matches!(result.as_deref(), Ok([AcceptResult::Created]))).count();
+        assert_eq!(created, 1, "{}: {results:?}", store.kind());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_claimed_once_and_a_late_worker_overwrites_nothing() {
+    for Fixture { store, .. } in &both().await {
+        let business = BusinessId::generate();
+        let new = message(&business, 1_000);
+        store.accept(vec![new.clone()]).await.unwrap();
+        let claimed = store.claim_messages(&[new.id.key()], "a", 2_000, 60_000).await.unwrap();
+        assert_eq!(claimed.len(), 1);
+        assert_eq!((claimed[0].row.progress.attempt, claimed[0].body.as_str()), (1, new.body.as_str()));
+        assert!(store.claim_messages(&[new.id.key()], "b", 2_000, 60_000).await.unwrap().is_empty());
+
+        let progress = sent(claimed[0].row.progress.clone(), "up-1", 3_000);
+        let record = |attempt, progress: &Progress| MessageRecord {
+            id: new.id.clone(),
+            attempt,
+            progress: progress.clone(),
+            events: Vec::new(),
+            deliveries: vec![NewDelivery::new(
+                &business,
+                &EndpointId::generate(),
+                &new.id,
+                "{}".to_owned(),
+                3_000,
+            )],
+        };
+        let written = store.record_messages("b", &[record(1, &progress)], 3_000).await.unwrap();
+        assert!(written.is_empty(), "not b's attempt");
+        let written = store.record_messages("a", &[record(2, &progress)], 3_000).await.unwrap();
+        assert!(written.is_empty(), "not that attempt");
+        assert!(store.due_deliveries(Millis::MAX, 10).await.unwrap().is_empty(), "nothing follows from a late record");
+        let written = store.record_messages("a", &[record(1, &progress)], 3_000).await.unwrap();
+        assert_eq!(written.len(), 1);
+        assert_eq!(store.due_deliveries(Millis::MAX, 10).await.unwrap().len(), 1);
+        let view = store.message(&business, &new.id).await.unwrap().unwrap();
+        assert_eq!((view.progress.state, view.progress.upstream_id.as_deref()), (State::Sent, Some("up-1")));
+        let again = store.record_messages("a", &[record(1, &progress)], 3_000).await.unwrap();
+        assert!(again.is_empty(), "an attempt is recorded once");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sweeps_find_what_waits_and_what_lapsed() {
+    for Fixture { store, .. } in &both().await {
+        let business = BusinessId::generate();
+        let (waiting, running) = (message(&business, 1_000), message(&business, 1_000));
+        store.accept(vec![waiting.clone(), running.clone()]).await.unwrap();
+        store.claim_messages(&[running.id.key()], "a", 2_000, 60_000).await.unwrap();
+        let due = store.due_messages(5_000, 10).await.unwrap();
+        assert_eq!(due.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), [waiting.id.key()]);
+        assert_eq!(due[0].lane, "7");
+        assert_eq!(store.waiting_messages("", 10).await.unwrap(), due);
+        assert!(store.waiting_messages(waiting.id.key(), 10).await.unwrap().is_empty());
+        assert!(store.lapsed_messages(59_999, 10).await.unwrap().is_empty());
+        let lapsed = store.lapsed_messages(60_000, 10).await.unwrap();
+        assert_eq!(lapsed.len(), 1);
+        assert_eq!(lapsed[0].id, running.id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_leaves_with_what_it_changed_or_stays() {
+    for Fixture { store, .. } in &both().await {
+        let callback = NewCallback::raw("sandbox", SenderId(7), b"\xff{}".to_vec(), 1_000, 2_000);
+        let id = callback.id.clone();
+        store.keep_callbacks(vec![callback]).await.unwrap();
+        let found = store.callbacks(&[&id]).await.unwrap();
+        assert_eq!((found[0].body.as_slice(), found[0].received_at), (b"\xff{}".as_slice(), 1_000));
+        assert!(store.due_callbacks(1_999, 10).await.unwrap().is_empty());
+        assert_eq!(store.due_callbacks(2_000, 10).await.unwrap().len(), 1);
+        let aside = NewCallback::aside(&found[0]);
+        let batch = ReceiptBatch { done: vec![id.clone()], ..ReceiptBatch::default() };
+        let decide = |_| ReceiptOutcome { parked: vec![aside], ..ReceiptOutcome::default() };
+        store.apply_receipts(batch, 3_000, decide).await.unwrap();
+        assert!(store.callbacks(&[&id]).await.unwrap().is_empty());
+        assert!(store.due_callbacks(Millis::MAX, 10).await.unwrap().is_empty());
+        assert_eq!(store.overview(0).await.unwrap().receipts_unmatched, 1, "kept aside, not dropped");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_try_is_recorded_once() {
+    for Fixture { store, .. } in &both().await {
+        let reseller = store.add_reseller("r", 0).await.unwrap();
+        let (business, _) = store.add_business(&reseller, "b", "secret", None, 0).await.unwrap();
+        let endpoint = store.add_endpoint(&business, "http://x.example/", "t", 0).await.unwrap();
+        let delivery = NewDelivery::new(&business, &endpoint, &MessageId::generate(), "{}".to_owned(), 1_000);
+        let mut conn = store.pools.write().await.unwrap();
+        deliveries::insert(&mut conn, vec![delivery.clone()]).await.unwrap();
+        drop(conn);
+        let claimed = store.deliveries(&[&delivery.id]).await.unwrap();
+        assert_eq!((claimed[0].url.as_str(), claimed[0].app_secret.as_str()), ("http://x.example/", "secret"));
+        let record = |attempt, state, due_at| DeliveryRecord {
+            id: delivery.id.clone(),
+            attempt,
+            state,
+            due_at,
+            last_status: Some(500),
+            last_error: None,
+        };
+        store.record_deliveries(vec![record(0, DeliveryState::Pending, Some(9_000))], 2_000).await.unwrap();
+        store.record_deliveries(vec![record(0, DeliveryState::Dead, None)], 2_000).await.unwrap();
+        assert_eq!(store.deliveries(&[&delivery.id]).await.unwrap()[0].attempt, 1, "a repeat changes nothing");
+        store.record_deliveries(vec![record(1, DeliveryState::Delivered, None)], 3_000).await.unwrap();
+        assert!(store.deliveries(&[&delivery.id]).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_senders_and_templates_are_found_by_what_names_them() {
+    for Fixture { store, .. } in &both().await {
+        let reseller = store.add_reseller("r", 0).await.unwrap();
+        let (business, account) = store.add_business(&reseller, "b", "secret", Some(1), 0).await.unwrap();
+        let sender =
+            store.add_sender((&business, account), "15550783881", "B", "sandbox", "{}", 0).await.unwrap();
+        let key = Issued::api_key(true);
+        store.add_api_key(&business, "k", key.prefix(), &key.hash(), 0).await.unwrap();
+        let principal = store.principal(&key.hash()).await.unwrap().unwrap();
+        assert_eq!(principal.business, business);
+        assert!(store.principal(&KeyHash::of("ws_live_other")).await.unwrap().is_none());
+        let found = store.sender(sender).await.unwrap().unwrap();
+        assert_eq!((found.account, found.verified), (account, true));
+        assert_eq!(store.sender_by_phone(&business, "15550783881").await.unwrap(), Some(sender));
+        assert_eq!(store.sender_by_phone(&BusinessId::generate(), "15550783881").await.unwrap(), None);
+        let template = StoredTemplate {
+            name: "t".to_owned(),
+            language: "en_US".to_owned(),
+            status: "APPROVED".to_owned(),
+            components: "[]".to_owned(),
+        };
+        store.add_template((&business, account), &template, "UTILITY", 0).await.unwrap();
+        assert!(store.template(account, "t", "en_US").await.unwrap().is_some());
+        assert!(store.template(account, "t", "de").await.unwrap().is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_link_works_once_and_not_after_its_time() {
+    for Fixture { store, .. } in &both().await {
+        let link = crate::access::issue_link(store, "owner", 1_000).await.unwrap();
+        let session = crate::access::open_session(store, link.reveal(), 2_000).await.unwrap().unwrap();
+        assert!(crate::access::open_session(store, link.reveal(), 2_000).await.unwrap().is_none());
+        let user = crate::access::session_user(store, session.reveal(), 3_000).await.unwrap();
+        assert_eq!(user.as_deref(), Some("owner"));
+        crate::access::end_session(store, session.reveal()).await.unwrap();
+        assert!(crate::access::session_user(store, session.reveal(), 3_000).await.unwrap().is_none());
+        let old = crate::access::issue_link(store, "owner", 1_000).await.unwrap();
+        let too_late = 1_000 + crate::access::LINK_LIFE_MS;
+        assert!(crate::access::open_session(store, old.reveal(), too_late).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_dropped_leaves_nothing_and_blocks_nobody() {
+    for Fixture { store, .. } in &both().await {
+        let mut conn = store.pools.begin().await.unwrap();
+        let insert = "INSERT INTO resellers (id, name, created_at) VALUES ('x', 'x', 0)";
+        on!(conn, c => c.batch_execute(insert).await).unwrap();
+        drop(conn);
+        assert_eq!(store.overview(0).await.unwrap().resellers, 0, "{}", store.kind());
+        store.add_reseller("after", 0).await.unwrap();
+        assert_eq!(store.overview(0).await.unwrap().resellers, 1, "{}", store.kind());
+    }
+}
