@@ -15,19 +15,19 @@ use crate::config::{DatabaseUrl, QueueUrl};
 /// as WAYSTATION__SECTION__KEY.
 #[derive(Debug, Parser)]
 #[command(version, about, long_about, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The configuration file (TOML).
     #[arg(long, short, global = true, value_name = "FILE", env = "WAYSTATION_CONFIG")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 
     /// What to do; `serve` when left out.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
 }
 
 /// What can be asked for.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Serve the API and the dashboard, and deliver messages.
     ///
     /// Migrates the database first. On a new database it prints the dashboard's address
@@ -61,7 +61,7 @@ impl Default for Command {
 
 /// A part of the work that a process can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Role {
+pub(crate) enum Role {
     /// Accepts messages and answers questions about them.
     Api,
     /// Delivers messages and webhooks.
@@ -72,15 +72,15 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 3] = [Self::Api, Self::Worker, Self::Admin];
+    pub(crate) const ALL: [Self; 3] = [Self::Api, Self::Worker, Self::Admin];
 }
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
-pub struct Serve {
+pub(crate) struct Serve {
     /// What this process does. With the in-process queue, api and worker go together.
     #[arg(long, value_delimiter = ',', value_name = "ROLE,…", default_values_t = [Role::Api, Role::Worker, Role::Admin])]
-    pub role: Vec<Role>,
+    pub(crate) role: Vec<Role>,
 }
 
 impl std::fmt::Display for Role {
@@ -95,67 +95,67 @@ impl std::fmt::Display for Role {
 
 /// Options of `migrate`.
 #[derive(Debug, Args)]
-pub struct Migrate {
+pub(crate) struct Migrate {
     /// Go back to an empty database instead. All data is lost.
     #[arg(long, requires = "yes_lose_all_data")]
-    pub down: bool,
+    pub(crate) down: bool,
     /// Confirms --down.
     #[arg(long)]
-    pub yes_lose_all_data: bool,
+    pub(crate) yes_lose_all_data: bool,
 }
 
 /// Options of `demo`.
 #[derive(Debug, Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// The data folder; a fresh temporary one, removed at the end, when left out.
     #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
     /// The port to listen on; 0 takes any free one.
     #[arg(long, value_name = "N", default_value_t = 8080)]
-    pub port: u16,
+    pub(crate) port: u16,
     /// An endpoint to tell of every status. It must answer the Cloud API's
     /// GET ?hub.challenge=… check while the demo starts.
     #[arg(long, value_name = "URL")]
-    pub webhook: Option<String>,
+    pub(crate) webhook: Option<String>,
     /// Use this database instead: postgres://USER:PASSWORD@HOST:PORT/DATABASE.
     #[arg(long, value_name = "URL", requires = "queue")]
-    pub database: Option<DatabaseUrl>,
+    pub(crate) database: Option<DatabaseUrl>,
     /// Use this queue instead: redis://HOST:PORT.
     #[arg(long, value_name = "URL")]
-    pub queue: Option<QueueUrl>,
+    pub(crate) queue: Option<QueueUrl>,
     /// Print one JSON object on the first line of standard output once everything is
     /// ready, and nothing else.
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Options of `openapi`.
 #[derive(Debug, Args)]
-pub struct Openapi {
+pub(crate) struct Openapi {
     /// Write every generated document into this folder instead of printing one.
     #[arg(long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Options of `config`.
 #[derive(Debug, Args)]
-pub struct Config {
+pub(crate) struct Config {
     /// Print every setting with its meaning and its default instead.
     #[arg(long)]
-    pub reference: bool,
+    pub(crate) reference: bool,
 }
 
 /// Options of `adapters`.
 #[derive(Debug, Args)]
-pub struct Adapters {
+pub(crate) struct Adapters {
     /// What to do; lists what is loaded when left out.
     #[command(subcommand)]
-    pub command: Option<AdaptersCommand>,
+    pub(crate) command: Option<AdaptersCommand>,
 }
 
 /// What can be done with adapters.
 #[derive(Debug, Subcommand)]
-pub enum AdaptersCommand {
+pub(crate) enum AdaptersCommand {
     /// Run the conformance suite on a shared library. Fails when a MUST fails.
     Check {
         /// The shared library.

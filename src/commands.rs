@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::IsTerminal,
     path::{Path, PathBuf},
 };
 
@@ -18,17 +19,19 @@ use crate::{
 };
 
 /// Who signs in by a link that the command line issued.
-pub const OWNER: &str = "owner";
+pub(crate) const OWNER: &str = "owner";
 
 /// The configuration of this process.
-pub fn load_config(file: Option<&Path>) -> anyhow::Result<Config> {
+pub(crate) fn load_config(file: Option<&Path>) -> anyhow::Result<Config> {
     Ok(Config::load(file, std::env::vars())?)
 }
 
 /// Starts logging to standard error.
-pub fn start_logging(config: &Config) {
+pub(crate) fn start_logging(config: &Config) {
     let filter = EnvFilter::try_new(&config.log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logging = tracing_subscriber::fmt().with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match config.log.format {
         LogFormat::Text => logging.with_target(false).init(),
         LogFormat::Json => logging.json().flatten_event(true).init(),
@@ -36,7 +39,7 @@ pub fn start_logging(config: &Config) {
 }
 
 /// `serve`
-pub async fn serve(file: Option<&Path>, options: cli::Serve) -> anyhow::Result<()> {
+pub(crate) async fn serve(file: Option<&Path>, options: cli::Serve) -> anyhow::Result<()> {
     let config = load_config(file)?;
     start_logging(&config);
     let running = server::start(Installation::open(config).await?, &options.role).await?;
@@ -49,7 +52,7 @@ pub async fn serve(file: Option<&Path>, options: cli::Serve) -> anyhow::Result<(
 }
 
 /// `migrate`
-pub async fn migrate(file: Option<&Path>, options: cli::Migrate) -> anyhow::Result<()> {
+pub(crate) async fn migrate(file: Option<&Path>, options: cli::Migrate) -> anyhow::Result<()> {
     let config = load_config(file)?;
     start_logging(&config);
     let (store, _lock) = installation::open_database(&config, Use::Work).await?;
@@ -66,7 +69,7 @@ pub async fn migrate(file: Option<&Path>, options: cli::Migrate) -> anyhow::Resu
 }
 
 /// `openapi`
-pub fn openapi(options: &cli::Openapi) -> anyhow::Result<()> {
+pub(crate) fn openapi(options: &cli::Openapi) -> anyhow::Result<()> {
     let Some(folder) = &options.output else {
         print!("{}", waystation_tenant_api::openapi_text());
         return Ok(());
@@ -86,7 +89,7 @@ fn documents() -> [(&'static str, String); 2] {
 }
 
 /// `config`
-pub fn config(file: Option<&Path>, options: &cli::Config) -> anyhow::Result<()> {
+pub(crate) fn config(file: Option<&Path>, options: &cli::Config) -> anyhow::Result<()> {
     if options.reference {
         print!("{}", Config::reference());
         return Ok(());
@@ -98,7 +101,7 @@ pub fn config(file: Option<&Path>, options: &cli::Config) -> anyhow::Result<()> 
 }
 
 /// `adapters`
-pub async fn adapters(file: Option<&Path>, options: cli::Adapters) -> anyhow::Result<()> {
+pub(crate) async fn adapters(file: Option<&Path>, options: cli::Adapters) -> anyhow::Result<()> {
     if let Some(AdaptersCommand::Check { file, connection }) = options.command {
         return tokio::task::spawn_blocking(move || check_adapter(&file, &connection)).await?;
     }
@@ -136,7 +139,7 @@ fn check_adapter(file: &Path, connection: &str) -> anyhow::Result<()> {
 }
 
 /// `sign-in-link`
-pub async fn sign_in_link(file: Option<&Path>) -> anyhow::Result<()> {
+pub(crate) async fn sign_in_link(file: Option<&Path>) -> anyhow::Result<()> {
     let config = load_config(file)?;
     let (store, _) = installation::open_database(&config, Use::Visit).await?;
     store.migrate(Direction::Up).await?;
@@ -146,11 +149,11 @@ pub async fn sign_in_link(file: Option<&Path>) -> anyhow::Result<()> {
 }
 
 /// A folder of this process, removed when it is dropped.
-pub struct TemporaryFolder(PathBuf);
+pub(crate) struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {
     /// Creates a folder that nobody else uses.
-    pub fn create(purpose: &str) -> anyhow::Result<Self> {
+    pub(crate) fn create(purpose: &str) -> anyhow::Result<Self> {
         let unique = waystation_core::ids::CallbackId::generate();
         let path = std::env::temp_dir().join(format!("waystation-{purpose}-{}", unique.key().to_lowercase()));
         fs::create_dir_all(&path).with_context(|| format!("{} could not be created", path.display()))?;
@@ -158,7 +161,7 @@ impl TemporaryFolder {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }

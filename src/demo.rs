@@ -51,7 +51,7 @@ struct TemplateName {
 }
 
 /// Runs the demo until it is told to stop.
-pub async fn run(file: Option<&Path>, options: cli::Demo) -> anyhow::Result<()> {
+pub(crate) async fn run(file: Option<&Path>, options: cli::Demo) -> anyhow::Result<()> {
     let (json, webhook) = (options.json, options.webhook.clone());
     let (config, temporary) = configure(commands::load_config(file)?, options)?;
     commands::start_logging(&config);

@@ -28,29 +28,29 @@ use crate::config::{AmbiguousPolicy, Config, DatabaseUrl, QueueUrl};
 const BUNDLED: [(&str, &str, &str); 1] = [("sandbox", "waystation-sandbox", waystation_sandbox::BUILD_INFO)];
 
 /// Everything that a process works with.
-pub struct Installation {
+pub(crate) struct Installation {
     /// The configuration it was made from.
-    pub config: Config,
+    pub(crate) config: Config,
     /// The database.
-    pub store: Store,
+    pub(crate) store: Store,
     /// The cache over it.
-    pub directory: Directory,
+    pub(crate) directory: Directory,
     /// The queue.
-    pub queue: Arc<dyn Queue>,
+    pub(crate) queue: Arc<dyn Queue>,
     /// The way into it.
-    pub enqueuer: Enqueuer,
+    pub(crate) enqueuer: Enqueuer,
     /// The adapters.
-    pub adapters: Arc<AdapterHost>,
+    pub(crate) adapters: Arc<AdapterHost>,
     /// The way out.
-    pub egress: Egress,
+    pub(crate) egress: Egress,
     /// Whether the database had no tables when it was opened.
-    pub is_new: bool,
+    pub(crate) is_new: bool,
     alone: Option<File>,
 }
 
 impl Installation {
     /// Opens the database, migrates it, connects to the queue and loads the adapters.
-    pub async fn open(config: Config) -> anyhow::Result<Self> {
+    pub(crate) async fn open(config: Config) -> anyhow::Result<Self> {
         config.validate()?;
         let (store, alone) = open_database(&config, Use::Work).await?;
         let is_new = !store.migrate(Direction::Up).await?.is_empty();
@@ -79,7 +79,7 @@ impl Installation {
     }
 
     /// Starts the couriers of a worker.
-    pub async fn start_worker(&self) -> delivery::Runtime {
+    pub(crate) async fn start_worker(&self) -> delivery::Runtime {
         let equipment = Equipment {
             store: self.store.clone(),
             directory: self.directory.clone(),
@@ -92,7 +92,7 @@ impl Installation {
     }
 
     /// Starts the way in for messages.
-    pub fn start_intake(&self) -> Intake {
+    pub(crate) fn start_intake(&self) -> Intake {
         let ttl = Duration::from_secs(self.config.delivery.message_ttl_seconds);
         Intake::start(self.store.clone(), self.directory.clone(), self.enqueuer.clone(), ttl)
     }
@@ -100,7 +100,7 @@ impl Installation {
 
 /// What a database is opened for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Use {
+pub(crate) enum Use {
     /// To work on it: a SQLite file serves one such process at a time.
     Work,
     /// To look something up or note something down beside such a process.
@@ -109,7 +109,7 @@ pub enum Use {
 
 /// Opens the database; the file that is locked while a SQLite file is worked on goes
 /// along.
-pub async fn open_database(config: &Config, purpose: Use) -> anyhow::Result<(Store, Option<File>)> {
+pub(crate) async fn open_database(config: &Config, purpose: Use) -> anyhow::Result<(Store, Option<File>)> {
     let (url, lock) = match config.database_url() {
         DatabaseUrl::Postgres(url) => (StoreUrl::Postgres(url.expose().clone()), None),
         DatabaseUrl::Sqlite(path) => {

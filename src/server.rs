@@ -22,9 +22,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const SHUTDOWN_SECONDS: u64 = 15;
 
 /// A process at work.
-pub struct Running {
+pub(crate) struct Running {
     /// The address that clients reach it at.
-    pub base_url: String,
+    pub(crate) base_url: String,
     installation: Installation,
     worker: Option<Runtime>,
     server: ServerHandle,
@@ -32,7 +32,7 @@ pub struct Running {
 }
 
 /// Starts the parts of `roles`.
-pub async fn start(installation: Installation, roles: &[Role]) -> anyhow::Result<Running> {
+pub(crate) async fn start(installation: Installation, roles: &[Role]) -> anyhow::Result<Running> {
     let (api, worker) = (roles.contains(&Role::Api), roles.contains(&Role::Worker));
     if installation.config.queue.url == QueueUrl::Memory && api != worker {
         bail!(
@@ -124,12 +124,12 @@ fn card(adapter: &waystation_core::plugins::Adapter) -> AdapterCard {
 
 impl Running {
     /// What it works with.
-    pub fn installation(&self) -> &Installation {
+    pub(crate) fn installation(&self) -> &Installation {
         &self.installation
     }
 
     /// The port it listens on is open; runs until the process is told to stop, then stops.
-    pub async fn until_stopped(self) -> anyhow::Result<()> {
+    pub(crate) async fn until_stopped(self) -> anyhow::Result<()> {
         let Self { worker, server, mut serving, .. } = self;
         tokio::select! {
             ended = &mut serving => {
@@ -158,18 +158,18 @@ async fn stop_signal() -> std::io::Result<&'static str> {
 }
 
 /// The address of the dashboard below `base_url`.
-pub fn dashboard_url(base_url: &str) -> String {
+pub(crate) fn dashboard_url(base_url: &str) -> String {
     format!("{base_url}/admin/")
 }
 
 /// The address that uses a sign-in link up.
-pub fn sign_in_url(base_url: &str, token: &str) -> String {
+pub(crate) fn sign_in_url(base_url: &str, token: &str) -> String {
     format!("{base_url}/admin/sign-in?token={token}")
 }
 
 /// The address under which a process with this configuration is reached, before it
 /// listens.
-pub fn expected_base_url(config: &crate::config::Config) -> String {
+pub(crate) fn expected_base_url(config: &crate::config::Config) -> String {
     let listen: SocketAddr = config.server.listen;
     config.public_url(listen)
 }

@@ -6,11 +6,11 @@ use waystation_adapter_sdk::UpstreamError;
 /// How a pretend phone, or the pretend network before it, behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// `0001` and every other number: sent, delivered, read.
+    /// `0001` and every other number: delivered, read. That it was sent is what the answer said.
     Reads,
-    /// `0002`: sent, delivered.
+    /// `0002`: delivered.
     DeliveredOnly,
-    /// `0003`: sent, read; the delivery is never reported.
+    /// `0003`: read; the delivery is never reported.
     ReadOnly,
     /// `0004`: read, delivered, sent, in this order.
     Reversed,

@@ -56,8 +56,8 @@ pub(crate) fn schedule(
     let read = receipt("read", read_ms);
 
     let receipts = match behaviour {
-        Behaviour::DeliveredOnly => vec![sent, delivered],
-        Behaviour::ReadOnly => vec![sent, read],
+        Behaviour::DeliveredOnly => vec![delivered],
+        Behaviour::ReadOnly => vec![read],
         Behaviour::Reversed => [(read, sent), (delivered, delivered), (sent, read)]
             .map(|(receipt, turn)| Receipt {
                 arrives_after_ms: turn.after_ms,
@@ -71,7 +71,7 @@ pub(crate) fn schedule(
                 ..receipt
             })
             .to_vec(),
-        Behaviour::Duplicated => vec![sent, sent, delivered, delivered, read, read],
+        Behaviour::Duplicated => vec![delivered, delivered, read, read],
         Behaviour::Silent => Vec::new(),
         Behaviour::Fails(code) => vec![Receipt {
             status: "failed",
@@ -82,7 +82,7 @@ pub(crate) fn schedule(
         | Behaviour::PairLimited
         | Behaviour::SenderLimited
         | Behaviour::FailsTwice
-        | Behaviour::TokenExpired => vec![sent, delivered, read],
+        | Behaviour::TokenExpired => vec![delivered, read],
     };
     receipts
         .into_iter()

@@ -91,8 +91,8 @@ use ReceiptStatus::{Delivered, Read, Sent};
 
 #[test]
 fn phones_read_by_default() {
-    assert_eq!(statuses("0001"), [Sent, Delivered, Read]);
-    assert_eq!(statuses("4242"), [Sent, Delivered, Read]);
+    assert_eq!(statuses("0001"), [Delivered, Read]);
+    assert_eq!(statuses("4242"), [Delivered, Read]);
     assert!(
         send(Outbound {
             recipient: Default::default(),
@@ -105,8 +105,8 @@ fn phones_read_by_default() {
 
 #[test]
 fn receipts_can_be_missing() {
-    assert_eq!(statuses("0002"), [Sent, Delivered]);
-    assert_eq!(statuses("0003"), [Sent, Read]);
+    assert_eq!(statuses("0002"), [Delivered]);
+    assert_eq!(statuses("0003"), [Read]);
     assert_eq!(statuses("0007"), []);
 }
 
@@ -119,7 +119,7 @@ fn receipts_can_be_reversed() {
 fn receipts_can_come_twice() {
     assert_eq!(
         statuses("0006"),
-        [Sent, Sent, Delivered, Delivered, Read, Read]
+        [Delivered, Delivered, Read, Read]
     );
 }
 
@@ -238,10 +238,10 @@ fn jitter_stays_within_its_share() {
             .map(|callback| callback.after_ms)
             .collect();
         assert!(
-            (500..=1500).contains(&times[1]) && (1500..=4500).contains(&times[2]),
+            (500..=1500).contains(&times[0]) && (1500..=4500).contains(&times[1]),
             "{times:?}"
         );
-        assert!(times[0] <= times[1] && times[1] <= times[2]);
+        assert!(times[0] <= times[1]);
     }
     let connection = json!({"delivered_after_ms": 10, "read_after_ms": 5, "jitter_percent": 0});
     let run = send(Outbound {
@@ -252,7 +252,7 @@ fn jitter_stays_within_its_share() {
         .iter()
         .map(|callback| callback.after_ms)
         .collect();
-    assert_eq!(times, [1, 10, 10]);
+    assert_eq!(times, [10, 10]);
 }
 
 #[test]
