@@ -56,10 +56,9 @@ impl Failure {
                 "The request cannot be read",
                 "Something is missing from the form or the address, or it is too long. Nothing was changed.",
             ),
-            Self::NotFound => (
-                "There is no such page",
-                "The address may be mistyped, or what it showed is no longer there.",
-            ),
+            Self::NotFound => {
+                ("There is no such page", "The address may be mistyped, or what it showed is no longer there.")
+            }
             Self::MethodNotAllowed => (
                 "Not the way to use this page",
                 "The address exists, but is not opened like this. Nothing was changed.",
@@ -70,10 +69,9 @@ impl Failure {
                 "The dashboard cannot show anything until it does. Nothing was changed. Try again in a moment; the \
                  reason is in the log of the server.",
             ),
-            Self::Render(_) => (
-                "This page cannot be shown",
-                "It is a fault of the program. The reason is in the log of the server.",
-            ),
+            Self::Render(_) => {
+                ("This page cannot be shown", "It is a fault of the program. The reason is in the log of the server.")
+            }
         }
     }
 

@@ -77,15 +77,15 @@ pub fn configure(dashboard: Dashboard) -> impl FnOnce(&mut web::ServiceConfig) {
                 web::scope("/admin")
                     .app_data(web::Data::new(dashboard))
                     .app_data(PayloadConfig::new(FORM_LIMIT_BYTES))
-                    .app_data(FormConfig::default().limit(FORM_LIMIT_BYTES).error_handler(|_, _| Failure::BadRequest.into()))
+                    .app_data(
+                        FormConfig::default().limit(FORM_LIMIT_BYTES).error_handler(|_, _| Failure::BadRequest.into()),
+                    )
                     .app_data(QueryConfig::default().error_handler(|_, _| Failure::BadRequest.into()))
                     .wrap(from_fn(headers::secure))
                     .service(page("").route(read().to(async || see_other(HOME_PATH))))
                     .service(page("/").route(read().to(home::show)))
                     .service(
-                        page("/sign-in")
-                            .route(web::get().to(sign_in::show))
-                            .route(web::post().to(sign_in::submit)),
+                        page("/sign-in").route(web::get().to(sign_in::show)).route(web::post().to(sign_in::submit)),
                     )
                     .service(page("/sign-out").route(web::post().to(sign_in::end)))
                     .service(page(assets::ROUTE).route(read().to(assets::serve)))

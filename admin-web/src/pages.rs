@@ -3,7 +3,10 @@
 
 use std::sync::LazyLock;
 
-use actix_web::{HttpRequest, HttpResponse, http::{StatusCode, header::ContentType}};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header::ContentType},
+};
 use handlebars::{Handlebars, RenderError};
 use serde::Serialize;
 
@@ -101,13 +104,7 @@ struct Staff {
 impl Frame {
     /// For pages that anyone may see: they tell nothing about the installation.
     pub(crate) fn bare(title: impl Into<String>) -> Self {
-        Self {
-            title: title.into(),
-            style: assets::style_path(),
-            icon: assets::icon_path(),
-            notice: None,
-            staff: None,
-        }
+        Self { title: title.into(), style: assets::style_path(), icon: assets::icon_path(), notice: None, staff: None }
     }
 
     /// For pages of a session. `room` is the entry of the navigation they belong to.

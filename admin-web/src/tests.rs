@@ -235,21 +235,15 @@ async fn a_form_sent_from_elsewhere_is_refused() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let csrf = fixture.csrf(&session).await;
-    for (name, value) in [
-        ("Sec-Fetch-Site", "cross-site"),
-        ("Sec-Fetch-Site", "same-site"),
-        ("Origin", "https://elsewhere.example"),
-    ] {
+    for (name, value) in
+        [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Site", "same-site"), ("Origin", "https://elsewhere.example")]
+    {
         let form = sign_out(&session, &csrf).insert_header((name, value));
         assert_eq!(fixture.ask(form).await.status, StatusCode::FORBIDDEN, "{name}: {value}");
         let form = TestRequest::post().uri("/admin/sign-in").set_form([("token", fixture.token().await)]);
         assert_eq!(fixture.ask(form.insert_header((name, value))).await.status, StatusCode::FORBIDDEN);
     }
-    for (name, value) in [
-        ("Sec-Fetch-Site", "same-origin"),
-        ("Origin", "http://localhost:8080"),
-        ("Origin", "null"),
-    ] {
+    for (name, value) in [("Sec-Fetch-Site", "same-origin"), ("Origin", "http://localhost:8080"), ("Origin", "null")] {
         let session = fixture.session().await;
         let form = sign_out(&session, &fixture.csrf(&session).await).insert_header((name, value));
         assert!(fixture.ask(form).await.leads_to("/admin/sign-in"), "{name}: {value}");
@@ -351,7 +345,9 @@ async fn home_tells_what_there_is() {
     });
     let session = fixture.session().await;
     let quiet = fixture.home(&session).await.body;
-    assert!(quiet.contains("First steps") && quiet.contains("href=\"/docs/\"") && quiet.contains("href=\"/docs/errors\""));
+    assert!(
+        quiet.contains("First steps") && quiet.contains("href=\"/docs/\"") && quiet.contains("href=\"/docs/errors\"")
+    );
 
     for name in ["North", "South"] {
         fixture.dashboard.store.add_reseller(name, now_ms()).await.unwrap();

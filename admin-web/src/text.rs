@@ -52,7 +52,8 @@ mod tests {
 
     #[test]
     fn a_count_has_its_thousands_apart() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678"), (-1_000, "-1,000")] {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678"), (-1_000, "-1,000")]
+        {
             assert_eq!(count(number), text);
         }
     }

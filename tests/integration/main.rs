@@ -1,1 +1,24 @@
-fn main(){}
+//! The promises of Waystation, kept by the real binary: every test starts the program as its
+//! users do, with a database and a queue of its own, and looks at it from outside only: through
+//! its HTTP routes, its webhooks, its command line, and the rows it leaves in its database.
+//!
+//! What a promise says of both profiles is tested on both. Nothing here measures how fast
+//! something is: a test waits until a condition holds, and fails when it does not within a time
+//! that no working installation needs.
+
+#![forbid(unsafe_code)]
+
+mod adapters;
+mod cli;
+mod cluster;
+mod crash;
+mod dashboard;
+mod errors;
+mod idempotency;
+mod outage;
+mod path;
+mod shutdown;
+mod support;
+mod tenancy;
+mod webhooks;
+mod wiped_queue;

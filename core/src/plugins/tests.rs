@@ -20,7 +20,6 @@ struct Script {
     requests: AtomicUsize,
     fail_http: Option<HttpError>,
     refuse_callbacks: bool,
-    forget_callbacks: bool,
     stored: Mutex<Vec<(CallbackOrigin, Vec<ScheduledCallback>)>>,
 }
 
@@ -47,12 +46,7 @@ impl HostIo for Script {
         if self.refuse_callbacks {
             return Err("the disk is full".to_owned());
         }
-        if !self.forget_callbacks {
-            self.stored
-                .lock()
-                .unwrap()
-                .push((origin.clone(), callbacks));
-        }
+        self.stored.lock().unwrap().push((origin.clone(), callbacks));
         Ok(())
     }
 }
@@ -562,69 +556,4 @@ async fn an_adapter_recovers_when_its_calls_return() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(adapter.send(&message("0")).await.is_ok());
-}
-
-/// What a send costs. Not a check: run it with `--release -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn cost_of_a_send() {
-    const SENDS: u32 = 200_000;
-    const AT_ONCE: u32 = 64;
-    let (host, _io) = host_with(
-        Script {
-            forget_callbacks: true,
-            ..Script::default()
-        },
-        HostSettings::default(),
-    );
-    let (_folder, path) = c_library("garbage", &[]);
-    let bare = host.load(&path, None).unwrap();
-    let rust = host
-        .load(&rust_library("waystation_plugin_panicking"), None)
-        .unwrap();
-    let sandbox = host
-        .load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO)
-        .unwrap();
-    for (what, adapter, to) in [
-        ("C adapter, answers at once", bare, "0000"),
-        ("Rust adapter, answers at once", rust, "0000"),
-        ("sandbox without receipts", Arc::clone(&sandbox), "0007"),
-        (
-            "sandbox with three receipts (two crossings)",
-            sandbox,
-            "0001",
-        ),
-    ] {
-        for at_once in [1, AT_ONCE] {
-            let (wall, cpu) = (Instant::now(), cpu_time());
-            let lanes = (0..at_once).map(|_| {
-                let (adapter, outbound) = (Arc::clone(&adapter), message(to));
-                tokio::spawn(async move {
-                    for _ in 0..SENDS / at_once {
-                        adapter.send(&outbound).await.unwrap();
-                    }
-                })
-            });
-            futures_util::future::join_all(lanes).await;
-            let each = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(SENDS);
-            println!(
-                "{what}, {at_once} at once: {:.2} us wall, {:.2} us CPU a send",
-                each(wall.elapsed()),
-                each(cpu_time().saturating_sub(cpu))
-            );
-        }
-    }
-}
-
-/// The CPU time of this process, user and system.
-fn cpu_time() -> Duration {
-    let threads = std::fs::read_dir("/proc/self/task")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let nanos = threads.filter_map(|thread| {
-        let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        stat.split(' ').next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(nanos.sum())
 }

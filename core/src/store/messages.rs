@@ -500,42 +500,47 @@ impl Store {
 }
 
 async fn accept_with_keys(conn: &mut Conn, batch: Vec<NewMessage>) -> Result<Vec<AcceptResult>, StoreError> {
-    let mut results = Vec::with_capacity(batch.len());
-    let mut created = Vec::with_capacity(batch.len());
-    for message in batch {
-        let Some(claim) = &message.idempotency else {
-            results.push(AcceptResult::Created);
-            created.push(message);
-            continue;
-        };
-        let key = (
+    // In the order of their keys, so that two batches with the same keys wait for each
+    // other rather than deadlock.
+    let mut keyed: Vec<usize> = (0..batch.len()).filter(|index| batch[*index].idempotency.is_some()).collect();
+    keyed.sort_by_key(|index| batch[*index].idempotency.as_ref().map(|claim| (&claim.scope, &claim.key)));
+    let mut results = vec![AcceptResult::Created; batch.len()];
+    for index in keyed {
+        if let Some(claim) = &batch[index].idempotency {
+            results[index] = claim_key(conn, claim, &batch[index]).await?;
+        }
+    }
+    let created =
+        batch.into_iter().zip(&results).filter(|(_, result)| **result == AcceptResult::Created).map(|(message, _)| message);
+    insert_messages(conn, created.collect()).await?;
+    Ok(results)
+}
+
+async fn claim_key(conn: &mut Conn, claim: &IdempotencyClaim, message: &NewMessage) -> Result<AcceptResult, StoreError> {
+    let held = idempotency_keys::table
+        .filter(idempotency_keys::scope.eq(&claim.scope))
+        .filter(idempotency_keys::key.eq(&claim.key));
+    let expired = diesel::delete(held.filter(idempotency_keys::expires_at.le(message.accepted_at)));
+    on!(*conn, c => expired.execute(c).await)?;
+    let insert = diesel::insert_into(idempotency_keys::table)
+        .values((
             idempotency_keys::scope.eq(&claim.scope),
             idempotency_keys::key.eq(&claim.key),
             idempotency_keys::fingerprint.eq(&claim.fingerprint),
             idempotency_keys::message_id.eq(message.id.key()),
             idempotency_keys::expires_at.eq(claim.expires_at),
-        );
-        let held = idempotency_keys::table
-            .filter(idempotency_keys::scope.eq(&claim.scope))
-            .filter(idempotency_keys::key.eq(&claim.key));
-        let expired = diesel::delete(held.filter(idempotency_keys::expires_at.le(message.accepted_at)));
-        on!(*conn, c => expired.execute(c).await)?;
-        let insert = diesel::insert_into(idempotency_keys::table).values(key).on_conflict_do_nothing();
-        if on!(*conn, c => insert.execute(c).await)? == 1 {
-            results.push(AcceptResult::Created);
-            created.push(message);
-            continue;
-        }
-        let query = held.select((idempotency_keys::fingerprint, idempotency_keys::message_id));
-        let (fingerprint, id): (String, String) = on!(*conn, c => query.first(c).await)?;
-        results.push(if fingerprint == claim.fingerprint {
-            AcceptResult::Replayed(MessageId::from_key(id))
-        } else {
-            AcceptResult::KeyReused
-        });
+        ))
+        .on_conflict_do_nothing();
+    if on!(*conn, c => insert.execute(c).await)? == 1 {
+        return Ok(AcceptResult::Created);
     }
-    insert_messages(conn, created).await?;
-    Ok(results)
+    let query = held.select((idempotency_keys::fingerprint, idempotency_keys::message_id));
+    let (fingerprint, id): (String, String) = on!(*conn, c => query.first(c).await)?;
+    Ok(if fingerprint == claim.fingerprint {
+        AcceptResult::Replayed(MessageId::from_key(id))
+    } else {
+        AcceptResult::KeyReused
+    })
 }
 
 async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>) -> Result<(), StoreError> {

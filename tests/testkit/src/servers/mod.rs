@@ -136,44 +136,4 @@ mod tests {
         assert!(!answers(port));
         assert!(!folder.exists());
     }
-
-    /// Not a test: the process that the next test starts and kills.
-    #[tokio::test]
-    #[ignore = "waits to be killed"]
-    async fn owner_of_servers() {
-        let redis = Redis::shared().await.unwrap();
-        let postgres = Postgres::shared().await.unwrap();
-        println!("\nserver {} {}", redis.port(), redis.folder().display());
-        println!("server {} {}", postgres.port(), postgres.folder().display());
-        println!("ready");
-        std::future::pending::<()>().await;
-    }
-
-    #[test]
-    fn servers_die_with_the_process_that_owns_them() {
-        let mut owner = Command::new(std::env::current_exe().unwrap())
-            .args(["owner_of_servers", "--ignored", "--nocapture"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let servers: Vec<(u16, String)> = BufReader::new(owner.stdout.take().unwrap())
-            .lines()
-            .map_while(|line| line.ok().filter(|line| line != "ready"))
-            .filter_map(|line| {
-                let (port, folder) = line.strip_prefix("server ")?.split_once(' ')?;
-                Some((port.parse().ok()?, folder.to_owned()))
-            })
-            .collect();
-        assert_eq!(servers.len(), 2);
-        assert!(servers.iter().all(|(port, _)| answers(*port)));
-        owner.kill().unwrap();
-        owner.wait().unwrap();
-        let killed = Instant::now();
-        for (port, folder) in servers {
-            while answers(port) || Path::new(&folder).exists() {
-                assert!(killed.elapsed() < GONE_WITHIN, "{folder} is still there");
-                std::thread::sleep(POLL);
-            }
-        }
-    }
 }

@@ -1,0 +1,594 @@
+//! A place for an installation, processes on it, a client, and a look into its database.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::{
+        Once,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use diesel::{Connection as _, QueryableByName, RunQueryDsl as _, connection::SimpleConnection as _, sql_types::BigInt};
+use reqwest::{Method, header::HeaderMap};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use waystation_testkit::{
+    load::{self, Outcome, Pace, Plan, Target},
+    process::{DemoInfo, Waystation},
+    servers::{Postgres, Redis},
+    sink::WebhookSink,
+};
+
+/// How long anything may take that has to happen. Far more than it needs, because the machine
+/// that runs the tests may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How often it is looked whether something has happened.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Requests that are under way at once when many messages are read.
+const READERS: usize = 8;
+
+/// Who signs for a message that got its receipts: the states after which nothing follows, by the
+/// last digits of the recipient.
+pub(crate) const DELIVERED_ONLY: &str = "0002";
+
+/// The program under test.
+pub(crate) fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_waystation"))
+}
+
+/// How an installation is made up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// SQLite and the queue inside the process.
+    Embedded,
+    /// PostgreSQL and Redis.
+    Cluster,
+}
+
+/// Makes a test for each profile of every function that takes one.
+macro_rules! on_both_profiles {
+    ($($name:ident),+ $(,)?) => {
+        mod embedded {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    Box::pin(super::$name($crate::support::Profile::Embedded)).await;
+                }
+            )+
+        }
+        mod cluster {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    Box::pin(super::$name($crate::support::Profile::Cluster)).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both_profiles;
+
+/// Where an installation keeps what it knows, and how it is configured. Processes come and go on
+/// it; it is removed at the end of the test.
+pub(crate) struct Site {
+    folder: TempDir,
+    servers: Option<Servers>,
+    settings: BTreeMap<String, String>,
+}
+
+struct Servers {
+    database: String,
+    queue: String,
+}
+
+impl Site {
+    /// A new one, on the servers that all tests share.
+    pub(crate) async fn new(profile: Profile) -> Self {
+        match profile {
+            Profile::Embedded => Self::with(None),
+            Profile::Cluster => {
+                let postgres = Postgres::shared().await.expect("a PostgreSQL");
+                let redis = Redis::shared().await.expect("a Redis");
+                Self::on(postgres, redis).await
+            }
+        }
+    }
+
+    /// A new one on these servers.
+    pub(crate) async fn on(postgres: &Postgres, redis: &Redis) -> Self {
+        let database = postgres.create_database().await.expect("a database");
+        Self::with(Some(Servers { database, queue: redis.url() }))
+    }
+
+    fn with(servers: Option<Servers>) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let mut site =
+            Self { folder: TempDir::with_prefix("waystation-site-").expect("a folder"), servers, settings: BTreeMap::new() };
+        site.set("server.listen", "127.0.0.1:0");
+        site.set("egress.allow_private_networks", true);
+        site.set("queue.prefix", format!("test{number}"));
+        // The address that a process listens on is read from its log.
+        site.set("log.format", "json");
+        site
+    }
+
+    /// Sets a key of the configuration, as `section.key`, for the processes started from now on.
+    pub(crate) fn set(&mut self, key: &str, value: impl ToString) {
+        self.settings.insert(variable(key), value.to_string());
+    }
+
+    /// Shorter waits after a crash, as far as the configuration allows: leases of five seconds
+    /// instead of a minute.
+    pub(crate) fn recover_quickly(&mut self) {
+        self.set("worker.lease_seconds", 5);
+        self.set("worker.reconcile_seconds", 1);
+        self.set("adapters.operation_deadline_ms", 3_000);
+        self.set("egress.connect_timeout_ms", 2_000);
+        self.set("webhooks.timeout_ms", 3_000);
+        self.set("webhooks.retry_seconds", "1,1,2,2,4");
+        self.set("delivery.ambiguous_settle_ms", 1_000);
+    }
+
+    /// The folder for everything that an installation keeps on disk.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the processes are given in their environment.
+    pub(crate) fn environment(&self) -> Vec<(String, OsString)> {
+        let mut environment: Vec<(String, OsString)> =
+            self.settings.iter().map(|(name, value)| (name.clone(), value.into())).collect();
+        environment.push((variable("data_dir"), self.folder().into()));
+        if let Some(servers) = &self.servers {
+            environment.push((variable("database.url"), (&servers.database).into()));
+            environment.push((variable("queue.url"), (&servers.queue).into()));
+        }
+        environment
+    }
+
+    /// The arguments of a demo on this site.
+    pub(crate) fn demo_arguments(&self, webhook: Option<&WebhookSink>) -> Vec<String> {
+        let mut arguments = ["demo", "--port", "0", "--data"].map(str::to_owned).to_vec();
+        arguments.push(self.folder().display().to_string());
+        if let Some(servers) = &self.servers {
+            arguments.extend(["--database", &servers.database, "--queue", &servers.queue].map(str::to_owned));
+        }
+        if let Some(sink) = webhook {
+            arguments.extend(["--webhook".to_owned(), sink.url()]);
+        }
+        arguments
+    }
+
+    /// Starts a demo: a new business on this site, and a process that does everything.
+    pub(crate) fn demo(&self, webhook: Option<&WebhookSink>) -> Waystation {
+        let mut arguments = self.demo_arguments(webhook);
+        arguments.push("--json".to_owned());
+        let demo = Waystation::spawn(binary(), arguments, self.environment()).expect("a demo");
+        if let Some(sink) = webhook {
+            sink.set_app_secret(&demo.info().app_secret);
+        }
+        demo
+    }
+
+    /// Adds a business to this site by a demo that has stopped again when this returns.
+    pub(crate) fn add_business(&self, webhook: Option<&WebhookSink>) -> DemoInfo {
+        let mut demo = self.demo(webhook);
+        let info = demo.info().clone();
+        stop(&mut demo);
+        info
+    }
+
+    /// Starts a process that does what `roles` say, and waits until it listens.
+    pub(crate) fn serve(&self, roles: &str) -> Server {
+        let mut process =
+            Waystation::run(binary(), ["serve", "--role", roles], self.environment()).expect("a process");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = process.log().expect("a log");
+            if let Some(address) = address_in(&log) {
+                return Server { process, base_url: format!("http://{address}") };
+            }
+            if let Ok(status) = process.wait(POLL) {
+                panic!("serve --role {roles} ended ({status}):\n{log}");
+            }
+            assert!(Instant::now() < deadline, "serve --role {roles} does not listen:\n{log}");
+        }
+    }
+
+    /// Runs a subcommand to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(binary())
+            .args(arguments)
+            .envs(self.environment())
+            .current_dir(self.folder())
+            .output()
+            .expect("the program runs")
+    }
+
+    /// The one number that `query` finds in the database.
+    pub(crate) async fn number(&self, query: &str) -> i64 {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            number: i64,
+        }
+        let query = format!("SELECT ({query}) AS number");
+        match &self.servers {
+            None => {
+                let rows: Vec<Row> = diesel::sql_query(query).load(&mut self.sqlite()).expect("an answer");
+                rows[0].number
+            }
+            Some(servers) => {
+                let row = postgres(&servers.database).await.query_one(&query, &[]).await;
+                row.expect("an answer").get(0)
+            }
+        }
+    }
+
+    /// How many messages there are in the database.
+    pub(crate) async fn messages(&self) -> i64 {
+        self.number("SELECT count(*) FROM messages").await
+    }
+
+    /// Gives every sender these settings of the pretend network. Processes see it within moments;
+    /// those that have not used the sender yet, at once.
+    pub(crate) async fn set_connections(&self, settings: &Value) {
+        let statement = format!("UPDATE senders SET connection = '{settings}'");
+        match &self.servers {
+            None => self.sqlite().batch_execute(&statement).expect("an update"),
+            Some(servers) => postgres(&servers.database).await.batch_execute(&statement).await.expect("an update"),
+        }
+    }
+
+    /// Receipts that come so late that the engine has noted the answer to the send before, however
+    /// busy the machine is: then every status is told.
+    pub(crate) async fn delay_receipts(&self) {
+        self.set_connections(&json!({"delivered_after_ms": 2_000, "read_after_ms": 3_500, "jitter_percent": 0})).await;
+    }
+
+    fn sqlite(&self) -> diesel::SqliteConnection {
+        let file = self.folder().join("waystation.db");
+        let mut connection = diesel::SqliteConnection::establish(&file.to_string_lossy()).expect("the database");
+        connection.batch_execute("PRAGMA busy_timeout = 10000").expect("a setting");
+        connection
+    }
+}
+
+/// The environment variable that sets `key`.
+fn variable(key: &str) -> String {
+    format!("WAYSTATION__{}", key.replace('.', "__").to_uppercase())
+}
+
+async fn postgres(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    client
+}
+
+/// Where the process with this log listens, once it does.
+fn address_in(log: &str) -> Option<String> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let serving = lines.into_iter().find(|line| line["message"] == "serving")?;
+    serving["address"].as_str().map(str::to_owned)
+}
+
+/// A process of `serve`.
+pub(crate) struct Server {
+    pub(crate) process: Waystation,
+    pub(crate) base_url: String,
+}
+
+/// Stops a process as its operator would.
+pub(crate) fn stop(process: &mut Waystation) {
+    process.terminate().expect("a signal");
+    let status = process.wait(PATIENCE).expect("an end");
+    assert!(status.success(), "it stopped with {status}");
+}
+
+/// A client of one business.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    pub(crate) base_url: String,
+    pub(crate) token: String,
+    pub(crate) phone_number_id: String,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// The body, which is JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The value of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The id of the message that was accepted, on either kind of route.
+    pub(crate) fn accepted(&self) -> String {
+        let body = self.json();
+        let id = match self.status {
+            200 => &body["messages"][0]["id"],
+            202 => &body["id"],
+            status => panic!("not accepted, but {status}: {}", self.body),
+        };
+        id.as_str().unwrap_or_else(|| panic!("no id: {}", self.body)).to_owned()
+    }
+}
+
+/// An HTTP client that follows no redirect and keeps no cookie.
+pub(crate) fn http() -> reqwest::Client {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(PATIENCE)
+        .build()
+        .expect("an HTTP client")
+}
+
+/// Makes a request and reads its answer; an error when there is none.
+pub(crate) async fn exchange(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
+    let response = request.send().await?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Ok(Answer { status, headers, body: response.text().await? })
+}
+
+impl Client {
+    /// The client of the business that a demo made, on the process at `base_url`.
+    pub(crate) fn new(info: &DemoInfo, base_url: &str) -> Self {
+        Self {
+            http: http(),
+            base_url: base_url.to_owned(),
+            token: info.token.clone(),
+            phone_number_id: info.phone_number_id.clone(),
+        }
+    }
+
+    /// The same on another process.
+    pub(crate) fn at(&self, base_url: &str) -> Self {
+        Self { base_url: base_url.to_owned(), ..self.clone() }
+    }
+
+    /// A request with the key and without a body.
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}{path}", self.base_url);
+        self.http.request(method, url).header("authorization", format!("Bearer {}", self.token))
+    }
+
+    /// GET.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        exchange(self.request(Method::GET, path)).await.expect("an answer")
+    }
+
+    /// A POST of JSON that is still to be sent.
+    pub(crate) fn posting(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
+        self.request(Method::POST, path).header("content-type", "application/json").body(body.to_string())
+    }
+
+    /// POST of JSON.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        exchange(self.posting(path, body)).await.expect("an answer")
+    }
+
+    /// Where the Cloud API takes this business's messages.
+    pub(crate) fn cloud_path(&self) -> String {
+        format!("/v24.0/{}/messages", self.phone_number_id)
+    }
+
+    /// Sends a message by the Cloud API's route.
+    pub(crate) async fn send(&self, message: &Value) -> Answer {
+        self.post(&self.cloud_path(), message).await
+    }
+
+    /// The message, as `/v1` has it.
+    pub(crate) async fn message(&self, id: &str) -> Value {
+        let answer = self.get(&format!("/v1/messages/{id}")).await;
+        assert_eq!(answer.status, 200, "{id}: {}", answer.body);
+        answer.json()
+    }
+
+    /// Its history.
+    pub(crate) async fn events(&self, id: &str) -> Vec<Value> {
+        let answer = self.get(&format!("/v1/messages/{id}/events")).await;
+        assert_eq!(answer.status, 200, "{id}: {}", answer.body);
+        match answer.json()["data"].take() {
+            Value::Array(events) => events,
+            other => panic!("{other}"),
+        }
+    }
+
+    /// Waits until the message has this status.
+    pub(crate) async fn reaches(&self, id: &str, status: &str) -> Value {
+        eventually(&format!("{id} is {status}"), async || {
+            Some(self.message(id).await).filter(|message| message["status"] == status)
+        })
+        .await
+    }
+
+    /// Waits until each of the messages has this status, and returns them in order.
+    pub(crate) async fn all_reach(&self, ids: &[String], status: &str) -> Vec<Value> {
+        let share = ids.len().div_ceil(READERS).max(1);
+        let tasks: Vec<_> = ids
+            .chunks(share)
+            .map(|ids| {
+                let (client, ids, status) = (self.clone(), ids.to_vec(), status.to_owned());
+                tokio::spawn(async move {
+                    let mut messages = Vec::with_capacity(ids.len());
+                    for id in &ids {
+                        messages.push(client.reaches(id, &status).await);
+                    }
+                    messages
+                })
+            })
+            .collect();
+        let mut messages = Vec::with_capacity(ids.len());
+        for task in tasks {
+            messages.extend(task.await.expect("a reader"));
+        }
+        messages
+    }
+
+    /// The histories of many messages, in order.
+    pub(crate) async fn all_events(&self, ids: &[String]) -> Vec<Vec<Value>> {
+        let share = ids.len().div_ceil(READERS).max(1);
+        let tasks: Vec<_> = ids
+            .chunks(share)
+            .map(|ids| {
+                let (client, ids) = (self.clone(), ids.to_vec());
+                tokio::spawn(async move {
+                    let mut histories = Vec::with_capacity(ids.len());
+                    for id in &ids {
+                        histories.push(client.events(id).await);
+                    }
+                    histories
+                })
+            })
+            .collect();
+        let mut histories = Vec::with_capacity(ids.len());
+        for task in tasks {
+            histories.extend(task.await.expect("a reader"));
+        }
+        histories
+    }
+
+    /// Sends `messages` texts over `connections` at the pace given, in the background.
+    pub(crate) fn load(&self, messages: u64, connections: usize, per_second: f64, suffix: &str) -> Load {
+        let target = Target {
+            base_url: self.base_url.clone(),
+            phone_number_id: self.phone_number_id.clone(),
+            token: self.token.clone(),
+        };
+        let plan = Plan {
+            connections,
+            pace: Pace::Open { per_second },
+            messages,
+            time_limit: PATIENCE,
+            recipient_suffix: suffix.to_owned(),
+        };
+        Load(tokio::task::spawn_blocking(move || load::run(&target, &plan)))
+    }
+}
+
+/// Messages being sent.
+pub(crate) struct Load(tokio::task::JoinHandle<anyhow::Result<Outcome>>);
+
+impl Load {
+    /// Waits for its end.
+    pub(crate) async fn ended(self) -> Outcome {
+        self.0.await.expect("a load generator").expect("a connection")
+    }
+}
+
+/// The ids of the messages that were accepted.
+pub(crate) fn accepted(outcome: &Outcome) -> Vec<String> {
+    outcome.accepted.iter().map(|message| message.id.clone()).collect()
+}
+
+/// Waits until `probe` finds something.
+pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// A text to `recipient`, as the Cloud API takes it.
+pub(crate) fn text(recipient: &str, body: &str) -> Value {
+    json!({"messaging_product": "whatsapp", "to": recipient, "type": "text", "text": {"body": body}})
+}
+
+/// A message of the demo's template with these parameters.
+pub(crate) fn template(recipient: &str, name: &str, parameters: &[&str]) -> Value {
+    let parameters: Vec<Value> = parameters.iter().map(|text| json!({"type": "text", "text": text})).collect();
+    json!({
+        "messaging_product": "whatsapp",
+        "to": recipient,
+        "type": "template",
+        "template": {
+            "name": name,
+            "language": {"code": "en_US"},
+            "components": [{"type": "body", "parameters": parameters}],
+        },
+    })
+}
+
+/// The names of the events of a history.
+pub(crate) fn names(events: &[Value]) -> Vec<&str> {
+    events.iter().filter_map(|event| event["event"].as_str()).collect()
+}
+
+/// Where a status stands on the ladder that a message climbs; none for what is no status, or is
+/// not told.
+fn rung(event: &str) -> Option<u8> {
+    ["sent", "failed", "delivered", "read"].iter().position(|name| *name == event).and_then(|rung| rung.try_into().ok())
+}
+
+/// The statuses that a business has to be told of a message with this history: each that was
+/// higher than all before it.
+pub(crate) fn told_by(events: &[Value]) -> Vec<&str> {
+    let mut highest = None;
+    let mut told = Vec::new();
+    for name in names(events) {
+        let rung = rung(name);
+        if rung.is_some() && rung > highest {
+            highest = rung;
+            told.push(name);
+        }
+    }
+    told
+}
+
+/// Waits until the endpoint was told of every status that follows from the histories of `ids`.
+pub(crate) async fn all_told(sink: &WebhookSink, ids: &[String], histories: &[Vec<Value>]) {
+    for (id, events) in ids.iter().zip(histories) {
+        for status in told_by(events) {
+            eventually(&format!("the endpoint is told that {id} is {status}; it has {:?}", names(events)), async || {
+                sink.told(status).contains_key(id).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+/// Checks that no message was tried more often than its history explains: once, and again after
+/// each attempt of which it was not known how it ended, or which failed.
+pub(crate) fn assert_no_silent_repeat(message: &Value, events: &[Value]) {
+    let again = ["ambiguous", "retry", "throttled", "channel_down", "internal_error"];
+    let reasons = names(events).iter().filter(|name| again.contains(name)).count() as u64;
+    let attempts = message["attempts"].as_u64().expect("a number of attempts");
+    assert!(attempts <= 1 + reasons, "{attempts} attempts, {reasons} reasons: {message} {events:?}");
+}
+
+/// The shared library of the sandbox adapter that was built with the program.
+pub(crate) fn sandbox_library() -> PathBuf {
+    let folder = binary().parent().expect("a folder");
+    let file = "libwaystation_sandbox.so";
+    let found = [folder.join("deps").join(file), folder.join(file)].into_iter().find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{file} is not below {}", folder.display()))
+}
+
+/// What the program wrote to both of its outputs.
+pub(crate) fn words(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
