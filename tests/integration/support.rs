@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -12,7 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{Connection as _, QueryableByName, RunQueryDsl as _, connection::SimpleConnection as _, sql_types::BigInt};
+use diesel::{
+    Connection as _, QueryableByName, RunQueryDsl as _, connection::SimpleConnection as _, sql_types::BigInt,
+};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -33,9 +36,10 @@ const POLL: Duration = Duration::from_millis(20);
 /// Requests that are under way at once when many messages are read.
 const READERS: usize = 8;
 
-/// Who signs for a message that got its receipts: the states after which nothing follows, by the
-/// last digits of the recipient.
+/// The last digits of the phones that report a delivery and nothing after it.
 pub(crate) const DELIVERED_ONLY: &str = "0002";
+/// The last digits of the phones whose receipts come before the send is answered.
+pub(crate) const STATUS_FIRST: &str = "0005";
 
 /// The program under test.
 pub(crate) fn binary() -> &'static Path {
@@ -109,8 +113,11 @@ impl Site {
     fn with(servers: Option<Servers>) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let mut site =
-            Self { folder: TempDir::with_prefix("waystation-site-").expect("a folder"), servers, settings: BTreeMap::new() };
+        let mut site = Self {
+            folder: TempDir::with_prefix("waystation-site-").expect("a folder"),
+            servers,
+            settings: BTreeMap::new(),
+        };
         site.set("server.listen", "127.0.0.1:0");
         site.set("egress.allow_private_networks", true);
         site.set("queue.prefix", format!("test{number}"));
@@ -187,8 +194,7 @@ impl Site {
 
     /// Starts a process that does what `roles` say, and waits until it listens.
     pub(crate) fn serve(&self, roles: &str) -> Server {
-        let mut process =
-            Waystation::run(binary(), ["serve", "--role", roles], self.environment()).expect("a process");
+        let mut process = Waystation::run(binary(), ["serve", "--role", roles], self.environment()).expect("a process");
         let deadline = Instant::now() + PATIENCE;
         loop {
             let log = process.log().expect("a log");
@@ -538,11 +544,8 @@ pub(crate) fn names(events: &[Value]) -> Vec<&str> {
     events.iter().filter_map(|event| event["event"].as_str()).collect()
 }
 
-/// Where a status stands on the ladder that a message climbs; none for what is no status, or is
-/// not told.
-fn rung(event: &str) -> Option<u8> {
-    ["sent", "failed", "delivered", "read"].iter().position(|name| *name == event).and_then(|rung| rung.try_into().ok())
-}
+/// The statuses that a business is told of, each higher on the ladder than the one before.
+const TOLD: [&str; 4] = ["sent", "failed", "delivered", "read"];
 
 /// The statuses that a business has to be told of a message with this history: each that was
 /// higher than all before it.
@@ -550,8 +553,8 @@ pub(crate) fn told_by(events: &[Value]) -> Vec<&str> {
     let mut highest = None;
     let mut told = Vec::new();
     for name in names(events) {
-        let rung = rung(name);
-        if rung.is_some() && rung > highest {
+        let rung = TOLD.iter().position(|status| *status == name);
+        if rung > highest {
             highest = rung;
             told.push(name);
         }
@@ -561,13 +564,16 @@ pub(crate) fn told_by(events: &[Value]) -> Vec<&str> {
 
 /// Waits until the endpoint was told of every status that follows from the histories of `ids`.
 pub(crate) async fn all_told(sink: &WebhookSink, ids: &[String], histories: &[Vec<Value>]) {
-    for (id, events) in ids.iter().zip(histories) {
-        for status in told_by(events) {
-            eventually(&format!("the endpoint is told that {id} is {status}; it has {:?}", names(events)), async || {
-                sink.told(status).contains_key(id).then_some(())
-            })
-            .await;
-        }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let told: BTreeMap<&str, _> = TOLD.iter().map(|status| (*status, sink.told(status))).collect();
+        let missing = ids.iter().zip(histories).find_map(|(id, events)| {
+            let untold = told_by(events).into_iter().find(|status| !told[status].contains_key(id));
+            untold.map(|status| format!("{id} is {status}, after {:?}", names(events)))
+        });
+        let Some(missing) = missing else { return };
+        assert!(Instant::now() < deadline, "not told within {PATIENCE:?}: {missing}; {:?}", sink.tally());
+        tokio::time::sleep(POLL).await;
     }
 }
 
@@ -583,8 +589,8 @@ pub(crate) fn assert_no_silent_repeat(message: &Value, events: &[Value]) {
 /// The shared library of the sandbox adapter that was built with the program.
 pub(crate) fn sandbox_library() -> PathBuf {
     let folder = binary().parent().expect("a folder");
-    let file = "libwaystation_sandbox.so";
-    let found = [folder.join("deps").join(file), folder.join(file)].into_iter().find(|path| path.is_file());
+    let file = format!("{}waystation_sandbox{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
+    let found = [folder.join("deps").join(&file), folder.join(&file)].into_iter().find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("{file} is not below {}", folder.display()))
 }
 

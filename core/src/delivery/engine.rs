@@ -43,10 +43,7 @@ pub(crate) trait Courier: Send + Sync + 'static {
 
     /// Takes the jobs in the database, by id. A job that is missing from the answer is
     /// over or somebody else's, and leaves the queue.
-    fn claim(
-        &self,
-        claimed: &[Claimed],
-    ) -> impl Future<Output = Result<Vec<(String, Self::Job)>, StoreError>> + Send;
+    fn claim(&self, claimed: &[Claimed]) -> impl Future<Output = Result<Taken<Self::Job>, StoreError>> + Send;
 
     /// Makes one attempt. Whatever goes wrong is part of the answer.
     fn attempt(&self, job: Self::Job) -> impl Future<Output = Self::Done> + Send;
@@ -54,6 +51,17 @@ pub(crate) trait Courier: Send + Sync + 'static {
     /// Writes what attempts came to and says, for each, what the queue is to do. Called
     /// again with the same batch when it fails.
     fn record(&self, done: &[Self::Done]) -> impl Future<Output = Result<Vec<Settle>, StoreError>> + Send;
+}
+
+/// What became of jobs that were to be taken, by id.
+pub(crate) type Taken<J> = HashMap<String, Take<J>>;
+
+/// What became of a job that was to be taken.
+pub(crate) enum Take<J> {
+    /// It is ours: an attempt is to be made.
+    Job(J),
+    /// Nothing is to be done before this time.
+    Later(Millis),
 }
 
 /// How one courier is run.
@@ -183,14 +191,22 @@ impl<C: Courier> Engine<C> {
         let (courier, queue, finished) = (self.courier.clone(), self.queue.clone(), finished.clone());
         let started = tokio::spawn(async move {
             match courier.claim(&claim.jobs).await {
-                Ok(jobs) => {
-                    let mut jobs: HashMap<String, C::Job> = jobs.into_iter().collect();
+                Ok(mut taken) => {
                     let mut over = Vec::new();
                     for claimed in claim.jobs {
-                        let (Some(job), Some(permit)) = (jobs.remove(claimed.id.as_str()), held.pop()) else {
-                            over.push((claimed, Settle::Done));
-                            continue;
+                        let job = match taken.remove(claimed.id.as_str()) {
+                            Some(Take::Job(job)) => job,
+                            Some(Take::Later(due_ms)) => {
+                                over.push((claimed, Settle::Again { due_ms }));
+                                continue;
+                            }
+                            None => {
+                                over.push((claimed, Settle::Done));
+                                continue;
+                            }
                         };
+                        // There is one for each job that was asked for.
+                        let permit = held.pop();
                         let (courier, finished) = (courier.clone(), finished.clone());
                         tokio::spawn(async move {
                             let done = courier.attempt(job).await;

@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use waystation_adapter_sdk::{Outbound, RateScope, Recipient, SendError, Sender as OutboundSender, UpstreamError};
 
-use super::engine::{Courier, Enqueuer};
+use super::{
+    engine::{Courier, Enqueuer, Take, Taken},
+    lapse::Lapse,
+};
 use crate::{
     clock::{Millis, now_ms},
     ids::MessageId,
@@ -33,6 +36,7 @@ pub(crate) struct MessageCourier {
     pub(crate) enqueuer: Enqueuer,
     pub(crate) adapters: Arc<AdapterHost>,
     pub(crate) policy: RetryPolicy,
+    pub(crate) lapse: Lapse,
     /// Names this process in the rows it works on.
     pub(crate) owner: String,
     pub(crate) lease_ms: Millis,
@@ -51,11 +55,17 @@ impl Courier for MessageCourier {
     type Job = ClaimedMessage;
     type Done = Dispatched;
 
-    async fn claim(&self, claimed: &[Claimed]) -> Result<Vec<(String, ClaimedMessage)>, StoreError> {
+    async fn claim(&self, claimed: &[Claimed]) -> Result<Taken<ClaimedMessage>, StoreError> {
         let ids: Vec<&str> = claimed.iter().map(|job| job.id.as_str()).collect();
         let now = now_ms();
         let messages = self.store.claim_messages(&ids, &self.owner, now, now + self.lease_ms).await?;
-        Ok(messages.into_iter().map(|message| (message.row.id.key().to_owned(), message)).collect())
+        let mut taken: Taken<ClaimedMessage> =
+            messages.into_iter().map(|message| (message.row.id.key().to_owned(), Take::Job(message))).collect();
+        let others: Vec<&str> = ids.into_iter().filter(|id| !taken.contains_key(*id)).collect();
+        if !others.is_empty() {
+            taken.extend(self.look_after(&others, now).await?);
+        }
+        Ok(taken)
     }
 
     async fn attempt(&self, message: ClaimedMessage) -> Dispatched {
@@ -89,6 +99,23 @@ impl Courier for MessageCourier {
 }
 
 impl MessageCourier {
+    /// Due messages that could not be claimed: an attempt that lost its lease becomes
+    /// ambiguous now, one that still holds it is looked at again when it ends.
+    async fn look_after(&self, ids: &[&str], now: Millis) -> Result<Taken<ClaimedMessage>, StoreError> {
+        let running = self.store.running_messages(ids).await?;
+        let (lost, held): (Vec<_>, Vec<_>) =
+            running.into_iter().partition(|row| row.progress.due_at.is_none_or(|end| end <= now));
+        let mut taken: Taken<ClaimedMessage> = held
+            .into_iter()
+            .filter_map(|row| Some((row.id.key().to_owned(), Take::Later(row.progress.due_at?))))
+            .collect();
+        let lapsed = self.lapse.settle(lost, now).await?;
+        taken.extend(
+            lapsed.into_iter().filter_map(|row| Some((row.id.key().to_owned(), Take::Later(row.progress.due_at?)))),
+        );
+        Ok(taken)
+    }
+
     async fn dispatch(&self, message: &ClaimedMessage) -> (String, Outcome) {
         let row = &message.row;
         let internal = |title: &str, details: String| Outcome::Internal {
@@ -261,6 +288,11 @@ impl Context {
         }
         self.senders.insert(id.0, sender);
         Ok(())
+    }
+
+    /// The adapter of the sender of `row`.
+    pub(crate) fn adapter(&self, row: &MessageRow) -> &str {
+        self.senders.get(&row.sender_id.0).map_or("", |sender| &sender.adapter)
     }
 
     /// The lines of history and the deliveries that `effects` ask for, now that `row` has

@@ -9,12 +9,13 @@
 
 mod engine;
 mod host_io;
+mod lapse;
 mod messages;
 mod receipts;
 mod reconciler;
 mod runtime;
 
-pub(crate) use engine::Courier;
+pub(crate) use engine::{Courier, Take, Taken};
 pub use engine::Enqueuer;
 pub use host_io::PluginIo;
 pub use runtime::{DeliverySettings, Equipment, Runtime, WebhookSettings, start};

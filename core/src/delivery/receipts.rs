@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use waystation_adapter_sdk::{Callback, Event as NetworkEvent, Payload, StatusEvent};
 
 use super::{
-    engine::{Courier, Enqueuer},
+    engine::{Courier, Enqueuer, Take, Taken},
     messages::{Context, delivery_job, parse_attempt_ref},
 };
 use crate::{
@@ -66,10 +66,10 @@ impl Courier for CallbackCourier {
     type Job = ClaimedCallback;
     type Done = Read;
 
-    async fn claim(&self, claimed: &[Claimed]) -> Result<Vec<(String, ClaimedCallback)>, StoreError> {
+    async fn claim(&self, claimed: &[Claimed]) -> Result<Taken<ClaimedCallback>, StoreError> {
         let ids: Vec<&str> = claimed.iter().map(|job| job.id.as_str()).collect();
         let found = self.store.callbacks(&ids).await?;
-        Ok(found.into_iter().map(|callback| (callback.id.clone(), callback)).collect())
+        Ok(found.into_iter().map(|callback| (callback.id.clone(), Take::Job(callback))).collect())
     }
 
     async fn attempt(&self, callback: ClaimedCallback) -> Read {

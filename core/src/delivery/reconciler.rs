@@ -1,22 +1,19 @@
 //! The database is the truth, the queue is its clock: whatever a crash, a restart or a
 //! wiped Redis made the queue forget, the reconciler puts back.
 //!
-//! Three sweeps: attempts whose lease ended without a report become ambiguous and are
-//! settled by policy; work that is overdue and that the queue does not know is put
-//! back; and a queue that is found empty gets everything that waits.
+//! Work that is overdue and that the queue does not know is put back; a queue that is
+//! found empty gets everything that is unfinished. An attempt that lost its lease is
+//! overdue work, too: whoever claims it next finds it ambiguous ([`super::lapse`]).
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::messages::{Context, delivery_job};
+use super::lapse::Lapse;
 use crate::{
     clock::{Millis, now_ms},
-    delivery::Enqueuer,
-    messages::state::{Event, RetryPolicy},
     queue::{Job, Queue, QueueError, Topic},
-    store::{ReceiptBatch, ReceiptOutcome, Store, StoreError, Unfinished},
-    tenancy::Directory,
+    store::{Store, StoreError, Unfinished},
 };
 
 /// Rows looked at in one step.
@@ -31,10 +28,8 @@ const HOUSEKEEPING: Duration = Duration::from_secs(600);
 
 pub(crate) struct Reconciler {
     pub(crate) store: Store,
-    pub(crate) directory: Directory,
     pub(crate) queue: Arc<dyn Queue>,
-    pub(crate) enqueuer: Enqueuer,
-    pub(crate) policy: RetryPolicy,
+    pub(crate) lapse: Lapse,
     pub(crate) interval: Duration,
     /// Whether no other process works on this database: then every attempt that was
     /// running when this process started is known to have been cut off.
@@ -53,7 +48,7 @@ impl Reconciler {
     /// Settles what the last run left behind, then sweeps until `shutdown` turns true.
     pub(crate) async fn start(self, mut shutdown: watch::Receiver<bool>) -> JoinHandle<()> {
         if self.alone {
-            report("cut-off attempts", self.lapse(Millis::MAX).await);
+            report("cut-off attempts", self.settle_cut_off().await);
         }
         report("refill", self.refill_if_wiped().await);
         tokio::spawn(async move {
@@ -65,10 +60,7 @@ impl Reconciler {
             }
             while !*shutdown.borrow() {
                 tokio::select! {
-                    _ = sweep.tick() => {
-                        report("lapsed attempts", self.lapse(now_ms()).await);
-                        report("overdue work", self.requeue_overdue().await);
-                    }
+                    _ = sweep.tick() => report("overdue work", self.requeue_overdue().await),
                     _ = wipe_check.tick() => report("refill", self.refill_if_wiped().await),
                     _ = housekeeping.tick() => report("housekeeping", self.housekeeping().await),
                     _ = shutdown.changed() => {}
@@ -77,77 +69,17 @@ impl Reconciler {
         })
     }
 
-    /// Attempts whose lease ended before `before` and that never reported.
-    async fn lapse(&self, before: Millis) -> Result<usize, SweepError> {
-        let mut lapsed = 0;
+    /// Attempts that were running when the only process that works here ended.
+    async fn settle_cut_off(&self) -> Result<usize, SweepError> {
+        let mut settled = 0;
         loop {
-            let rows = self.store.lapsed_messages(before, PAGE_ROWS).await?;
-            let (full, now) = (rows.len() >= usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX), now_ms());
-            if rows.is_empty() {
-                return Ok(lapsed);
+            let rows = self.store.all_running_messages(PAGE_ROWS).await?;
+            let changed = self.lapse.settle(rows, Millis::MAX).await?;
+            if changed.is_empty() {
+                return Ok(settled);
             }
-            let context = Context::load(&self.directory, rows.iter()).await?;
-            let adapters = self.adapters_of(&rows).await?;
-            let batch = ReceiptBatch {
-                message_ids: rows.iter().map(|row| row.id.key().to_owned()).collect(),
-                ..ReceiptBatch::default()
-            };
-            let outcome = self
-                .store
-                .apply_receipts(batch, now, |locked| {
-                    let mut outcome = ReceiptOutcome::default();
-                    for (_, mut row) in locked {
-                        // It may have reported since it was read.
-                        if row.progress.due_at.is_none_or(|due| due > before) {
-                            continue;
-                        }
-                        let attempt = row.progress.attempt;
-                        let effects = row.progress.apply(Event::LeaseLapsed { attempt }, &self.policy, now);
-                        if effects.is_empty() {
-                            continue;
-                        }
-                        let adapter = adapters.get(&row.sender_id.0).map_or("", String::as_str);
-                        let (events, deliveries) = context.follow(&row, adapter, effects, now, None);
-                        outcome.events.extend(events);
-                        outcome.deliveries.extend(deliveries);
-                        outcome.changed.push(row);
-                    }
-                    outcome
-                })
-                .await?;
-            lapsed += outcome.changed.len();
-            let jobs: Vec<Job> = outcome
-                .changed
-                .iter()
-                .filter_map(|row| {
-                    Some(Job {
-                        lane: row.sender_id.to_string().into(),
-                        id: row.id.key().into(),
-                        due_ms: row.progress.due_at?,
-                    })
-                })
-                .collect();
-            self.enqueuer.enqueue(Topic::Messages, jobs);
-            self.enqueuer.enqueue(Topic::Webhooks, outcome.deliveries.iter().map(delivery_job).collect());
-            if !full || outcome.changed.is_empty() {
-                return Ok(lapsed);
-            }
+            settled += changed.len();
         }
-    }
-
-    async fn adapters_of(
-        &self,
-        rows: &[crate::store::MessageRow],
-    ) -> Result<std::collections::HashMap<i64, String>, StoreError> {
-        let mut adapters = std::collections::HashMap::new();
-        for row in rows {
-            if let std::collections::hash_map::Entry::Vacant(entry) = adapters.entry(row.sender_id.0)
-                && let Some(sender) = self.directory.any_sender(row.sender_id).await?
-            {
-                entry.insert(sender.adapter.clone());
-            }
-        }
-        Ok(adapters)
     }
 
     /// Overdue work that the queue does not know.
@@ -191,7 +123,7 @@ impl Reconciler {
             let mut after = String::new();
             loop {
                 let rows = match topic {
-                    Topic::Messages => self.store.waiting_messages(&after, PAGE_ROWS).await?,
+                    Topic::Messages => self.store.unfinished_messages(&after, PAGE_ROWS).await?,
                     Topic::Callbacks => self.store.waiting_callbacks(&after, PAGE_ROWS).await?,
                     Topic::Webhooks => self.store.waiting_deliveries(&after, PAGE_ROWS).await?,
                 };

@@ -7,6 +7,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     engine::{self, EngineSettings, Enqueuer},
+    lapse::Lapse,
     messages::MessageCourier,
     receipts::CallbackCourier,
     reconciler::Reconciler,
@@ -79,12 +80,16 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
     let Equipment { store, directory, queue, enqueuer, adapters, egress } = equipment;
     let (shutdown, stopping) = watch::channel(false);
     let lease_ms = i64::try_from(settings.lease.as_millis()).unwrap_or(i64::MAX / 2);
-    let reconciler = Reconciler {
+    let lapse = Lapse {
         store: store.clone(),
         directory: directory.clone(),
-        queue: queue.clone(),
         enqueuer: enqueuer.clone(),
         policy: settings.retry.clone(),
+    };
+    let reconciler = Reconciler {
+        store: store.clone(),
+        queue: queue.clone(),
+        lapse: lapse.clone(),
         interval: settings.reconcile,
         alone: settings.alone,
     };
@@ -98,6 +103,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
             enqueuer: enqueuer.clone(),
             adapters: adapters.clone(),
             policy: settings.retry.clone(),
+            lapse,
             owner: ulid::Ulid::generate().to_string(),
             lease_ms,
         }),

@@ -15,6 +15,11 @@ use diesel_async::{
 };
 use futures_util::FutureExt;
 
+/// Every statement here goes by an index, and is planned once for each connection: a
+/// plan must not depend on how full the tables were then. Left to itself, PostgreSQL
+/// plans a batch on an empty table as a scan, and keeps to it when the table has grown.
+const PLANNING: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off";
+
 /// A SQLite connection behind tokio's pool of blocking threads.
 pub(super) type AsyncSqlite = SyncConnectionWrapper<SqliteConnection>;
 
@@ -248,7 +253,7 @@ impl Conn {
 
 fn postgres_pool(url: &str, connections: usize) -> Result<Pool<AsyncPgConnection>, StoreError> {
     let mut config = ManagerConfig::default();
-    config.recycling_method = RecyclingMethod::Verified;
+    config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(|url| connect_postgres(url.to_owned()).boxed());
     let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
     build(Pool::builder(manager).max_size(connections).build(), url)
@@ -269,8 +274,7 @@ fn build<T, E: fmt::Display>(pool: Result<T, E>, address: &str) -> Result<T, Sto
 async fn connect_postgres(url: String) -> Result<AsyncPgConnection, ConnectionError> {
     let bad = |error: &dyn fmt::Display| ConnectionError::BadConnection(error.to_string());
     let mut config: tokio_postgres::Config = url.parse().map_err(|error| bad(&error))?;
-    // A plan made while a table was empty would read the whole table for ever after.
-    let options = config.get_options().unwrap_or_default().to_owned() + " -c plan_cache_mode=force_custom_plan";
+    let options = format!("{} {PLANNING}", config.get_options().unwrap_or_default());
     config.options(options.trim()).application_name("waystation");
     let mut roots = rustls::RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use diesel::{
-    ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, QueryableByName, Selectable,
+    BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, QueryableByName, Selectable,
     SelectableHelper,
     sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text},
 };
@@ -125,6 +125,7 @@ struct StoredMessage {
     ambiguous: bool,
     receipts: i16,
     due_at: Option<i64>,
+    leased_until: Option<i64>,
     upstream_id: Option<String>,
     error: Option<String>,
     accepted_at: i64,
@@ -248,7 +249,8 @@ impl TryFrom<StoredMessage> for MessageRow {
                 receipts: Receipts::from_bits(row.receipts),
                 upstream_id: row.upstream_id,
                 error: row.error.as_deref().and_then(|text| serde_json::from_str(text).ok()),
-                due_at: row.due_at,
+                // While an attempt runs, the end of its lease is what to look at next.
+                due_at: if state == State::Sending { row.leased_until } else { row.due_at },
                 expires_at: row.expires_at,
             },
             accepted_at: row.accepted_at,
@@ -385,7 +387,7 @@ impl Store {
             messages::state.eq(State::Sending.code()),
             messages::attempt.eq(messages::attempt + 1),
             messages::owner.eq(Some(owner)),
-            messages::due_at.eq(Some(lease_until)),
+            messages::leased_until.eq(Some(lease_until)),
             messages::attempted_at.eq(Some(now)),
             messages::updated_at.eq(now),
         ));
@@ -414,47 +416,47 @@ impl Store {
         conn.finish(result).await
     }
 
-    /// Messages that the engine has to look at and whose time has come, oldest first.
+    /// Messages that the engine has to look at before `before`, oldest first: those that
+    /// wait, and those whose attempt has lost its lease.
     pub(crate) async fn due_messages(&self, before: Millis, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
         let mut conn = self.pools.read().await?;
-        let waiting = [State::Accepted.code(), State::Queued.code()];
         let query = messages::table
             .filter(messages::due_at.le(before))
-            .filter(messages::state.eq_any(waiting))
+            .filter(messages::state.ne(State::Sending.code()).or(messages::leased_until.le(before).assume_not_null()))
             .order(messages::due_at)
             .limit(limit)
-            .select((messages::id, messages::sender_id, messages::due_at));
-        let rows: Vec<(String, i64, Option<i64>)> = on!(conn, c => query.load(c).await)?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, sender, due_at)| Unfinished { id, lane: sender.to_string(), due_at: due_at.unwrap_or(0) })
-            .collect())
+            .select((messages::id, messages::sender_id, messages::state, messages::due_at, messages::leased_until));
+        unfinished(on!(conn, c => query.load(c).await)?)
     }
 
-    /// Every waiting message after `after` in id order, however far its due time: for
+    /// Every unfinished message after `after` in id order, however far its due time: for
     /// refilling a queue that lost everything.
-    pub(crate) async fn waiting_messages(&self, after: &str, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
+    pub(crate) async fn unfinished_messages(&self, after: &str, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
         let mut conn = self.pools.read().await?;
-        let waiting = [State::Accepted.code(), State::Queued.code()];
         let query = messages::table
             .filter(messages::due_at.is_not_null())
-            .filter(messages::state.eq_any(waiting))
             .filter(messages::id.gt(after))
             .order(messages::id)
             .limit(limit)
-            .select((messages::id, messages::sender_id, messages::due_at));
-        let rows: Vec<(String, i64, Option<i64>)> = on!(conn, c => query.load(c).await)?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, sender, due_at)| Unfinished { id, lane: sender.to_string(), due_at: due_at.unwrap_or(0) })
-            .collect())
+            .select((messages::id, messages::sender_id, messages::state, messages::due_at, messages::leased_until));
+        unfinished(on!(conn, c => query.load(c).await)?)
     }
 
-    /// Attempts whose lease ended before `before` without a report.
-    pub(crate) async fn lapsed_messages(&self, before: Millis, limit: i64) -> Result<Vec<MessageRow>, StoreError> {
+    /// Of `ids`, those whose attempt runs, or was lost. Whether its lease is over is in
+    /// their progress.
+    pub(crate) async fn running_messages(&self, ids: &[&str]) -> Result<Vec<MessageRow>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query =
+            messages::table.filter(messages::id.eq_any(ids)).filter(messages::state.eq(State::Sending.code()));
+        let rows: Vec<StoredMessage> = on!(conn, c => query.select(StoredMessage::as_select()).load(c).await)?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Every message whose attempt runs, or was lost. Reads all unfinished messages.
+    pub(crate) async fn all_running_messages(&self, limit: i64) -> Result<Vec<MessageRow>, StoreError> {
         let mut conn = self.pools.read().await?;
         let query = messages::table
-            .filter(messages::due_at.le(before))
+            .filter(messages::due_at.is_not_null())
             .filter(messages::state.eq(State::Sending.code()))
             .order(messages::due_at)
             .limit(limit);
@@ -473,7 +475,7 @@ impl Store {
             Conn::Pg(c) => {
                 let query = messages::table
                     .filter(messages::id.eq_any(ids))
-                    .or_filter(messages::upstream_id.eq_any(upstream_ids))
+                    .or_filter(messages::upstream_id.is_not_null().and(messages::upstream_id.eq_any(upstream_ids)))
                     .order(messages::id)
                     .select(StoredMessage::as_select())
                     .for_update();
@@ -483,7 +485,7 @@ impl Store {
             Conn::Sqlite(c) => {
                 let query = messages::table
                     .filter(messages::id.eq_any(ids))
-                    .or_filter(messages::upstream_id.eq_any(upstream_ids))
+                    .or_filter(messages::upstream_id.is_not_null().and(messages::upstream_id.eq_any(upstream_ids)))
                     .select(StoredMessage::as_select());
                 query.load(c).await?
             }
@@ -497,6 +499,19 @@ impl Store {
         let query = diesel::delete(idempotency_keys::table.filter(idempotency_keys::expires_at.le(now)));
         Ok(on!(conn, c => query.execute(c).await)?)
     }
+}
+
+type UnfinishedColumns = (String, i64, i16, Option<i64>, Option<i64>);
+
+fn unfinished(rows: Vec<UnfinishedColumns>) -> Result<Vec<Unfinished>, StoreError> {
+    Ok(rows
+        .into_iter()
+        .map(|(id, sender, state, due_at, leased_until)| {
+            let running = state == State::Sending.code();
+            let look_at = if running { leased_until } else { due_at };
+            Unfinished { id, lane: sender.to_string(), due_at: look_at.unwrap_or(0) }
+        })
+        .collect())
 }
 
 async fn accept_with_keys(conn: &mut Conn, batch: Vec<NewMessage>) -> Result<Vec<AcceptResult>, StoreError> {

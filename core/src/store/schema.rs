@@ -84,6 +84,7 @@ diesel::table! {
         receipts -> SmallInt,
         owner -> Nullable<Text>,
         due_at -> Nullable<BigInt>,
+        leased_until -> Nullable<BigInt>,
         upstream_id -> Nullable<Text>,
         error -> Nullable<Text>,
         accepted_at -> BigInt,

@@ -253,13 +253,19 @@ async fn the_sweeps_find_what_waits_and_what_lapsed() {
         store.claim_messages(&[running.id.key()], "a", 2_000, 60_000).await.unwrap();
         let due = store.due_messages(5_000, 10).await.unwrap();
         assert_eq!(due.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), [waiting.id.key()]);
-        assert_eq!(due[0].lane, "7");
-        assert_eq!(store.waiting_messages("", 10).await.unwrap(), due);
-        assert!(store.waiting_messages(waiting.id.key(), 10).await.unwrap().is_empty());
-        assert!(store.lapsed_messages(59_999, 10).await.unwrap().is_empty());
-        let lapsed = store.lapsed_messages(60_000, 10).await.unwrap();
-        assert_eq!(lapsed.len(), 1);
-        assert_eq!(lapsed[0].id, running.id);
+        assert_eq!((due[0].lane.as_str(), due[0].due_at), ("7", 1_000));
+        assert_eq!(store.due_messages(59_999, 10).await.unwrap().len(), 1, "the lease still holds");
+        let due = store.due_messages(60_000, 10).await.unwrap();
+        assert_eq!(due.len(), 2, "the lease is over");
+        let unfinished = store.unfinished_messages("", 10).await.unwrap();
+        assert_eq!(unfinished.iter().map(|row| row.due_at).collect::<BTreeSet<_>>(), BTreeSet::from([1_000, 60_000]));
+        let both = [waiting.id.key(), running.id.key()];
+        let last = both.iter().max().unwrap();
+        assert!(store.unfinished_messages(last, 10).await.unwrap().is_empty());
+        let rows = store.running_messages(&both).await.unwrap();
+        assert_eq!(rows.iter().map(|row| &row.id).collect::<Vec<_>>(), [&running.id]);
+        assert_eq!(rows[0].progress.due_at, Some(60_000));
+        assert_eq!(store.all_running_messages(10).await.unwrap().len(), 1);
     }
 }
 

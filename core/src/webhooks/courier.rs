@@ -8,7 +8,7 @@ use url::Url;
 use super::signing;
 use crate::{
     clock::now_ms,
-    delivery::Courier,
+    delivery::{Courier, Take, Taken},
     egress::Egress,
     ids::DeliveryId,
     queue::{Claimed, Settle, Topic},
@@ -40,10 +40,10 @@ impl Courier for WebhookCourier {
     type Job = ClaimedDelivery;
     type Done = DeliveryRecord;
 
-    async fn claim(&self, claimed: &[Claimed]) -> Result<Vec<(String, ClaimedDelivery)>, StoreError> {
+    async fn claim(&self, claimed: &[Claimed]) -> Result<Taken<ClaimedDelivery>, StoreError> {
         let ids: Vec<&str> = claimed.iter().map(|job| job.id.as_str()).collect();
         let found = self.store.deliveries(&ids).await?;
-        Ok(found.into_iter().map(|delivery| (delivery.id.clone(), delivery)).collect())
+        Ok(found.into_iter().map(|delivery| (delivery.id.clone(), Take::Job(delivery))).collect())
     }
 
     async fn attempt(&self, delivery: ClaimedDelivery) -> DeliveryRecord {

@@ -60,8 +60,9 @@ CREATE TABLE templates (
     UNIQUE (account_id, name, language)
 );
 
--- due_at is when the engine must look at the row next: the time of the next try
--- while it waits, the end of the lease while an attempt runs, NULL once it is over.
+-- due_at is when the next try was or is due, NULL once there is nothing left to try.
+-- It stays while an attempt runs, so that starting one changes no indexed column;
+-- leased_until says how long the attempt is its owner's.
 CREATE TABLE messages (
     id TEXT COLLATE "C" PRIMARY KEY NOT NULL,
     business_id TEXT COLLATE "C" NOT NULL,
@@ -78,6 +79,7 @@ CREATE TABLE messages (
     receipts SMALLINT NOT NULL,
     owner TEXT,
     due_at BIGINT,
+    leased_until BIGINT,
     upstream_id TEXT COLLATE "C",
     error TEXT,
     accepted_at BIGINT NOT NULL,
@@ -89,15 +91,15 @@ CREATE INDEX messages_due ON messages (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX messages_by_upstream_id ON messages (upstream_id) WHERE upstream_id IS NOT NULL;
 
 CREATE TABLE message_events (
-    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY NOT NULL,
+    id BIGINT GENERATED ALWAYS AS IDENTITY NOT NULL,
     message_id TEXT COLLATE "C" NOT NULL,
     at BIGINT NOT NULL,
     name TEXT NOT NULL,
     attempt INTEGER,
     adapter TEXT,
-    detail TEXT
+    detail TEXT,
+    PRIMARY KEY (message_id, id)
 );
-CREATE INDEX message_events_by_message ON message_events (message_id);
 
 CREATE TABLE idempotency_keys (
     scope TEXT COLLATE "C" NOT NULL,
@@ -149,7 +151,6 @@ CREATE TABLE deliveries (
     updated_at BIGINT NOT NULL
 ) WITH (fillfactor = 70);
 CREATE INDEX deliveries_due ON deliveries (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX deliveries_by_message ON deliveries (message_id);
 
 CREATE TABLE sign_in_links (
     hash TEXT COLLATE "C" PRIMARY KEY NOT NULL,

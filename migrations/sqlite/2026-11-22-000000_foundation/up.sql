@@ -60,8 +60,9 @@ CREATE TABLE templates (
     UNIQUE (account_id, name, language)
 );
 
--- due_at is when the engine must look at the row next: the time of the next try
--- while it waits, the end of the lease while an attempt runs, NULL once it is over.
+-- due_at is when the next try was or is due, NULL once there is nothing left to try.
+-- It stays while an attempt runs, so that starting one changes no indexed column;
+-- leased_until says how long the attempt is its owner's.
 CREATE TABLE messages (
     id TEXT PRIMARY KEY NOT NULL,
     business_id TEXT NOT NULL,
@@ -78,6 +79,7 @@ CREATE TABLE messages (
     receipts SMALLINT NOT NULL,
     owner TEXT,
     due_at BIGINT,
+    leased_until BIGINT,
     upstream_id TEXT,
     error TEXT,
     accepted_at BIGINT NOT NULL,
@@ -149,7 +151,6 @@ CREATE TABLE deliveries (
     updated_at BIGINT NOT NULL
 );
 CREATE INDEX deliveries_due ON deliveries (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX deliveries_by_message ON deliveries (message_id);
 
 CREATE TABLE sign_in_links (
     hash TEXT PRIMARY KEY NOT NULL,

@@ -1,0 +1,68 @@
+//! A database that is gone is no reason to lose or to invent anything: what cannot be kept is
+//! refused in words that tell clients to come again, and what was kept is delivered.
+
+use std::time::Duration;
+
+use waystation_testkit::{
+    servers::{Postgres, Redis},
+    sink::WebhookSink,
+};
+
+use crate::support::{
+    Client, DELIVERED_ONLY, PATIENCE, Site, accepted, all_told, assert_no_silent_repeat, eventually, exchange, text,
+};
+
+/// Answers that came while connections broke.
+fn is_expected(refusal: &str) -> bool {
+    refusal.starts_with("503: ") || refusal.starts_with("no answer")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_accepted_message_is_lost_when_postgresql_is_killed_under_load() {
+    let postgres = Postgres::start().await.expect("a PostgreSQL");
+    let mut site = Site::on(&postgres, Redis::shared().await.expect("a Redis")).await;
+    site.recover_quickly();
+    let sink = WebhookSink::start().expect("a sink");
+    let info = site.add_business(Some(&sink));
+    let (api, _worker) = (site.serve("api,admin"), site.serve("worker"));
+    let client = Client::new(&info, &api.base_url);
+
+    let mut ids = Vec::new();
+    for round in 0_usize..2 {
+        let load = client.load(200, 4, 200.0, DELIVERED_ONLY);
+        sink.reached("sent", ids.len() + 40, PATIENCE).await;
+        postgres.kill().expect("a kill");
+
+        let message = text("16505550002", "is anybody there?");
+        let mut with_sender = message.clone();
+        with_sender["from"] = client.phone_number_id.as_str().into();
+        for (path, body) in [(client.cloud_path(), &message), ("/v1/messages".to_owned(), &with_sender)] {
+            let answer = exchange(client.posting(&path, body)).await.expect("an answer");
+            assert_eq!(answer.status, 503, "{path}: {}", answer.body);
+            assert!(answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok()), "{path}");
+        }
+        let asked = ids.first().map_or("wamid.01JD9Z8W7V6T5S4R3Q2P1N0M9K", String::as_str);
+        assert_eq!(client.get(&format!("/v1/messages/{asked}")).await.status, 503);
+        assert_eq!(client.get("/health/ready").await.status, 503);
+        assert_eq!(client.get("/health/live").await.status, 200);
+        tokio::time::sleep(Duration::from_millis(500 * (round as u64))).await;
+
+        postgres.restart().await.expect("a restart");
+        eventually("the database is back", async || (client.get("/health/ready").await.status == 200).then_some(()))
+            .await;
+        let outcome = load.ended().await;
+        assert!(outcome.refused.keys().all(|refusal| is_expected(refusal)), "{:?}", outcome.refused);
+        ids.extend(accepted(&outcome));
+        ids.push(client.send(&text("16505550002", "it is back")).await.accepted());
+    }
+
+    let messages = client.all_reach(&ids, "delivered").await;
+    let histories = client.all_events(&ids).await;
+    for (message, events) in messages.iter().zip(&histories) {
+        assert_no_silent_repeat(message, events);
+    }
+    all_told(&sink, &ids, &histories).await;
+    // A commit may have been made although its answer was lost; more than was asked for there never is.
+    let kept = site.messages().await;
+    assert!(kept >= i64::try_from(ids.len()).unwrap_or(i64::MAX), "{kept} of {}", ids.len());
+}
