@@ -29,7 +29,8 @@ pub(crate) fn load_config(file: Option<&Path>) -> anyhow::Result<Config> {
 /// Starts logging to standard error.
 pub(crate) fn start_logging(config: &Config) {
     let filter = EnvFilter::try_new(&config.log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let logging = tracing_subscriber::fmt().with_env_filter(filter)
+    let logging = tracing_subscriber::fmt()
+        .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match config.log.format {

@@ -334,19 +334,13 @@ impl Default for Server {
 
 impl Default for Database {
     fn default() -> Self {
-        Self {
-            url: None,
-            connections: 16,
-        }
+        Self { url: None, connections: 16 }
     }
 }
 
 impl Default for Queue {
     fn default() -> Self {
-        Self {
-            url: QueueUrl::Memory,
-            prefix: "ws".to_owned(),
-        }
+        Self { url: QueueUrl::Memory, prefix: "ws".to_owned() }
     }
 }
 
@@ -400,19 +394,13 @@ impl Default for Adapters {
 
 impl Default for Egress {
     fn default() -> Self {
-        Self {
-            allow_private_networks: false,
-            connect_timeout_ms: 5_000,
-        }
+        Self { allow_private_networks: false, connect_timeout_ms: 5_000 }
     }
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            filter: "info".to_owned(),
-            format: LogFormat::Text,
-        }
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
     }
 }
 
@@ -427,10 +415,7 @@ impl Config {
     /// The file cannot be read, or it or a variable holds an unknown key or a
     /// value that is refused. All unknown keys and all values out of bounds are
     /// told at once.
-    pub fn load(
-        file: Option<&Path>,
-        environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigError> {
+    pub fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let schema = Schema::of::<Self>();
         let mut table = match file {
             Some(path) => read_file(&schema, path)?,
@@ -450,8 +435,7 @@ impl Config {
             faults.sort();
             return Err(ConfigError::Environment(faults));
         }
-        Self::deserialize(table)
-            .map_err(|error| ConfigError::Invalid(vec![redact(error.message())]))
+        Self::deserialize(table).map_err(|error| ConfigError::Invalid(vec![redact(error.message())]))
     }
 
     /// Checks what no value can tell alone, and every bound once more, since
@@ -461,19 +445,11 @@ impl Config {
     /// All the contradictions there are, not only the first.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let mut problems: Vec<String> = match toml::to_string(self) {
-            Ok(text) => Schema::of::<Self>()
-                .inspect(&text)
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            Ok(text) => Schema::of::<Self>().inspect(&text).iter().map(ToString::to_string).collect(),
             Err(error) => vec![error.to_string()],
         };
         self.find_contradictions(&mut problems);
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigError::Invalid(problems))
-        }
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }
 
     fn find_contradictions(&self, problems: &mut Vec<String>) {
@@ -540,9 +516,7 @@ impl Config {
         ];
         for (low_key, low_ms, high_key, high_ms, why) in ordered {
             if low_ms > high_ms {
-                problems.push(format!(
-                    "`{low_key}` ({low_ms} ms) must not exceed `{high_key}` ({high_ms} ms): {why}"
-                ));
+                problems.push(format!("`{low_key}` ({low_ms} ms) must not exceed `{high_key}` ({high_ms} ms): {why}"));
             }
         }
         if !self.webhooks.retry_seconds.is_sorted() {
@@ -555,18 +529,14 @@ impl Config {
         let mut names = BTreeSet::new();
         for name in &self.adapters.bundled {
             if name.is_empty() || !names.insert(name) {
-                problems.push(format!(
-                    "`adapters.bundled`: \"{name}\" is empty or listed twice; remove it"
-                ));
+                problems.push(format!("`adapters.bundled`: \"{name}\" is empty or listed twice; remove it"));
             }
         }
         let mut paths = BTreeSet::new();
         for library in &self.adapters.libraries {
             if !paths.insert(&library.path) {
-                problems.push(format!(
-                    "`adapters.libraries`: {} is listed twice; keep one sum",
-                    library.path.display()
-                ));
+                problems
+                    .push(format!("`adapters.libraries`: {} is listed twice; keep one sum", library.path.display()));
             }
         }
     }
@@ -616,10 +586,7 @@ impl Config {
         let mut section = None;
         for line in defaults.lines().filter(|line| !line.is_empty()) {
             out.push('\n');
-            if let Some(name) = line
-                .strip_prefix('[')
-                .and_then(|rest| rest.strip_suffix(']'))
-            {
+            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
                 section = schema.root().property(name);
                 push_comment(&mut out, section.and_then(schema::Node::description));
                 out.push_str(line);
@@ -643,16 +610,9 @@ fn push_comment(out: &mut String, text: Option<&str>) {
 }
 
 fn read_file(schema: &Schema, path: &Path) -> Result<toml::Table, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    read_text(schema, &text).map_err(|faults| ConfigError::File {
-        faults: faults
-            .iter()
-            .map(|fault| quote(path, &text, fault))
-            .collect(),
-    })
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    read_text(schema, &text)
+        .map_err(|faults| ConfigError::File { faults: faults.iter().map(|fault| quote(path, &text, fault)).collect() })
 }
 
 /// Checks `text` as a whole configuration and returns it as it stands: without
@@ -682,9 +642,7 @@ fn read_variable(schema: &Schema, name: &str, value: &str) -> Result<toml::Table
         let keys = schema.keys();
         let meant = closest(&dotted, &keys).or_else(|| {
             let inside = format!("{dotted}.");
-            keys.iter()
-                .map(String::as_str)
-                .find(|key| key.starts_with(&inside))
+            keys.iter().map(String::as_str).find(|key| key.starts_with(&inside))
         });
         return Err(match meant {
             Some(key) => format!("sets no key; did you mean {}?", variable_of(key)),
@@ -716,15 +674,9 @@ fn literal_of(node: schema::Node<'_>, value: &str) -> toml::Value {
         Kind::Bare => parsed().unwrap_or_else(text),
         Kind::List if value.trim_start().starts_with('[') => parsed().unwrap_or_else(text),
         Kind::List => {
-            let items = value
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty());
+            let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
             match node.items() {
-                Some(item) => items
-                    .map(|value| literal_of(item, value))
-                    .collect::<Vec<_>>()
-                    .into(),
+                Some(item) => items.map(|value| literal_of(item, value)).collect::<Vec<_>>().into(),
                 None => text(),
             }
         }
@@ -796,11 +748,9 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable { path, source } => write!(
-                f,
-                "cannot read the configuration file {}: {source}",
-                path.display()
-            ),
+            Self::Unreadable { path, source } => {
+                write!(f, "cannot read the configuration file {}: {source}", path.display())
+            }
             Self::File { faults } => f.write_str(&faults.join("\n")),
             Self::Environment(faults) => f.write_str(&faults.join("\n")),
             Self::Invalid(problems) => {
@@ -844,34 +794,19 @@ impl Serialize for Sha256 {
 impl<'de> Deserialize<'de> for Sha256 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let digit = |c: u8| {
-            char::from(c)
-                .to_digit(16)
-                .and_then(|d| u8::try_from(d).ok())
-        };
+        let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok());
         let (pairs, odd) = text.as_bytes().as_chunks::<2>();
-        let bytes: Option<Vec<u8>> = pairs
-            .iter()
-            .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
-            .collect();
-        bytes
-            .filter(|_| odd.is_empty())
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Self)
-            .ok_or_else(|| {
-                D::Error::custom(format!(
-                    "`{text}` is no SHA-256: write its 64 hexadecimal digits, as sha256sum does"
-                ))
-            })
+        let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+        bytes.filter(|_| odd.is_empty()).and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or_else(|| {
+            D::Error::custom(format!("`{text}` is no SHA-256: write its 64 hexadecimal digits, as sha256sum does"))
+        })
     }
 }
 
 fn socket_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(|_| {
-        D::Error::custom(format!(
-            "`{text}` is no address with a port: write one like 127.0.0.1:8080 or [::]:8080"
-        ))
+        D::Error::custom(format!("`{text}` is no address with a port: write one like 127.0.0.1:8080 or [::]:8080"))
     })
 }
 
@@ -881,9 +816,7 @@ fn key_prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
     if text.chars().all(plain) {
         Ok(text)
     } else {
-        Err(D::Error::custom(format!(
-            "`{text}` is no prefix: use letters, digits, \"-\", \"_\" and \".\" alone"
-        )))
+        Err(D::Error::custom(format!("`{text}` is no prefix: use letters, digits, \"-\", \"_\" and \".\" alone")))
     }
 }
 
@@ -891,9 +824,9 @@ fn log_filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
     let text = String::deserialize(deserializer)?;
     match EnvFilter::builder().parse(&text) {
         Ok(_) => Ok(text),
-        Err(error) => Err(D::Error::custom(format!(
-            "`{text}` is no log filter ({error}): write info, or info,MODULE=debug"
-        ))),
+        Err(error) => {
+            Err(D::Error::custom(format!("`{text}` is no log filter ({error}): write info, or info,MODULE=debug")))
+        }
     }
 }
 
@@ -904,10 +837,7 @@ mod blank_is_none {
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-    pub(super) fn serialize<T: Serialize, S: Serializer>(
-        value: &Option<T>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => value.serialize(serializer),
             None => serializer.serialize_str(""),

@@ -100,9 +100,7 @@ async fn furnish(running: &Running, webhook: Option<&str>) -> anyhow::Result<Sum
 
     let reseller = store.add_reseller("Demo Reseller", now).await?;
     let (business, account) = store.add_business(&reseller, "Demo Bakery", &app_secret, Some(now), now).await?;
-    let sender = store
-        .add_sender((&business, account), SENDER_PHONE, "Demo Bakery", "sandbox", "{}", now)
-        .await?;
+    let sender = store.add_sender((&business, account), SENDER_PHONE, "Demo Bakery", "sandbox", "{}", now).await?;
     let key = Issued::api_key(false);
     store.add_api_key(&business, "demo", key.prefix(), &key.hash(), now).await?;
     add_template(store, (&business, account)).await?;
@@ -115,10 +113,7 @@ async fn furnish(running: &Running, webhook: Option<&str>) -> anyhow::Result<Sum
     Ok(summary(running, (&key, sender, account), app_secret, verify_token, &link))
 }
 
-async fn add_template(
-    store: &Store,
-    owner: (&waystation_core::ids::BusinessId, AccountId),
-) -> Result<(), StoreError> {
+async fn add_template(store: &Store, owner: (&waystation_core::ids::BusinessId, AccountId)) -> Result<(), StoreError> {
     let components = json!([
         {
             "type": "BODY",

@@ -52,7 +52,9 @@ fn message(recipient: &str) -> Outbound {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let host = AdapterHost::new(Arc::new(Void), HostSettings::default());
     let sandbox = host.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO)?;
-    for (what, recipient) in [("no receipts, one crossing", "16505550007"), ("two receipts, two crossings", "16505550001")] {
+    for (what, recipient) in
+        [("no receipts, one crossing", "16505550007"), ("two receipts, two crossings", "16505550001")]
+    {
         for in_flight in [1, 64] {
             let (started, cpu) = (Instant::now(), cpu_time());
             let lanes = (0..in_flight).map(|_| {

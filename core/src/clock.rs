@@ -11,9 +11,7 @@ pub type Millis = i64;
 /// The wall clock's time now. A clock set before 1970 reads as 0.
 #[must_use]
 pub fn now_ms() -> Millis {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// `at` as RFC 3339 in UTC with milliseconds, for example

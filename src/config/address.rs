@@ -54,35 +54,22 @@ impl FromStr for DatabaseUrl {
             Some(("sqlite", path)) => sqlite(path.strip_prefix("//").unwrap_or(path)),
             Some(("postgres" | "postgresql", rest)) => match rest.strip_prefix("//") {
                 Some(rest) if !rest.is_empty() => Ok(Self::Postgres(Secret::new(text.to_owned()))),
-                _ => Err(AddressError(format!(
-                    "`{}` names no server: write postgres://HOST/DATABASE",
-                    redact(text)
-                ))),
+                _ => Err(AddressError(format!("`{}` names no server: write postgres://HOST/DATABASE", redact(text)))),
             },
-            found => Err(unknown_scheme(
-                text,
-                found,
-                "sqlite:PATH or postgres://HOST/DATABASE",
-            )),
+            found => Err(unknown_scheme(text, found, "sqlite:PATH or postgres://HOST/DATABASE")),
         }
     }
 }
 
 fn sqlite(path: &str) -> Result<DatabaseUrl, AddressError> {
     if path.is_empty() {
-        return Err(AddressError(
-            "`sqlite:` names no file: write sqlite:PATH".to_owned(),
-        ));
+        return Err(AddressError("`sqlite:` names no file: write sqlite:PATH".to_owned()));
     }
     if path == ":memory:" {
-        return Err(AddressError(
-            "a database in memory cannot keep what it accepted: write sqlite:PATH".to_owned(),
-        ));
+        return Err(AddressError("a database in memory cannot keep what it accepted: write sqlite:PATH".to_owned()));
     }
     if path.contains('?') {
-        return Err(AddressError(
-            "a SQLite address takes no parameters: write sqlite:PATH".to_owned(),
-        ));
+        return Err(AddressError("a SQLite address takes no parameters: write sqlite:PATH".to_owned()));
     }
     Ok(DatabaseUrl::Sqlite(PathBuf::from(path)))
 }
@@ -104,12 +91,7 @@ impl FromStr for QueueUrl {
 }
 
 fn redis(text: &str) -> Result<QueueUrl, AddressError> {
-    let refuse = |why: &str| {
-        AddressError(format!(
-            "`{}` {why}: write redis://HOST:PORT/NUMBER",
-            redact(text)
-        ))
-    };
+    let refuse = |why: &str| AddressError(format!("`{}` {why}: write redis://HOST:PORT/NUMBER", redact(text)));
     let url = Url::parse(text).map_err(|error| refuse(&format!("is no URL ({error})")))?;
     if url.host_str().is_none_or(str::is_empty) {
         return Err(refuse("names no server"));
@@ -124,9 +106,7 @@ fn redis(text: &str) -> Result<QueueUrl, AddressError> {
 fn scheme_of(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     let well_formed = scheme.starts_with(|c: char| c.is_ascii_lowercase())
-        && scheme
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
     well_formed.then_some((scheme, rest))
 }
 
@@ -164,9 +144,7 @@ impl Serialize for DatabaseUrl {
 
 impl<'de> Deserialize<'de> for DatabaseUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -179,9 +157,7 @@ impl Serialize for QueueUrl {
 
 impl<'de> Deserialize<'de> for QueueUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -207,12 +183,8 @@ impl FromStr for PublicUrl {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let refuse = |why: &str| {
-            AddressError(format!(
-                "`{}` {why}: write https://HOST or https://HOST/PATH",
-                redact(text)
-            ))
-        };
+        let refuse =
+            |why: &str| AddressError(format!("`{}` {why}: write https://HOST or https://HOST/PATH", redact(text)));
         let url = Url::parse(text).map_err(|error| refuse(&format!("is no URL ({error})")))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(refuse("is not http: or https:"));
@@ -235,9 +207,7 @@ impl Serialize for PublicUrl {
 
 impl<'de> Deserialize<'de> for PublicUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -280,10 +250,7 @@ mod tests {
             refusal::<DatabaseUrl>("mysql://root@db/ws"),
             "unknown scheme `mysql:`: write sqlite:PATH or postgres://HOST/DATABASE"
         );
-        assert_eq!(
-            refusal::<QueueUrl>("nats://q"),
-            "unknown scheme `nats:`: write memory: or redis://HOST:PORT"
-        );
+        assert_eq!(refusal::<QueueUrl>("nats://q"), "unknown scheme `nats:`: write memory: or redis://HOST:PORT");
         assert!(refusal::<PublicUrl>("ftp://a").contains("is not http: or https:"));
     }
 

@@ -61,10 +61,7 @@ impl Schema {
     pub(super) fn inspect(&self, text: &str) -> Vec<Fault> {
         match DeTable::parse(text) {
             Ok(table) => {
-                let mut inspection = Inspection {
-                    known: self.keys(),
-                    faults: Vec::new(),
-                };
+                let mut inspection = Inspection { known: self.keys(), faults: Vec::new() };
                 inspection.table(self.root(), table.get_ref(), "");
                 inspection.faults
             }
@@ -88,10 +85,8 @@ impl Schema {
 
 impl<'s> Node<'s> {
     fn resolve(root: &'s Value, own: &'s Value) -> Self {
-        let kind = own["$ref"]
-            .as_str()
-            .and_then(|reference| root.pointer(reference.trim_start_matches('#')))
-            .unwrap_or(own);
+        let kind =
+            own["$ref"].as_str().and_then(|reference| root.pointer(reference.trim_start_matches('#'))).unwrap_or(own);
         Self { root, own, kind }
     }
 
@@ -102,10 +97,7 @@ impl<'s> Node<'s> {
 
     pub(super) fn properties(self) -> impl Iterator<Item = (&'s str, Self)> {
         let properties = self.kind["properties"].as_object();
-        properties
-            .into_iter()
-            .flatten()
-            .map(move |(name, entry)| (name.as_str(), Self::resolve(self.root, entry)))
+        properties.into_iter().flatten().map(move |(name, entry)| (name.as_str(), Self::resolve(self.root, entry)))
     }
 
     pub(super) fn items(self) -> Option<Self> {
@@ -130,9 +122,7 @@ impl<'s> Node<'s> {
     /// The bounds in words, for the reference: `From 1 to 100.`
     pub(super) fn bounds(self) -> Option<String> {
         let mut sentences = Vec::new();
-        let limits = |node: Self, low: &str, high: &str| {
-            Some((node.own[low].as_i64()?, node.own[high].as_i64()?))
-        };
+        let limits = |node: Self, low: &str, high: &str| Some((node.own[low].as_i64()?, node.own[high].as_i64()?));
         if let Some((low, high)) = limits(self, "minimum", "maximum") {
             sentences.push(format!("From {low} to {high}."));
         }
@@ -142,10 +132,7 @@ impl<'s> Node<'s> {
         if let Some((low, high)) = limits(self, "minLength", "maxLength") {
             sentences.push(format!("From {low} to {high} characters."));
         }
-        if let Some((low, high)) = self
-            .items()
-            .and_then(|item| limits(item, "minimum", "maximum"))
-        {
+        if let Some((low, high)) = self.items().and_then(|item| limits(item, "minimum", "maximum")) {
             sentences.push(format!("Each from {low} to {high}."));
         }
         (!sentences.is_empty()).then(|| sentences.join(" "))
@@ -161,11 +148,7 @@ impl Inspection {
     fn table(&mut self, node: Node<'_>, table: &DeTable<'_>, path: &str) {
         for (key, value) in table {
             let name: &str = key.get_ref();
-            let full = if path.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{path}.{name}")
-            };
+            let full = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
             match node.property(name) {
                 Some(child) => self.value(child, value, &full),
                 None => self.unknown(node, key.span(), &full, path),
@@ -174,13 +157,8 @@ impl Inspection {
     }
 
     fn unknown(&mut self, node: Node<'_>, span: Range<usize>, full: &str, path: &str) {
-        let siblings = node.properties().map(|(name, _)| {
-            if path.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{path}.{name}")
-            }
-        });
+        let siblings =
+            node.properties().map(|(name, _)| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") });
         let candidates: Vec<String> = siblings.chain(self.known.iter().cloned()).collect();
         let hint = match closest(full, &candidates) {
             Some(key) => format!("did you mean `{key}`?"),
@@ -190,10 +168,7 @@ impl Inspection {
                 format!("known here: {}", names.join(", "))
             }
         };
-        self.faults.push(Fault {
-            message: format!("unknown key `{full}`; {hint}"),
-            span: Some(span),
-        });
+        self.faults.push(Fault { message: format!("unknown key `{full}`; {hint}"), span: Some(span) });
     }
 
     /// A value of another type than the schema's is left to deserialization,
@@ -222,15 +197,7 @@ impl Inspection {
         }
     }
 
-    fn bound(
-        &mut self,
-        node: Node<'_>,
-        keyword: &str,
-        unit: &str,
-        found: i64,
-        span: Range<usize>,
-        path: &str,
-    ) {
+    fn bound(&mut self, node: Node<'_>, keyword: &str, unit: &str, found: i64, span: Range<usize>, path: &str) {
         let limit = |side: &str| node.own[format!("{side}{keyword}")].as_i64();
         let (low, high) = (limit("min"), limit("max"));
         if low.is_some_and(|low| found < low) || high.is_some_and(|high| found > high) {
@@ -247,11 +214,7 @@ impl Inspection {
 /// Clamped where it does not fit: then it is out of every bound as well.
 fn as_i64(integer: &DeInteger<'_>) -> i64 {
     let text = integer.as_str();
-    i64::from_str_radix(text, integer.radix()).unwrap_or(if text.starts_with('-') {
-        i64::MIN
-    } else {
-        i64::MAX
-    })
+    i64::from_str_radix(text, integer.radix()).unwrap_or(if text.starts_with('-') { i64::MIN } else { i64::MAX })
 }
 
 /// The candidate a person most likely meant by `name`: the same last part in
@@ -289,10 +252,7 @@ fn edits(left: &str, right: &str) -> usize {
 
 impl From<toml::de::Error> for Fault {
     fn from(error: toml::de::Error) -> Self {
-        Self {
-            message: error.message().to_owned(),
-            span: error.span(),
-        }
+        Self { message: error.message().to_owned(), span: error.span() }
     }
 }
 
@@ -308,14 +268,7 @@ mod tests {
 
     #[test]
     fn a_typo_is_recognized_and_a_stranger_is_not() {
-        let known = [
-            "data_dir",
-            "server.listen",
-            "server.threads",
-            "queue.url",
-            "database.url",
-        ]
-        .map(str::to_owned);
+        let known = ["data_dir", "server.listen", "server.threads", "queue.url", "database.url"].map(str::to_owned);
         assert_eq!(closest("server.lissten", &known), Some("server.listen"));
         assert_eq!(closest("threads", &known), Some("server.threads"));
         assert_eq!(closest("datadir", &known), Some("data_dir"));

@@ -48,10 +48,7 @@ impl<T> Serialize for Secret<T> {
 /// name that says it is secret. Hides up to the last `@` of a line, because a
 /// password may hold any character, an `@` included.
 pub(super) fn redact(text: &str) -> String {
-    let lines: Vec<String> = text
-        .split('\n')
-        .map(|line| redact_assignments(&redact_user_info(line)))
-        .collect();
+    let lines: Vec<String> = text.split('\n').map(|line| redact_assignments(&redact_user_info(line))).collect();
     lines.join("\n")
 }
 
@@ -64,12 +61,7 @@ fn redact_user_info(line: &str) -> String {
         return line.to_owned();
     };
     match rest[..end].find(':') {
-        Some(colon) => format!(
-            "{}{}{REDACTED}{}",
-            &line[..authority],
-            &rest[..=colon],
-            &rest[end..]
-        ),
+        Some(colon) => format!("{}{}{REDACTED}{}", &line[..authority], &rest[..=colon], &rest[end..]),
         None => line.to_owned(),
     }
 }
@@ -127,10 +119,7 @@ mod tests {
     fn a_secret_is_not_printed() {
         let secret = Secret::new("hunter2".to_owned());
         assert_eq!(format!("{secret:?}"), REDACTED);
-        assert_eq!(
-            serde_json::to_string(&secret).unwrap(),
-            format!("\"{REDACTED}\"")
-        );
+        assert_eq!(serde_json::to_string(&secret).unwrap(), format!("\"{REDACTED}\""));
         assert_eq!(secret.expose(), "hunter2");
     }
 
@@ -138,14 +127,8 @@ mod tests {
     fn the_password_of_a_url_is_hidden_whatever_it_holds() {
         for (plain, shown) in [
             ("postgres://ada:pw@db/ws", "postgres://ada:[redacted]@db/ws"),
-            (
-                "url = \"postgres://ada:p@:/w@db/ws\"",
-                "url = \"postgres://ada:[redacted]@db/ws\"",
-            ),
-            (
-                "redis://:pw@cache:6379/0",
-                "redis://:[redacted]@cache:6379/0",
-            ),
+            ("url = \"postgres://ada:p@:/w@db/ws\"", "url = \"postgres://ada:[redacted]@db/ws\""),
+            ("redis://:pw@cache:6379/0", "redis://:[redacted]@cache:6379/0"),
             ("redis://cache:6379/0", "redis://cache:6379/0"),
             ("postgres://ada@db/ws", "postgres://ada@db/ws"),
             (
@@ -161,18 +144,9 @@ mod tests {
     #[test]
     fn a_value_assigned_to_a_secret_name_is_hidden() {
         for (plain, shown) in [
-            (
-                "password = \"hunter 2\" # mine",
-                "password = [redacted] # mine",
-            ),
-            (
-                "host=db password=hunter2 user=a",
-                "host=db password=[redacted] user=a",
-            ),
-            (
-                "APP_SECRET = 'x'\nnext = 1",
-                "APP_SECRET = [redacted]\nnext = 1",
-            ),
+            ("password = \"hunter 2\" # mine", "password = [redacted] # mine"),
+            ("host=db password=hunter2 user=a", "host=db password=[redacted] user=a"),
+            ("APP_SECRET = 'x'\nnext = 1", "APP_SECRET = [redacted]\nnext = 1"),
             ("api_token=", "api_token="),
             ("no password here", "no password here"),
         ] {

@@ -12,9 +12,7 @@ fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError>
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ws.toml");
     fs::write(&path, text).unwrap();
-    let variables = environment
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let variables = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Config::load(Some(&path), variables)
 }
 
@@ -32,10 +30,7 @@ fn the_committed_reference_is_what_the_code_says() {
         fs::write(REFERENCE, &reference).unwrap();
     }
     let committed = fs::read_to_string(REFERENCE).unwrap_or_default();
-    assert!(
-        committed == reference,
-        "{REFERENCE} is stale: run this test with {UPDATE_GENERATED}=1"
-    );
+    assert!(committed == reference, "{REFERENCE} is stale: run this test with {UPDATE_GENERATED}=1");
 }
 
 #[test]
@@ -54,20 +49,14 @@ fn the_reference_changes_nothing_as_it_is_and_nothing_uncommented() {
     assert_eq!(load(&uncommented, &[]).unwrap(), Config::default());
     for key in Schema::of::<Config>().keys() {
         let key = key.rsplit('.').next().unwrap();
-        assert!(
-            uncommented.contains(&format!("\n{key} = ")),
-            "{key} is not in the reference"
-        );
+        assert!(uncommented.contains(&format!("\n{key} = ")), "{key} is not in the reference");
     }
 }
 
 #[test]
 fn every_key_is_documented_and_every_number_is_bounded() {
     let schema = Schema::of::<Config>();
-    let sections = schema
-        .root()
-        .properties()
-        .filter(|(_, node)| node.kind() == Kind::Section);
+    let sections = schema.root().properties().filter(|(_, node)| node.kind() == Kind::Section);
     let mut keys = 0;
     for (section, node) in sections {
         assert!(node.description().is_some(), "[{section}]");
@@ -88,10 +77,7 @@ fn the_defaults_need_no_file_and_hold_together() {
     let config = Config::load(None, std::iter::empty()).unwrap();
     assert_eq!(config, Config::default());
     config.validate().unwrap();
-    assert_eq!(
-        config.database_url(),
-        DatabaseUrl::Sqlite(PathBuf::from("waystation-data/waystation.db"))
-    );
+    assert_eq!(config.database_url(), DatabaseUrl::Sqlite(PathBuf::from("waystation-data/waystation.db")));
 }
 
 #[test]
@@ -130,10 +116,7 @@ fn the_environment_is_laid_over_the_file() {
 fn an_empty_variable_restores_an_optional_default() {
     let config = load(
         "[database]\nurl = 'postgres://db/ws'\n[webhooks]\nretry_seconds = [1]\n",
-        &[
-            ("WAYSTATION__DATABASE__URL", ""),
-            ("WAYSTATION__WEBHOOKS__RETRY_SECONDS", ""),
-        ],
+        &[("WAYSTATION__DATABASE__URL", ""), ("WAYSTATION__WEBHOOKS__RETRY_SECONDS", "")],
     )
     .unwrap();
     assert_eq!(config.database.url, None);
@@ -146,11 +129,7 @@ fn an_adapter_library_is_pinned_by_its_sum_from_either_layer() {
     let entry = format!("{{ path = '/opt/a.so', sha256 = '{sum}' }}");
     for config in [
         load(&format!("[adapters]\nlibraries = [{entry}]"), &[]).unwrap(),
-        load(
-            "",
-            &[("WAYSTATION__ADAPTERS__LIBRARIES", &format!("[{entry}]"))],
-        )
-        .unwrap(),
+        load("", &[("WAYSTATION__ADAPTERS__LIBRARIES", &format!("[{entry}]"))]).unwrap(),
     ] {
         assert_eq!(config.adapters.libraries[0].sha256, Sha256([0x0f; 32]));
         assert!(config.redacted().contains(&sum));
@@ -164,81 +143,30 @@ fn an_adapter_library_is_pinned_by_its_sum_from_either_layer() {
 #[test]
 fn an_unknown_variable_is_refused_by_name_with_what_was_meant() {
     for (variable, expected) in [
-        (
-            "WAYSTATION__SERVER__LISTN",
-            "sets no key; did you mean WAYSTATION__SERVER__LISTEN?",
-        ),
-        (
-            "WAYSTATION__LISTEN",
-            "sets no key; did you mean WAYSTATION__SERVER__LISTEN?",
-        ),
-        (
-            "WAYSTATION__SERVER",
-            "sets no key; did you mean WAYSTATION__SERVER__BODY_LIMIT_BYTES?",
-        ),
+        ("WAYSTATION__SERVER__LISTN", "sets no key; did you mean WAYSTATION__SERVER__LISTEN?"),
+        ("WAYSTATION__LISTEN", "sets no key; did you mean WAYSTATION__SERVER__LISTEN?"),
+        ("WAYSTATION__SERVER", "sets no key; did you mean WAYSTATION__SERVER__BODY_LIMIT_BYTES?"),
         ("WAYSTATION__SERVER__LISTEN__PORT", "sets no key; "),
-        (
-            "WAYSTATION__TELEMETRY__ENDPOINT",
-            "sets no key; see waystation.default.toml",
-        ),
+        ("WAYSTATION__TELEMETRY__ENDPOINT", "sets no key; see waystation.default.toml"),
         ("WAYSTATION__", "sets no key; "),
     ] {
         let refused = refusal("", &[(variable, "x")]);
-        assert!(
-            refused.starts_with(&format!("{variable}: {expected}")),
-            "{refused}"
-        );
+        assert!(refused.starts_with(&format!("{variable}: {expected}")), "{refused}");
     }
 }
 
 #[test]
 fn a_value_of_the_wrong_type_names_the_variable() {
     for (variable, value, expected) in [
-        (
-            "WAYSTATION__SERVER__THREADS",
-            "many",
-            "invalid type: string \"many\"",
-        ),
-        (
-            "WAYSTATION__SERVER__THREADS",
-            "2.5",
-            "invalid type: floating point",
-        ),
-        (
-            "WAYSTATION__SERVER__THREADS",
-            "",
-            "invalid type: string \"\"",
-        ),
-        (
-            "WAYSTATION__SERVER__THREADS",
-            "1\n[log]\nfilter = 'x'",
-            "invalid type: string",
-        ),
-        (
-            "WAYSTATION__SERVER__LISTEN",
-            "localhost",
-            "is no address with a port",
-        ),
-        (
-            "WAYSTATION__EGRESS__ALLOW_PRIVATE_NETWORKS",
-            "yes",
-            "invalid type: string \"yes\"",
-        ),
-        (
-            "WAYSTATION__DELIVERY__AMBIGUOUS",
-            "maybe",
-            "unknown variant `maybe`",
-        ),
-        (
-            "WAYSTATION__QUEUE__URL",
-            "nats://q",
-            "unknown scheme `nats:`",
-        ),
-        (
-            "WAYSTATION__WORKER__LEASE_SECONDS",
-            "1",
-            "must be from 5 to 3600, not 1",
-        ),
+        ("WAYSTATION__SERVER__THREADS", "many", "invalid type: string \"many\""),
+        ("WAYSTATION__SERVER__THREADS", "2.5", "invalid type: floating point"),
+        ("WAYSTATION__SERVER__THREADS", "", "invalid type: string \"\""),
+        ("WAYSTATION__SERVER__THREADS", "1\n[log]\nfilter = 'x'", "invalid type: string"),
+        ("WAYSTATION__SERVER__LISTEN", "localhost", "is no address with a port"),
+        ("WAYSTATION__EGRESS__ALLOW_PRIVATE_NETWORKS", "yes", "invalid type: string \"yes\""),
+        ("WAYSTATION__DELIVERY__AMBIGUOUS", "maybe", "unknown variant `maybe`"),
+        ("WAYSTATION__QUEUE__URL", "nats://q", "unknown scheme `nats:`"),
+        ("WAYSTATION__WORKER__LEASE_SECONDS", "1", "must be from 5 to 3600, not 1"),
         ("WAYSTATION__LOG__FILTER", "a=b=c", "is no log filter"),
     ] {
         let refused = refusal("", &[(variable, value)]);
@@ -285,40 +213,16 @@ fn all_unknown_keys_and_bounds_are_told_at_once() {
 #[test]
 fn a_refused_value_is_shown_at_its_place() {
     for (text, place, expected) in [
-        (
-            "[server]\nlisten = 'here'",
-            ":2:10: ",
-            "is no address with a port",
-        ),
-        (
-            "[queue]\nurl = 'amqp://q'",
-            ":2:7: ",
-            "unknown scheme `amqp:`",
-        ),
+        ("[server]\nlisten = 'here'", ":2:10: ", "is no address with a port"),
+        ("[queue]\nurl = 'amqp://q'", ":2:7: ", "unknown scheme `amqp:`"),
         ("[queue]\nprefix = 'a b'", ":2:10: ", "is no prefix"),
         ("[server]\nthreads = 'two'", ":2:11: ", "invalid type"),
-        (
-            "[server]\nthreads = 99999999999999999999",
-            ":2:11: ",
-            "from 0 to 1024",
-        ),
-        (
-            "[server]\npublic_url = 'gopher://h'",
-            ":2:14: ",
-            "is not http: or https:",
-        ),
-        (
-            "[webhooks]\nretry_seconds = [1, 0]",
-            ":2:21: ",
-            "from 1 to 2592000, not 0",
-        ),
+        ("[server]\nthreads = 99999999999999999999", ":2:11: ", "from 0 to 1024"),
+        ("[server]\npublic_url = 'gopher://h'", ":2:14: ", "is not http: or https:"),
+        ("[webhooks]\nretry_seconds = [1, 0]", ":2:21: ", "from 1 to 2592000, not 0"),
         ("server = 3", ":1:10: ", "invalid type"),
         ("[server\n", ":1:8: ", "unclosed table"),
-        (
-            "[log]\nformat = 'xml'",
-            ":2:10: ",
-            "unknown variant `xml`, expected `text` or `json`",
-        ),
+        ("[log]\nformat = 'xml'", ":2:10: ", "unknown variant `xml`, expected `text` or `json`"),
     ] {
         let refused = refusal(text, &[]);
         assert!(refused.contains(place), "{text}\n{refused}");
@@ -338,20 +242,11 @@ fn no_error_shows_a_password() {
         refusal("[database]\nurl = \"mysql://ada:hunter2@db/ws\"\n", &[]),
         refusal("[database]\nurls = \"postgres://ada:hunter2@db/ws\"\n", &[]),
         refusal("[database]\npassword = \"hunter2\"\n", &[]),
-        refusal(
-            "[database]\nconnections = \"postgres://ada:hunter2@db/ws\"\n",
-            &[],
-        ),
+        refusal("[database]\nconnections = \"postgres://ada:hunter2@db/ws\"\n", &[]),
         refusal("[queue]\nurl = \"redis://:hunter2@q/x\"\n", &[]),
         refusal("[queue]\nurl = \"redis://:hunter2@q\n", &[]),
-        refusal(
-            "",
-            &[("WAYSTATION__DATABASE__URL", "mysql://ada:hunter2@db/ws")],
-        ),
-        refusal(
-            "",
-            &[("WAYSTATION__DATABASE__URL", "host=db password=hunter2")],
-        ),
+        refusal("", &[("WAYSTATION__DATABASE__URL", "mysql://ada:hunter2@db/ws")]),
+        refusal("", &[("WAYSTATION__DATABASE__URL", "host=db password=hunter2")]),
         refusal("", &[("WAYSTATION__SERVER__THREADS", "redis://:hunter2@q")]),
         refusal("", &[("WAYSTATION__QUEUE__URL", "redis://:hunter2@q/x")]),
     ] {
@@ -368,10 +263,7 @@ fn the_configuration_in_effect_is_printed_without_secrets() {
     )
     .unwrap();
     let shown = config.redacted();
-    assert!(
-        shown.contains("postgres://ada:[redacted]@db/ws?sslmode=require"),
-        "{shown}"
-    );
+    assert!(shown.contains("postgres://ada:[redacted]@db/ws?sslmode=require"), "{shown}");
     assert!(shown.contains("redis://:[redacted]@cache/1"), "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(!format!("{config:?}").contains("hunter2"));
@@ -403,10 +295,7 @@ fn a_value_changed_after_loading_is_bounded_too() {
     let mut config = Config::default();
     config.database.connections = 0;
     let problems = config.validate().unwrap_err().to_string();
-    assert!(
-        problems.contains("`database.connections` must be from 1 to 1000, not 0"),
-        "{problems}"
-    );
+    assert!(problems.contains("`database.connections` must be from 1 to 1000, not 0"), "{problems}");
 }
 
 #[test]
@@ -420,8 +309,5 @@ fn the_public_address_follows_from_where_we_listen() {
         assert_eq!(config.public_url(bound.parse().unwrap()), expected);
     }
     config.server.public_url = Some("https://wa.example.com/".parse().unwrap());
-    assert_eq!(
-        config.public_url("0.0.0.0:8080".parse().unwrap()),
-        "https://wa.example.com"
-    );
+    assert_eq!(config.public_url("0.0.0.0:8080".parse().unwrap()), "https://wa.example.com");
 }

@@ -25,7 +25,10 @@ pub(crate) fn configure(services: &mut web::ServiceConfig, document: &OpenApi) {
                 async move { HttpResponse::Ok().content_type("application/json").body(body) }
             }),
         )
-        .route("/docs", web::get().to(|| async { HttpResponse::Found().insert_header(("location", "/docs/")).finish() }))
+        .route(
+            "/docs",
+            web::get().to(|| async { HttpResponse::Found().insert_header(("location", "/docs/")).finish() }),
+        )
         .route(
             "/docs/errors",
             web::get().to(|| async {

@@ -27,11 +27,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(request: &HttpRequest, error: impl Into<ApiError>) -> Self {
-        Self {
-            error: error.into(),
-            cloud: !request.path().starts_with("/v1/"),
-            request_id: RequestId::of(request),
-        }
+        Self { error: error.into(), cloud: !request.path().starts_with("/v1/"), request_id: RequestId::of(request) }
     }
 }
 
@@ -125,10 +121,7 @@ impl ResponseError for Failure {
                     message: format!("(#{}) {}", row.code, row.title),
                     kind: row.error_type,
                     code: row.code,
-                    error_data: CloudErrorData {
-                        messaging_product: "whatsapp",
-                        details: self.error.details.clone(),
-                    },
+                    error_data: CloudErrorData { messaging_product: "whatsapp", details: self.error.details.clone() },
                     fbtrace_id: self.request_id.clone(),
                 },
             });

@@ -19,7 +19,8 @@ async fn answer(check: web::Path<String>, store: web::Data<Store>) -> HttpRespon
         Ok(()) => HttpResponse::Ok().json(json!({"status": "ready"})),
         Err(error) => {
             tracing::warn!(%error, "not ready");
-            HttpResponse::ServiceUnavailable().json(json!({"status": "not ready", "reason": "the database does not answer"}))
+            HttpResponse::ServiceUnavailable()
+                .json(json!({"status": "not ready", "reason": "the database does not answer"}))
         }
     }
 }

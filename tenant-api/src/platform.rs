@@ -78,9 +78,7 @@ pub(crate) async fn get_message(
         Ok(id) => api.store.message(&principal.0.business, &id).await.map_err(|error| Failure::new(&request, error))?,
         Err(_) => None,
     };
-    found
-        .map(|message| HttpResponse::Ok().json(Message::from(message)))
-        .ok_or_else(|| no_such_message(&request))
+    found.map(|message| HttpResponse::Ok().json(Message::from(message))).ok_or_else(|| no_such_message(&request))
 }
 
 /// Read the history of a message

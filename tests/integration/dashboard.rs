@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use reqwest::Method;
-use serde_json::Value;
 
-use crate::support::{Answer, Client, Profile, Site, exchange, http, on_both_profiles, stop, text, words};
+use crate::support::{
+    Answer, Client, PATIENCE, Profile, Site, committed, exchange, http, on_both_profiles, stop, text, words,
+};
 
 on_both_profiles!(a_sign_in_link_opens_the_dashboard_once, the_command_line_issues_further_links,);
 
@@ -86,9 +87,9 @@ async fn the_command_line_issues_further_links(profile: Profile) {
     let (_, page) = sign_in(&server.base_url, &format!("{}/admin/sign-in?token={token}", server.base_url)).await;
     assert_eq!(page.status, 200);
     // A new installation prints its first link by itself.
-    let first = server.process.next_line(crate::support::PATIENCE).expect("a line");
+    let first = server.process.next_line(PATIENCE).expect("a line");
     assert_eq!(first, format!("Dashboard: {}/admin/", server.base_url));
-    let second = server.process.next_line(crate::support::PATIENCE).expect("a line");
+    let second = server.process.next_line(PATIENCE).expect("a line");
     let (_, link) = second.split_once(": ").expect("a link");
     assert_eq!(sign_in(&server.base_url, link).await.1.status, 200);
     stop(&mut server.process);
@@ -137,10 +138,10 @@ async fn the_documentation_is_served_without_another_host() {
     }
     let document = get(&format!("{base_url}/openapi/tenant.json"), None).await;
     assert_eq!((document.status, document.header("content-type")), (200, Some("application/json")));
-    let document: Value = document.json();
-    let committed: Value =
-        serde_json::from_str(include_str!("../../openapi/tenant.json")).expect("the committed document");
-    assert_eq!(document, committed);
+    assert!(document.json()["paths"].get("/v1/messages").is_some());
+    if let Some(committed) = committed("openapi/tenant.json") {
+        assert_eq!(document.body, committed);
+    }
     let errors = get(&format!("{base_url}/docs/errors"), None).await;
     assert_eq!(errors.status, 200);
     assert!(errors.body.contains("132000"));

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::{
@@ -16,6 +17,7 @@ use std::{
 use diesel::{
     Connection as _, QueryableByName, RunQueryDsl as _, connection::SimpleConnection as _, sql_types::BigInt,
 };
+use futures_util::{StreamExt as _, stream};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -430,48 +432,12 @@ impl Client {
 
     /// Waits until each of the messages has this status, and returns them in order.
     pub(crate) async fn all_reach(&self, ids: &[String], status: &str) -> Vec<Value> {
-        let share = ids.len().div_ceil(READERS).max(1);
-        let tasks: Vec<_> = ids
-            .chunks(share)
-            .map(|ids| {
-                let (client, ids, status) = (self.clone(), ids.to_vec(), status.to_owned());
-                tokio::spawn(async move {
-                    let mut messages = Vec::with_capacity(ids.len());
-                    for id in &ids {
-                        messages.push(client.reaches(id, &status).await);
-                    }
-                    messages
-                })
-            })
-            .collect();
-        let mut messages = Vec::with_capacity(ids.len());
-        for task in tasks {
-            messages.extend(task.await.expect("a reader"));
-        }
-        messages
+        stream::iter(ids).map(|id| self.reaches(id, status)).buffered(READERS).collect().await
     }
 
     /// The histories of many messages, in order.
     pub(crate) async fn all_events(&self, ids: &[String]) -> Vec<Vec<Value>> {
-        let share = ids.len().div_ceil(READERS).max(1);
-        let tasks: Vec<_> = ids
-            .chunks(share)
-            .map(|ids| {
-                let (client, ids) = (self.clone(), ids.to_vec());
-                tokio::spawn(async move {
-                    let mut histories = Vec::with_capacity(ids.len());
-                    for id in &ids {
-                        histories.push(client.events(id).await);
-                    }
-                    histories
-                })
-            })
-            .collect();
-        let mut histories = Vec::with_capacity(ids.len());
-        for task in tasks {
-            histories.extend(task.await.expect("a reader"));
-        }
-        histories
+        stream::iter(ids).map(|id| self.events(id)).buffered(READERS).collect().await
     }
 
     /// Sends `messages` texts over `connections` at the pace given, in the background.
@@ -597,4 +563,9 @@ pub(crate) fn sandbox_library() -> PathBuf {
 /// What the program wrote to both of its outputs.
 pub(crate) fn words(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A document of the repository that is generated from the program; none where it is not kept.
+pub(crate) fn committed(name: &str) -> Option<String> {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).ok()
 }

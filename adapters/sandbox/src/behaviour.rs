@@ -37,11 +37,7 @@ impl Behaviour {
     #[must_use]
     pub fn of(phone: Option<&str>) -> Self {
         let phone = phone.unwrap_or_default();
-        let suffix = phone
-            .len()
-            .checked_sub(4)
-            .and_then(|start| phone.get(start..))
-            .unwrap_or_default();
+        let suffix = phone.len().checked_sub(4).and_then(|start| phone.get(start..)).unwrap_or_default();
         match suffix {
             "0002" => Self::DeliveredOnly,
             "0003" => Self::ReadOnly,
@@ -70,63 +66,32 @@ pub(crate) const PAIR_LIMIT: i64 = 131_056;
 
 /// Title and details of the codes the pretend network knows.
 const ERRORS: [(i64, &str, &str); 9] = [
-    (
-        TOKEN_EXPIRED,
-        "Access token expired",
-        "The access token has expired or is invalid.",
-    ),
-    (
-        SENDER_LIMIT,
-        "Rate limit hit",
-        "The message throughput of this number has been reached.",
-    ),
-    (
-        SOMETHING_WENT_WRONG,
-        "Something went wrong",
-        "The message was not sent because of an unknown error.",
-    ),
-    (
-        SERVICE_UNAVAILABLE,
-        "Service unavailable",
-        "A service is temporarily unavailable.",
-    ),
+    (TOKEN_EXPIRED, "Access token expired", "The access token has expired or is invalid."),
+    (SENDER_LIMIT, "Rate limit hit", "The message throughput of this number has been reached."),
+    (SOMETHING_WENT_WRONG, "Something went wrong", "The message was not sent because of an unknown error."),
+    (SERVICE_UNAVAILABLE, "Service unavailable", "A service is temporarily unavailable."),
     (
         131_026,
         "Message undeliverable",
         "The number is not on WhatsApp, has not accepted its terms, or has an old client.",
     ),
-    (
-        131_047,
-        "Re-engagement message",
-        "More than 24 hours have passed since the recipient last wrote to this number.",
-    ),
+    (131_047, "Re-engagement message", "More than 24 hours have passed since the recipient last wrote to this number."),
     (
         131_049,
         "Not delivered to maintain healthy ecosystem engagement",
         "The recipient's limit of marketing messages has been reached.",
     ),
-    (
-        131_050,
-        "User stopped marketing messages",
-        "The recipient has stopped marketing messages from this business.",
-    ),
-    (
-        PAIR_LIMIT,
-        "Pair rate limit hit",
-        "Too many messages from this number to this recipient in a short time.",
-    ),
+    (131_050, "User stopped marketing messages", "The recipient has stopped marketing messages from this business."),
+    (PAIR_LIMIT, "Pair rate limit hit", "Too many messages from this number to this recipient in a short time."),
 ];
 
 /// The network's error with this code, with the error object as a real one would send it.
 pub(crate) fn error(code: i64) -> UpstreamError {
-    let (title, details) = ERRORS.iter().find(|(known, ..)| *known == code).map_or(
-        ("Unknown error", "The sandbox has no text for this code."),
-        |(_, title, details)| (*title, *details),
-    );
-    UpstreamError {
-        raw: Some(as_json(code, title, details)),
-        ..UpstreamError::with_code(code, title).details(details)
-    }
+    let (title, details) = ERRORS
+        .iter()
+        .find(|(known, ..)| *known == code)
+        .map_or(("Unknown error", "The sandbox has no text for this code."), |(_, title, details)| (*title, *details));
+    UpstreamError { raw: Some(as_json(code, title, details)), ..UpstreamError::with_code(code, title).details(details) }
 }
 
 fn as_json(code: i64, title: &str, details: &str) -> serde_json::Value {

@@ -15,9 +15,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use waystation_adapter_sdk::{
-    Accepted, Callback, Capabilities, Channel, Description, Io, Level, Outbound, RateScope,
-    ReceiveError, Received, SendError, TransportAdapter, UpstreamError, async_trait,
-    export_adapter,
+    Accepted, Callback, Capabilities, Channel, Description, Io, Level, Outbound, RateScope, ReceiveError, Received,
+    SendError, TransportAdapter, UpstreamError, async_trait, export_adapter,
 };
 
 pub use behaviour::Behaviour;
@@ -72,13 +71,7 @@ struct Connection {
 
 impl Default for Connection {
     fn default() -> Self {
-        Self {
-            delivered_after_ms: 300,
-            read_after_ms: 900,
-            jitter_percent: 20,
-            seed: 0,
-            send_latency_ms: 0,
-        }
+        Self { delivered_after_ms: 300, read_after_ms: 900, jitter_percent: 20, seed: 0, send_latency_ms: 0 }
     }
 }
 
@@ -87,22 +80,13 @@ impl Connection {
         if settings.is_null() {
             return Ok(Self::default());
         }
-        let connection =
-            Self::deserialize(settings).map_err(|error| wrong_settings(error.to_string()))?;
-        let longest = connection
-            .delivered_after_ms
-            .max(connection.read_after_ms)
-            .max(connection.send_latency_ms);
+        let connection = Self::deserialize(settings).map_err(|error| wrong_settings(error.to_string()))?;
+        let longest = connection.delivered_after_ms.max(connection.read_after_ms).max(connection.send_latency_ms);
         if longest > DELAY_MAX_MS {
-            return Err(wrong_settings(format!(
-                "a delay is {longest} ms, at most {DELAY_MAX_MS} are possible"
-            )));
+            return Err(wrong_settings(format!("a delay is {longest} ms, at most {DELAY_MAX_MS} are possible")));
         }
         if connection.jitter_percent > 100 {
-            return Err(wrong_settings(format!(
-                "jitter_percent is {}, at most 100",
-                connection.jitter_percent
-            )));
+            return Err(wrong_settings(format!("jitter_percent is {}, at most 100", connection.jitter_percent)));
         }
         Ok(connection)
     }
@@ -154,8 +138,7 @@ impl TransportAdapter for Sandbox {
     async fn send(&self, io: &Io, message: Outbound) -> Result<Accepted, SendError> {
         let connection = Connection::read(&message.connection)?;
         if connection.send_latency_ms > 0 {
-            io.sleep(Duration::from_millis(connection.send_latency_ms))
-                .await;
+            io.sleep(Duration::from_millis(connection.send_latency_ms)).await;
         }
         let behaviour = Behaviour::of(message.recipient.phone.as_deref());
         refuse(behaviour, &message)?;
@@ -165,23 +148,14 @@ impl TransportAdapter for Sandbox {
         if !callbacks.is_empty()
             && let Err(error) = io.callbacks(callbacks).await
         {
-            io.log(
-                Level::Warn,
-                "the host stored no receipts, so the message was not taken",
-            );
+            io.log(Level::Warn, "the host stored no receipts, so the message was not taken");
             let failure = behaviour::error(behaviour::SERVICE_UNAVAILABLE).details(error.details);
-            return Err(SendError::RetryAfter {
-                after_ms: None,
-                error: failure,
-            });
+            return Err(SendError::RetryAfter { after_ms: None, error: failure });
         }
         if behaviour == Behaviour::StatusFirst {
             io.sleep(Duration::from_millis(LATE_ANSWER_MS)).await;
         }
-        Ok(Accepted {
-            upstream_id,
-            recipient_id: message.recipient.phone,
-        })
+        Ok(Accepted { upstream_id, recipient_id: message.recipient.phone })
     }
 
     async fn receive(&self, io: &Io, callback: Callback) -> Result<Received, ReceiveError> {
@@ -195,34 +169,21 @@ fn refuse(behaviour: Behaviour, message: &Outbound) -> Result<(), SendError> {
     let elapsed_ms = message.attempt_at_ms.saturating_sub(message.accepted_at_ms);
     let limit = |until_ms: i64, scope| SendError::RateLimited {
         // Past that time only a first attempt gets here, which waits the whole time once.
-        after_ms: u64::try_from(until_ms - elapsed_ms)
-            .ok()
-            .filter(|rest| *rest > 0)
-            .unwrap_or(until_ms.unsigned_abs()),
+        after_ms: u64::try_from(until_ms - elapsed_ms).ok().filter(|rest| *rest > 0).unwrap_or(until_ms.unsigned_abs()),
         scope,
-        error: behaviour::error(if scope == RateScope::Pair {
-            behaviour::PAIR_LIMIT
-        } else {
-            behaviour::SENDER_LIMIT
-        }),
+        error: behaviour::error(if scope == RateScope::Pair { behaviour::PAIR_LIMIT } else { behaviour::SENDER_LIMIT }),
     };
     match behaviour {
         Behaviour::PairLimited if message.attempt <= 1 || elapsed_ms < PAIR_LIMIT_MS => {
             Err(limit(PAIR_LIMIT_MS, RateScope::Pair))
         }
-        Behaviour::SenderLimited if elapsed_ms < SENDER_LIMIT_MS => {
-            Err(limit(SENDER_LIMIT_MS, RateScope::Sender))
-        }
+        Behaviour::SenderLimited if elapsed_ms < SENDER_LIMIT_MS => Err(limit(SENDER_LIMIT_MS, RateScope::Sender)),
         Behaviour::FailsTwice if message.attempt <= FAILING_ATTEMPTS => {
-            Err(SendError::RetryAfter {
-                after_ms: None,
-                error: behaviour::error(behaviour::SOMETHING_WENT_WRONG),
-            })
+            Err(SendError::RetryAfter { after_ms: None, error: behaviour::error(behaviour::SOMETHING_WENT_WRONG) })
         }
-        Behaviour::TokenExpired => Err(SendError::ChannelDown {
-            error: behaviour::error(behaviour::TOKEN_EXPIRED),
-            needs_operator: true,
-        }),
+        Behaviour::TokenExpired => {
+            Err(SendError::ChannelDown { error: behaviour::error(behaviour::TOKEN_EXPIRED), needs_operator: true })
+        }
         _ => Ok(()),
     }
 }

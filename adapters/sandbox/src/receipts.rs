@@ -25,11 +25,7 @@ struct Receipt {
 
 /// The network's id of an attempt.
 pub(crate) fn upstream_id(seed: u64, attempt_ref: &str) -> String {
-    format!(
-        "wamid.{:016x}{:016x}",
-        hash(seed, attempt_ref, "id"),
-        hash(seed, attempt_ref, "id, second half")
-    )
+    format!("wamid.{:016x}{:016x}", hash(seed, attempt_ref, "id"), hash(seed, attempt_ref, "id, second half"))
 }
 
 /// Every receipt of an accepted attempt, as the webhook that brings it.
@@ -45,12 +41,7 @@ pub(crate) fn schedule(
     };
     let delivered_ms = vary(connection.delivered_after_ms, "delivered");
     let read_ms = vary(connection.read_after_ms, "read").max(delivered_ms);
-    let receipt = |status, after_ms| Receipt {
-        status,
-        after_ms,
-        arrives_after_ms: after_ms,
-        failure: None,
-    };
+    let receipt = |status, after_ms| Receipt { status, after_ms, arrives_after_ms: after_ms, failure: None };
     let sent = receipt("sent", delivered_ms / SENT_AFTER_PART);
     let delivered = receipt("delivered", delivered_ms);
     let read = receipt("read", read_ms);
@@ -59,25 +50,14 @@ pub(crate) fn schedule(
         Behaviour::DeliveredOnly => vec![delivered],
         Behaviour::ReadOnly => vec![read],
         Behaviour::Reversed => [(read, sent), (delivered, delivered), (sent, read)]
-            .map(|(receipt, turn)| Receipt {
-                arrives_after_ms: turn.after_ms,
-                ..receipt
-            })
+            .map(|(receipt, turn)| Receipt { arrives_after_ms: turn.after_ms, ..receipt })
             .to_vec(),
-        Behaviour::StatusFirst => [sent, delivered, read]
-            .map(|receipt| Receipt {
-                after_ms: 0,
-                arrives_after_ms: 0,
-                ..receipt
-            })
-            .to_vec(),
+        Behaviour::StatusFirst => {
+            [sent, delivered, read].map(|receipt| Receipt { after_ms: 0, arrives_after_ms: 0, ..receipt }).to_vec()
+        }
         Behaviour::Duplicated => vec![delivered, delivered, read, read],
         Behaviour::Silent => Vec::new(),
-        Behaviour::Fails(code) => vec![Receipt {
-            status: "failed",
-            failure: Some(code),
-            ..delivered
-        }],
+        Behaviour::Fails(code) => vec![Receipt { status: "failed", failure: Some(code), ..delivered }],
         Behaviour::Reads
         | Behaviour::PairLimited
         | Behaviour::SenderLimited
@@ -140,9 +120,7 @@ struct Status<'a> {
 }
 
 fn webhook(message: &Outbound, upstream_id: &str, receipt: Receipt) -> Vec<u8> {
-    let at_ms = message
-        .attempt_at_ms
-        .saturating_add(i64::try_from(receipt.after_ms).unwrap_or(i64::MAX));
+    let at_ms = message.attempt_at_ms.saturating_add(i64::try_from(receipt.after_ms).unwrap_or(i64::MAX));
     let status = Status {
         id: upstream_id,
         status: receipt.status,
@@ -150,27 +128,16 @@ fn webhook(message: &Outbound, upstream_id: &str, receipt: Receipt) -> Vec<u8> {
         biz_opaque_callback_data: &message.attempt_ref,
         recipient_id: message.recipient.phone.as_deref(),
         recipient_user_id: message.recipient.user_id.as_deref(),
-        errors: receipt
-            .failure
-            .map(|code| [behaviour::error(code).raw.unwrap_or_default()]),
+        errors: receipt.failure.map(|code| [behaviour::error(code).raw.unwrap_or_default()]),
     };
     let value = Update {
         messaging_product: "whatsapp",
-        metadata: Metadata {
-            display_phone_number: &message.sender.phone,
-            phone_number_id: &message.sender.id,
-        },
+        metadata: Metadata { display_phone_number: &message.sender.phone, phone_number_id: &message.sender.id },
         statuses: [status],
     };
     let webhook = Webhook {
         object: "whatsapp_business_account",
-        entry: [Entry {
-            id: ACCOUNT_ID,
-            changes: [Change {
-                field: "messages",
-                value,
-            }],
-        }],
+        entry: [Entry { id: ACCOUNT_ID, changes: [Change { field: "messages", value }] }],
     };
     serde_json::to_vec(&webhook).expect("a webhook is JSON")
 }
@@ -178,12 +145,7 @@ fn webhook(message: &Outbound, upstream_id: &str, receipt: Receipt) -> Vec<u8> {
 /// FNV-1a over the parts, then mixed so that every bit depends on every byte. Not for secrets.
 fn hash(seed: u64, attempt_ref: &str, purpose: &str) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let parts = [
-        &seed.to_le_bytes()[..],
-        purpose.as_bytes(),
-        &[0],
-        attempt_ref.as_bytes(),
-    ];
+    let parts = [&seed.to_le_bytes()[..], purpose.as_bytes(), &[0], attempt_ref.as_bytes()];
     for byte in parts.into_iter().flatten() {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     }

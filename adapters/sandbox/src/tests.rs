@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 use waystation_adapter_sdk::testing::{self, Run};
 use waystation_adapter_sdk::wire::IoOp;
 use waystation_adapter_sdk::{
-    Accepted, Callback, Event, Outbound, RateScope, ReceiptStatus, ReceiveError, ScheduledCallback,
-    SendError, StatusEvent, TransportAdapter,
+    Accepted, Callback, Event, Outbound, RateScope, ReceiptStatus, ReceiveError, ScheduledCallback, SendError,
+    StatusEvent, TransportAdapter,
 };
 
 use crate::Sandbox;
@@ -39,33 +39,21 @@ fn callbacks(requests: &[IoOp]) -> Vec<ScheduledCallback> {
         _ => None,
     });
     let callbacks = found.next().unwrap_or_default();
-    assert_eq!(
-        found.count(),
-        0,
-        "all receipts of a message are stored at once"
-    );
+    assert_eq!(found.count(), 0, "all receipts of a message are stored at once");
     callbacks
 }
 
 fn receive(body: impl Into<waystation_adapter_sdk::Payload>) -> Result<Vec<Event>, ReceiveError> {
-    let callback = Callback {
-        body: body.into(),
-        headers: Vec::new(),
-        connection: Value::Null,
-        received_at_ms: ACCEPTED_AT_MS,
-    };
-    testing::receive(&Sandbox, callback, testing::agree)
-        .outcome
-        .map(|received| received.events)
+    let callback =
+        Callback { body: body.into(), headers: Vec::new(), connection: Value::Null, received_at_ms: ACCEPTED_AT_MS };
+    testing::receive(&Sandbox, callback, testing::agree).outcome.map(|received| received.events)
 }
 
 /// What a message's receipts say, in the order they arrive.
 fn receipts(run: &Run<Result<Accepted, SendError>>) -> Vec<StatusEvent> {
     let mut callbacks = callbacks(&run.requests);
     callbacks.sort_by_key(|callback| callback.after_ms);
-    let events = callbacks
-        .into_iter()
-        .flat_map(|callback| receive(callback.body).unwrap());
+    let events = callbacks.into_iter().flat_map(|callback| receive(callback.body).unwrap());
     events
         .map(|event| match event {
             Event::Status(status) => status,
@@ -93,14 +81,7 @@ use ReceiptStatus::{Delivered, Read, Sent};
 fn phones_read_by_default() {
     assert_eq!(statuses("0001"), [Delivered, Read]);
     assert_eq!(statuses("4242"), [Delivered, Read]);
-    assert!(
-        send(Outbound {
-            recipient: Default::default(),
-            ..message("0001")
-        })
-        .outcome
-        .is_ok()
-    );
+    assert!(send(Outbound { recipient: Default::default(), ..message("0001") }).outcome.is_ok());
 }
 
 #[test]
@@ -117,35 +98,20 @@ fn receipts_can_be_reversed() {
 
 #[test]
 fn receipts_can_come_twice() {
-    assert_eq!(
-        statuses("0006"),
-        [Delivered, Delivered, Read, Read]
-    );
+    assert_eq!(statuses("0006"), [Delivered, Delivered, Read, Read]);
 }
 
 #[test]
 fn receipts_can_precede_the_answer() {
     let run = send(message("0005"));
-    assert!(
-        callbacks(&run.requests)
-            .iter()
-            .all(|callback| callback.after_ms == 0)
-    );
-    assert!(matches!(
-        run.requests[..],
-        [IoOp::Callbacks(_), IoOp::Sleep { ms: 250 }]
-    ));
+    assert!(callbacks(&run.requests).iter().all(|callback| callback.after_ms == 0));
+    assert!(matches!(run.requests[..], [IoOp::Callbacks(_), IoOp::Sleep { ms: 250 }]));
     assert_eq!(statuses("0005"), [Sent, Delivered, Read]);
 }
 
 #[test]
 fn an_accepted_message_can_fail() {
-    for (suffix, code) in [
-        ("0026", 131_026),
-        ("0047", 131_047),
-        ("0049", 131_049),
-        ("0050", 131_050),
-    ] {
+    for (suffix, code) in [("0026", 131_026), ("0047", 131_047), ("0049", 131_049), ("0050", 131_050)] {
         let run = send(message(suffix));
         assert!(run.outcome.is_ok());
         let receipts = receipts(&run);
@@ -162,11 +128,7 @@ fn the_pair_limit_holds_the_first_attempt_and_a_second() {
     let limited = |attempt, elapsed_ms| send(at("0056", attempt, elapsed_ms)).outcome;
     for (attempt, elapsed_ms, wait_ms) in [(1, 0, 1000), (1, 5000, 1000), (2, 400, 600)] {
         match limited(attempt, elapsed_ms) {
-            Err(SendError::RateLimited {
-                after_ms,
-                scope: RateScope::Pair,
-                error,
-            }) => {
+            Err(SendError::RateLimited { after_ms, scope: RateScope::Pair, error }) => {
                 assert_eq!(after_ms, wait_ms);
                 assert_eq!(error.code, Some(131_056));
             }
@@ -179,11 +141,7 @@ fn the_pair_limit_holds_the_first_attempt_and_a_second() {
 #[test]
 fn the_sender_limit_holds_two_seconds() {
     match send(at("0429", 1, 500)).outcome {
-        Err(SendError::RateLimited {
-            after_ms: 1500,
-            scope: RateScope::Sender,
-            error,
-        }) => {
+        Err(SendError::RateLimited { after_ms: 1500, scope: RateScope::Sender, error }) => {
             assert_eq!(error.code, Some(130_429));
         }
         other => panic!("{other:?}"),
@@ -205,9 +163,7 @@ fn the_network_can_fail_twice() {
 #[test]
 fn the_token_can_expire() {
     let outcome = send(message("0190")).outcome;
-    assert!(
-        matches!(outcome, Err(SendError::ChannelDown { needs_operator: true, error }) if error.code == Some(190))
-    );
+    assert!(matches!(outcome, Err(SendError::ChannelDown { needs_operator: true, error }) if error.code == Some(190)));
 }
 
 #[test]
@@ -216,10 +172,7 @@ fn the_same_input_has_the_same_output() {
     assert_eq!(first.outcome, second.outcome);
     assert_eq!(first.requests, second.requests);
 
-    let other_seed = Outbound {
-        connection: json!({"seed": 7}),
-        ..message("0001")
-    };
+    let other_seed = Outbound { connection: json!({"seed": 7}), ..message("0001") };
     let id = |run: Run<Result<Accepted, SendError>>| run.outcome.unwrap().upstream_id;
     let ids = [id(first), id(send(other_seed)), id(send(at("0001", 2, 0)))];
     assert!(ids[0] != ids[1] && ids[0] != ids[2]);
@@ -229,62 +182,30 @@ fn the_same_input_has_the_same_output() {
 fn jitter_stays_within_its_share() {
     for seed in 0..200 {
         let connection = json!({"seed": seed, "delivered_after_ms": 1000, "read_after_ms": 3000, "jitter_percent": 50});
-        let run = send(Outbound {
-            connection,
-            ..message("0001")
-        });
-        let times: Vec<_> = callbacks(&run.requests)
-            .iter()
-            .map(|callback| callback.after_ms)
-            .collect();
-        assert!(
-            (500..=1500).contains(&times[0]) && (1500..=4500).contains(&times[1]),
-            "{times:?}"
-        );
+        let run = send(Outbound { connection, ..message("0001") });
+        let times: Vec<_> = callbacks(&run.requests).iter().map(|callback| callback.after_ms).collect();
+        assert!((500..=1500).contains(&times[0]) && (1500..=4500).contains(&times[1]), "{times:?}");
         assert!(times[0] <= times[1]);
     }
     let connection = json!({"delivered_after_ms": 10, "read_after_ms": 5, "jitter_percent": 0});
-    let run = send(Outbound {
-        connection,
-        ..message("0001")
-    });
-    let times: Vec<_> = callbacks(&run.requests)
-        .iter()
-        .map(|callback| callback.after_ms)
-        .collect();
+    let run = send(Outbound { connection, ..message("0001") });
+    let times: Vec<_> = callbacks(&run.requests).iter().map(|callback| callback.after_ms).collect();
     assert_eq!(times, [10, 10]);
 }
 
 #[test]
 fn the_network_can_be_slow() {
-    let run = send(Outbound {
-        connection: json!({"send_latency_ms": 40}),
-        ..message("0190")
-    });
+    let run = send(Outbound { connection: json!({"send_latency_ms": 40}), ..message("0190") });
     assert_eq!(run.requests, [IoOp::Sleep { ms: 40 }]);
     assert!(run.outcome.is_err());
 }
 
 #[test]
 fn wrong_settings_need_an_operator() {
-    for connection in [
-        json!({"sed": 1}),
-        json!({"jitter_percent": 101}),
-        json!({"read_after_ms": 1e12}),
-        json!("x"),
-    ] {
-        let run = send(Outbound {
-            connection: connection.clone(),
-            ..message("0001")
-        });
+    for connection in [json!({"sed": 1}), json!({"jitter_percent": 101}), json!({"read_after_ms": 1e12}), json!("x")] {
+        let run = send(Outbound { connection: connection.clone(), ..message("0001") });
         assert!(
-            matches!(
-                run.outcome,
-                Err(SendError::ChannelDown {
-                    needs_operator: true,
-                    ..
-                })
-            ),
+            matches!(run.outcome, Err(SendError::ChannelDown { needs_operator: true, .. })),
             "{connection}: {:?}",
             run.outcome
         );
@@ -302,10 +223,7 @@ fn a_message_whose_receipts_are_not_stored_is_not_taken() {
 #[test]
 fn every_status_of_a_batch_is_read() {
     let change = |ids: &[&str]| {
-        let statuses: Vec<_> = ids
-            .iter()
-            .map(|id| json!({"id": id, "status": "read"}))
-            .collect();
+        let statuses: Vec<_> = ids.iter().map(|id| json!({"id": id, "status": "read"})).collect();
         json!({"field": "messages", "value": {"statuses": statuses}})
     };
     let body = json!({"entry": [
@@ -317,10 +235,7 @@ fn every_status_of_a_batch_is_read() {
         .into_iter()
         .map(|event| match event {
             Event::Status(status) => {
-                assert_eq!(
-                    status.at_ms, ACCEPTED_AT_MS,
-                    "without a timestamp it is the time of arrival"
-                );
+                assert_eq!(status.at_ms, ACCEPTED_AT_MS, "without a timestamp it is the time of arrival");
                 status.upstream_id
             }
             Event::Unknown { what, .. } => panic!("{what}"),
@@ -351,19 +266,13 @@ fn nothing_is_dropped_silently() {
             Event::Status(status) => panic!("{status:?}"),
         })
         .collect();
-    assert!(
-        whats[3].contains("entry[1].changes[1].value.statuses[1]") && whats[3].contains("vanished"),
-        "{whats:?}"
-    );
+    assert!(whats[3].contains("entry[1].changes[1].value.statuses[1]") && whats[3].contains("vanished"), "{whats:?}");
 }
 
 #[test]
 fn malformed_bodies_are_refused() {
     for body in [&b"{"[..], b"[]", b"{\"entry\": 1}", b"\xff\xfe"] {
-        assert!(matches!(
-            receive(body.to_vec()),
-            Err(ReceiveError::Malformed { .. })
-        ));
+        assert!(matches!(receive(body.to_vec()), Err(ReceiveError::Malformed { .. })));
     }
 }
 

@@ -4,9 +4,7 @@
 //! Webhooks batch, and every member of a status but its id may be missing.
 
 use serde_json::Value;
-use waystation_adapter_sdk::{
-    Callback, Event, ReceiptStatus, ReceiveError, Received, StatusEvent, UpstreamError,
-};
+use waystation_adapter_sdk::{Callback, Event, ReceiptStatus, ReceiveError, Received, StatusEvent, UpstreamError};
 
 /// Reads a webhook body.
 pub(crate) fn read(callback: &Callback) -> Result<Received, ReceiveError> {
@@ -25,12 +23,7 @@ pub(crate) fn read(callback: &Callback) -> Result<Received, ReceiveError> {
             continue;
         };
         for (c, change) in changes.iter().enumerate() {
-            read_change(
-                change,
-                &format!("entry[{e}].changes[{c}]"),
-                callback.received_at_ms,
-                &mut events,
-            );
+            read_change(change, &format!("entry[{e}].changes[{c}]"), callback.received_at_ms, &mut events);
         }
     }
     Ok(Received { events })
@@ -39,9 +32,7 @@ pub(crate) fn read(callback: &Callback) -> Result<Received, ReceiveError> {
 fn read_change(change: &Value, place: &str, received_at_ms: i64, events: &mut Vec<Event>) {
     let before = events.len();
     for member in ["statuses", "messages", "errors"] {
-        let items = change
-            .pointer(&format!("/value/{member}"))
-            .and_then(Value::as_array);
+        let items = change.pointer(&format!("/value/{member}")).and_then(Value::as_array);
         for (i, item) in items.into_iter().flatten().enumerate() {
             let place = format!("{place}.value.{member}[{i}]");
             events.push(if member == "statuses" {
@@ -57,12 +48,7 @@ fn read_change(change: &Value, place: &str, received_at_ms: i64, events: &mut Ve
 }
 
 fn read_status(status: &Value, place: &str, received_at_ms: i64) -> Event {
-    let text = |member: &str| {
-        status
-            .get(member)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
+    let text = |member: &str| status.get(member).and_then(Value::as_str).map(str::to_owned);
     let Some(upstream_id) = text("id").filter(|id| !id.is_empty()) else {
         return unknown(format!("{place} has no id"), status);
     };
@@ -84,15 +70,9 @@ fn read_status(status: &Value, place: &str, received_at_ms: i64) -> Event {
         upstream_id,
         attempt_ref: text("biz_opaque_callback_data"),
         status: receipt,
-        at_ms: seconds
-            .and_then(|seconds: i64| seconds.checked_mul(1000))
-            .unwrap_or(received_at_ms),
+        at_ms: seconds.and_then(|seconds: i64| seconds.checked_mul(1000)).unwrap_or(received_at_ms),
         recipient_id: text("recipient_id"),
-        error: status
-            .get("errors")
-            .and_then(Value::as_array)
-            .and_then(|errors| errors.first())
-            .map(read_error),
+        error: status.get("errors").and_then(Value::as_array).and_then(|errors| errors.first()).map(read_error),
     })
 }
 
@@ -100,18 +80,12 @@ fn read_error(error: &Value) -> UpstreamError {
     let text = |pointer: &str| error.pointer(pointer).and_then(Value::as_str);
     UpstreamError {
         code: error.get("code").and_then(Value::as_i64),
-        title: text("/title")
-            .or_else(|| text("/message"))
-            .unwrap_or("An error without a title")
-            .to_owned(),
+        title: text("/title").or_else(|| text("/message")).unwrap_or("An error without a title").to_owned(),
         details: text("/error_data/details").map(str::to_owned),
         raw: Some(error.clone()),
     }
 }
 
 fn unknown(what: String, raw: &Value) -> Event {
-    Event::Unknown {
-        what,
-        raw: raw.clone(),
-    }
+    Event::Unknown { what, raw: raw.clone() }
 }

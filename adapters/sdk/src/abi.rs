@@ -41,16 +41,9 @@ impl Status {
     /// The status with this value, if there is one.
     #[must_use]
     pub fn from_raw(raw: i32) -> Option<Self> {
-        [
-            Self::Done,
-            Self::Pending,
-            Self::BadInput,
-            Self::Unsupported,
-            Self::UnknownTask,
-            Self::Panicked,
-        ]
-        .into_iter()
-        .find(|status| *status as i32 == raw)
+        [Self::Done, Self::Pending, Self::BadInput, Self::Unsupported, Self::UnknownTask, Self::Panicked]
+            .into_iter()
+            .find(|status| *status as i32 == raw)
     }
 }
 
@@ -68,11 +61,7 @@ pub struct Buffer {
 
 impl Buffer {
     /// No bytes.
-    pub const EMPTY: Self = Self {
-        ptr: std::ptr::null_mut(),
-        len: 0,
-        capacity: 0,
-    };
+    pub const EMPTY: Self = Self { ptr: std::ptr::null_mut(), len: 0, capacity: 0 };
 }
 
 /// See [`AdapterTable::describe`].

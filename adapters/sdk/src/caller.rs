@@ -62,10 +62,7 @@ impl fmt::Display for TableError {
                  {WAYSTATION_ADAPTER_MAJOR}: build it against this host's SDK"
             ),
             Self::TooSmall { bytes, missing } => {
-                write!(
-                    out,
-                    "the table has {bytes} bytes and ends before `{missing}`"
-                )
+                write!(out, "the table has {bytes} bytes and ends before `{missing}`")
             }
             Self::Missing { member } => write!(out, "the table's `{member}` is null"),
             Self::BadBuildInfo => write!(
@@ -116,10 +113,7 @@ impl Plugin {
         let size = usize::try_from(copy.size).unwrap_or(usize::MAX);
         for (member, offset) in MEMBERS {
             if size < offset + size_of::<usize>() {
-                return Err(TableError::TooSmall {
-                    bytes: copy.size,
-                    missing: member,
-                });
+                return Err(TableError::TooSmall { bytes: copy.size, missing: member });
             }
         }
         // SAFETY: the table says that it has at least so many bytes, and the copy has as many. The members are
@@ -129,8 +123,7 @@ impl Plugin {
         Ok(Self {
             minor: copy.minor,
             // SAFETY: a table's build info is a constant string that ends with a NUL or is longer than the limit.
-            build_info: unsafe { read_build_info(copy.build_info) }
-                .ok_or(TableError::BadBuildInfo)?,
+            build_info: unsafe { read_build_info(copy.build_info) }.ok_or(TableError::BadBuildInfo)?,
             describe: copy.describe.ok_or(missing("describe"))?,
             start: copy.start.ok_or(missing("start"))?,
             resume: copy.resume.ok_or(missing("resume"))?,
@@ -167,8 +160,7 @@ impl Plugin {
         let mut task = 0;
         // SAFETY: the function is the checked table's; the input is readable and the results are writable for the
         // call.
-        let status =
-            unsafe { (self.start)(input.as_ptr(), input.len(), &raw mut task, &raw mut buffer) };
+        let status = unsafe { (self.start)(input.as_ptr(), input.len(), &raw mut task, &raw mut buffer) };
         (status, task, self.answer(buffer))
     }
 
@@ -188,10 +180,7 @@ impl Plugin {
     }
 
     fn answer(&self, buffer: Buffer) -> Answer {
-        Answer {
-            buffer,
-            free: self.free_buffer,
-        }
+        Answer { buffer, free: self.free_buffer }
     }
 }
 
@@ -244,12 +233,7 @@ impl Entry {
         let mut copy = EMPTY_TABLE;
         // SAFETY: by the contract of `new` at least the header of a table is readable there.
         unsafe { copy_bytes(self.0, &mut copy, HEADER_BYTES) };
-        Some(Header {
-            magic: copy.magic,
-            major: copy.major,
-            minor: copy.minor,
-            size: copy.size,
-        })
+        Some(Header { magic: copy.magic, major: copy.major, minor: copy.minor, size: copy.size })
     }
 
     /// Checks the table.
@@ -276,11 +260,7 @@ const MEMBERS: [(&str, usize); 6] = [
 unsafe fn copy_bytes(from: *const AdapterTable, to: &mut AdapterTable, bytes: usize) {
     // SAFETY: by the contract of this function; the destination is a local value, so they do not overlap.
     unsafe {
-        std::ptr::copy_nonoverlapping(
-            from.cast::<u8>(),
-            std::ptr::from_mut(to).cast::<u8>(),
-            bytes,
-        );
+        std::ptr::copy_nonoverlapping(from.cast::<u8>(), std::ptr::from_mut(to).cast::<u8>(), bytes);
     }
 }
 

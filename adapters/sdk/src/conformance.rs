@@ -15,8 +15,7 @@ use crate::caller::{Entry, Plugin};
 use crate::testing;
 use crate::types::{Description, SendError};
 use crate::wire::{
-    Described, IoAnswer, IoOp, IoRequest, IoResult, ReceiveAnswer, Resume, SCHEMA_VERSION,
-    SendAnswer, Step,
+    Described, IoAnswer, IoOp, IoRequest, IoResult, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, Step,
 };
 
 /// Steps after which an operation counts as endless.
@@ -81,9 +80,7 @@ pub struct Report {
 impl Report {
     /// The cases that failed, of one level.
     pub fn failures(&self, level: Level) -> impl Iterator<Item = &Case> {
-        self.cases
-            .iter()
-            .filter(move |case| case.level == level && matches!(case.outcome, Outcome::Fail(_)))
+        self.cases.iter().filter(move |case| case.level == level && matches!(case.outcome, Outcome::Fail(_)))
     }
 
     /// Whether no MUST failed.
@@ -231,9 +228,7 @@ pub fn run(entry: Entry, sample: &Sample) -> Report {
             },
         }
     });
-    Report {
-        cases: cases.collect(),
-    }
+    Report { cases: cases.collect() }
 }
 
 /// The suite's list as a Markdown document.
@@ -245,20 +240,13 @@ pub fn as_markdown() -> String {
         | Case | Level | Requirement |\n|---|---|---|\n"
         .to_owned();
     for case in CASES {
-        text.push_str(&format!(
-            "| {} | {} | {} |\n",
-            case.id, case.level, case.title
-        ));
+        text.push_str(&format!("| {} | {} | {} |\n", case.id, case.level, case.title));
     }
     text
 }
 
 fn require(holds: bool, why: impl Into<String>) -> Verdict {
-    if holds {
-        Ok(())
-    } else {
-        Err(Not::Passed(why.into()))
-    }
+    if holds { Ok(()) } else { Err(Not::Passed(why.into())) }
 }
 
 fn skip<T>(why: &str) -> Result<T, Not> {
@@ -328,9 +316,7 @@ impl Bench<'_> {
 
     fn agree(&self, op: &IoOp) -> IoAnswer {
         match op {
-            IoOp::Http(_) => {
-                testing::json_response(self.sample.http_status, &self.sample.http_body)
-            }
+            IoOp::Http(_) => testing::json_response(self.sample.http_status, &self.sample.http_body),
             other => testing::agree(other),
         }
     }
@@ -346,10 +332,7 @@ impl Bench<'_> {
     fn refuses(&self, input: &[u8], expected: Status) -> Verdict {
         let (status, task) = self.status_of_start(input);
         let shown = String::from_utf8_lossy(input);
-        require(
-            status == expected as i32,
-            format!("{shown:?} was answered with status {status}"),
-        )?;
+        require(status == expected as i32, format!("{shown:?} was answered with status {status}"))?;
         require(task == 0, format!("{shown:?} left a task"))
     }
 
@@ -359,25 +342,15 @@ impl Bench<'_> {
     }
 
     fn resume(&self, waiting: &Waiting, results: Vec<IoResult>) -> Result<Started, Not> {
-        let input = serde_json::to_vec(&Resume {
-            v: SCHEMA_VERSION,
-            results,
-        })
-        .expect("results are JSON");
+        let input = serde_json::to_vec(&Resume { v: SCHEMA_VERSION, results }).expect("results are JSON");
         let (status, answer) = self.plugin.resume(waiting.task, &input);
         self.read(status, waiting.task, &answer)
     }
 
     fn read(&self, status: i32, task: u64, answer: &[u8]) -> Result<Started, Not> {
-        let step: Step = serde_json::from_slice(answer).map_err(|error| {
-            Not::Passed(format!(
-                "status {status} came with an answer that is no step: {error}"
-            ))
-        })?;
-        require(
-            step.v == SCHEMA_VERSION,
-            format!("the step has schema version {}", step.v),
-        )?;
+        let step: Step = serde_json::from_slice(answer)
+            .map_err(|error| Not::Passed(format!("status {status} came with an answer that is no step: {error}")))?;
+        require(step.v == SCHEMA_VERSION, format!("the step has schema version {}", step.v))?;
         match Status::from_raw(status) {
             Some(Status::Done) => {
                 require(step.io.is_empty(), "a task that ended makes requests")?;
@@ -385,19 +358,10 @@ impl Bench<'_> {
             }
             Some(Status::Pending) => {
                 require(task != 0, "a waiting task has the number 0")?;
-                require(
-                    step.send.is_none() && step.receive.is_none(),
-                    "a waiting task has an outcome",
-                )?;
-                Ok(Started::Waits(Waiting {
-                    task,
-                    requests: step.io,
-                }))
+                require(step.send.is_none() && step.receive.is_none(), "a waiting task has an outcome")?;
+                Ok(Started::Waits(Waiting { task, requests: step.io }))
             }
-            _ => Err(Not::Passed(format!(
-                "status {status}: {}",
-                step.error.unwrap_or_default()
-            ))),
+            _ => Err(Not::Passed(format!("status {status}: {}", step.error.unwrap_or_default()))),
         }
     }
 
@@ -417,34 +381,20 @@ impl Bench<'_> {
         for _ in 0..STEPS_MAX {
             let waiting = match state {
                 Started::Ended(step) => {
-                    return Ok(Ended {
-                        step,
-                        requests: made,
-                    });
+                    return Ok(Ended { step, requests: made });
                 }
                 Started::Waits(waiting) => waiting,
             };
-            require(
-                !waiting.requests.is_empty(),
-                "a task waits, and every request it made has its result",
-            )?;
-            let results = waiting.requests.iter().map(|request| IoResult {
-                id: request.id,
-                result: answer(&request.op),
-            });
+            require(!waiting.requests.is_empty(), "a task waits, and every request it made has its result")?;
+            let results =
+                waiting.requests.iter().map(|request| IoResult { id: request.id, result: answer(&request.op) });
             state = self.resume(&waiting, results.collect())?;
             made.extend(waiting.requests);
         }
-        Err(Not::Passed(format!(
-            "the operation was not over after {STEPS_MAX} steps"
-        )))
+        Err(Not::Passed(format!("the operation was not over after {STEPS_MAX} steps")))
     }
 
-    fn send(
-        &self,
-        document: &Value,
-        answer: impl Fn(&IoOp) -> IoAnswer,
-    ) -> Result<(SendAnswer, Vec<IoRequest>), Not> {
+    fn send(&self, document: &Value, answer: impl Fn(&IoOp) -> IoAnswer) -> Result<(SendAnswer, Vec<IoRequest>), Not> {
         let ended = self.drive(document, answer)?;
         match ended.step.send {
             Some(outcome) => Ok((outcome, ended.requests)),
@@ -454,10 +404,7 @@ impl Bench<'_> {
 
     fn receive(&self, body: &Value) -> Result<ReceiveAnswer, Not> {
         let ended = self.drive(&self.receive_document(body), |op| self.agree(op))?;
-        ended
-            .step
-            .receive
-            .ok_or_else(|| Not::Passed("a receive ended without an outcome".to_owned()))
+        ended.step.receive.ok_or_else(|| Not::Passed("a receive ended without an outcome".to_owned()))
     }
 
     fn description(&self) -> Result<Description, Not> {
@@ -465,32 +412,19 @@ impl Bench<'_> {
         require(status == Status::Done as i32, format!("status {status}"))?;
         let described: Described = serde_json::from_slice(&answer)
             .map_err(|error| Not::Passed(format!("the answer is no description: {error}")))?;
-        require(
-            described.v == SCHEMA_VERSION,
-            format!("it has schema version {}", described.v),
-        )?;
+        require(described.v == SCHEMA_VERSION, format!("it has schema version {}", described.v))?;
         Ok(described.adapter)
     }
 }
 
 fn magic(entry: Entry) -> Verdict {
-    let header = entry
-        .header()
-        .ok_or_else(|| Not::Passed("there is no table".to_owned()))?;
-    require(
-        header.magic == WAYSTATION_ADAPTER_MAGIC,
-        format!("it starts with {:#010x}", header.magic),
-    )
+    let header = entry.header().ok_or_else(|| Not::Passed("there is no table".to_owned()))?;
+    require(header.magic == WAYSTATION_ADAPTER_MAGIC, format!("it starts with {:#010x}", header.magic))
 }
 
 fn major(entry: Entry) -> Verdict {
-    let header = entry
-        .header()
-        .ok_or_else(|| Not::Passed("there is no table".to_owned()))?;
-    require(
-        header.major == WAYSTATION_ADAPTER_MAJOR,
-        format!("it has {}", header.major),
-    )
+    let header = entry.header().ok_or_else(|| Not::Passed("there is no table".to_owned()))?;
+    require(header.major == WAYSTATION_ADAPTER_MAJOR, format!("it has {}", header.major))
 }
 
 fn size(entry: Entry) -> Verdict {
@@ -514,10 +448,7 @@ fn name(bench: &Bench<'_>) -> Verdict {
 }
 
 fn version(bench: &Bench<'_>) -> Verdict {
-    require(
-        !bench.description()?.version.trim().is_empty(),
-        "it is empty",
-    )
+    require(!bench.description()?.version.trim().is_empty(), "it is empty")
 }
 
 fn schema(bench: &Bench<'_>) -> Verdict {
@@ -538,29 +469,14 @@ fn empty_input(bench: &Bench<'_>) -> Verdict {
 }
 
 fn garbage_input(bench: &Bench<'_>) -> Verdict {
-    for input in [
-        &b"{"[..],
-        b"\xff\xfe\x00\x80",
-        b"hello",
-        b"{\"v\":1,\"op\":\"send\"",
-        &[0; 64],
-        &[b'['; 4096],
-    ] {
+    for input in [&b"{"[..], b"\xff\xfe\x00\x80", b"hello", b"{\"v\":1,\"op\":\"send\"", &[0; 64], &[b'['; 4096]] {
         bench.refuses(input, Status::BadInput)?;
     }
     Ok(())
 }
 
 fn other_json(bench: &Bench<'_>) -> Verdict {
-    for input in [
-        "[]",
-        "null",
-        "5",
-        "\"send\"",
-        "{}",
-        "{\"v\":1}",
-        "{\"v\":1,\"op\":7}",
-    ] {
+    for input in ["[]", "null", "5", "\"send\"", "{}", "{\"v\":1}", "{\"v\":1,\"op\":7}"] {
         bench.refuses(input.as_bytes(), Status::BadInput)?;
     }
     Ok(())
@@ -595,10 +511,7 @@ fn new_members(bench: &Bench<'_>) -> Verdict {
 fn resume_unknown(bench: &Bench<'_>) -> Verdict {
     for task in [STRANGE_TASK, 0] {
         let (status, _) = bench.plugin.resume(task, b"{\"v\":1,\"results\":[]}");
-        require(
-            status == Status::UnknownTask as i32,
-            format!("task {task} was answered with status {status}"),
-        )?;
+        require(status == Status::UnknownTask as i32, format!("task {task} was answered with status {status}"))?;
     }
     Ok(())
 }
@@ -611,9 +524,7 @@ fn free_unknown(bench: &Bench<'_>) -> Verdict {
 }
 
 fn send_ends(bench: &Bench<'_>) -> Verdict {
-    bench
-        .send(&bench.send_document(), |op| bench.agree(op))
-        .map(drop)
+    bench.send(&bench.send_document(), |op| bench.agree(op)).map(drop)
 }
 
 fn accepted_has_id(bench: &Bench<'_>) -> Verdict {
@@ -629,22 +540,14 @@ fn requests_have_ids(bench: &Bench<'_>) -> Verdict {
         return skip(NEVER_WAITS);
     }
     let mut ids = HashSet::new();
-    require(
-        requests.iter().all(|request| ids.insert(request.id)),
-        "an id was used twice",
-    )
+    require(requests.iter().all(|request| ids.insert(request.id)), "an id was used twice")
 }
 
 fn freed_task_is_gone(bench: &Bench<'_>) -> Verdict {
     let waiting = bench.waiting()?;
     bench.plugin.free_task(waiting.task);
-    let (status, _) = bench
-        .plugin
-        .resume(waiting.task, b"{\"v\":1,\"results\":[]}");
-    require(
-        status == Status::UnknownTask as i32,
-        format!("`resume` answered status {status}"),
-    )?;
+    let (status, _) = bench.plugin.resume(waiting.task, b"{\"v\":1,\"results\":[]}");
+    require(status == Status::UnknownTask as i32, format!("`resume` answered status {status}"))?;
     bench.plugin.free_task(waiting.task);
     send_ends(bench)
 }
@@ -654,10 +557,7 @@ fn ended_task_is_gone(bench: &Bench<'_>) -> Verdict {
     let task = waiting.task;
     bench.finish(Started::Waits(waiting), |op| bench.agree(op))?;
     let (status, _) = bench.plugin.resume(task, b"{\"v\":1,\"results\":[]}");
-    require(
-        status == Status::UnknownTask as i32,
-        format!("`resume` answered status {status}"),
-    )
+    require(status == Status::UnknownTask as i32, format!("`resume` answered status {status}"))
 }
 
 fn bad_resume_keeps_task(bench: &Bench<'_>) -> Verdict {
@@ -665,36 +565,20 @@ fn bad_resume_keeps_task(bench: &Bench<'_>) -> Verdict {
     for input in [&b""[..], b"}{", b"[]", b"{\"v\":1}"] {
         let (status, _) = bench.plugin.resume(waiting.task, input);
         let shown = String::from_utf8_lossy(input);
-        require(
-            status == Status::BadInput as i32,
-            format!("{shown:?} was answered with status {status}"),
-        )?;
+        require(status == Status::BadInput as i32, format!("{shown:?} was answered with status {status}"))?;
     }
-    bench
-        .finish(Started::Waits(waiting), |op| bench.agree(op))
-        .map(drop)
+    bench.finish(Started::Waits(waiting), |op| bench.agree(op)).map(drop)
 }
 
 fn strange_result(bench: &Bench<'_>) -> Verdict {
     let mut waiting = bench.waiting()?;
-    let unused = waiting
-        .requests
-        .iter()
-        .map(|request| request.id)
-        .max()
-        .unwrap_or_default()
-        + 1_000_000;
-    let result = IoResult {
-        id: unused,
-        result: IoAnswer::Slept,
-    };
+    let unused = waiting.requests.iter().map(|request| request.id).max().unwrap_or_default() + 1_000_000;
+    let result = IoResult { id: unused, result: IoAnswer::Slept };
     match bench.resume(&waiting, vec![result])? {
         Started::Ended(_) => Err(Not::Passed("the task ended by it".to_owned())),
         Started::Waits(more) => {
             waiting.requests.extend(more.requests);
-            bench
-                .finish(Started::Waits(waiting), |op| bench.agree(op))
-                .map(drop)
+            bench.finish(Started::Waits(waiting), |op| bench.agree(op)).map(drop)
         }
     }
 }
@@ -702,17 +586,11 @@ fn strange_result(bench: &Bench<'_>) -> Verdict {
 fn interleaved(bench: &Bench<'_>) -> Verdict {
     let alone = bench.send(&bench.send_document(), |op| bench.agree(op))?.0;
     let (first, second) = (bench.waiting()?, bench.waiting()?);
-    require(
-        first.task != second.task,
-        format!("both have the number {}", first.task),
-    )?;
+    require(first.task != second.task, format!("both have the number {}", first.task))?;
     // The later one ends first.
     for waiting in [second, first] {
         let ended = bench.finish(Started::Waits(waiting), |op| bench.agree(op))?;
-        require(
-            ended.step.send.as_ref() == Some(&alone),
-            "its outcome is not what it is alone",
-        )?;
+        require(ended.step.send.as_ref() == Some(&alone), "its outcome is not what it is alone")?;
     }
     Ok(())
 }
@@ -724,33 +602,25 @@ fn concurrent(bench: &Bench<'_>) -> Verdict {
             .map(|_| {
                 scope.spawn(|| {
                     for _ in 0..OPERATIONS_PER_THREAD {
-                        let (outcome, _) =
-                            bench.send(&bench.send_document(), |op| bench.agree(op))?;
+                        let (outcome, _) = bench.send(&bench.send_document(), |op| bench.agree(op))?;
                         require(outcome == alone, "an outcome is not what it is alone")?;
                     }
                     Ok(())
                 })
             })
             .collect();
-        threads
-            .into_iter()
-            .try_for_each(|thread| thread.join().expect("the suite does not panic"))
+        threads.into_iter().try_for_each(|thread| thread.join().expect("the suite does not panic"))
     })
 }
 
 fn long_text(bench: &Bench<'_>) -> Verdict {
-    bench
-        .send(&bench.with_text(&"x".repeat(4096)), |op| bench.agree(op))
-        .map(drop)
+    bench.send(&bench.with_text(&"x".repeat(4096)), |op| bench.agree(op)).map(drop)
 }
 
 fn unicode(bench: &Bench<'_>) -> Verdict {
-    for text in [
-        "\u{1f469}\u{200d}\u{1f680} שלום \u{202e}مرحبا नमस्ते",
-        "\"\\\u{0}\u{1f}\n\t\u{7f}",
-        "\u{10ffff}\u{feff}",
-        "",
-    ] {
+    for text in
+        ["\u{1f469}\u{200d}\u{1f680} שלום \u{202e}مرحبا नमस्ते", "\"\\\u{0}\u{1f}\n\t\u{7f}", "\u{10ffff}\u{feff}", ""]
+    {
         bench.send(&bench.with_text(text), |op| bench.agree(op))?;
     }
     Ok(())
@@ -769,9 +639,7 @@ fn no_settings(bench: &Bench<'_>) -> Verdict {
 }
 
 fn asked_for_the_outside(requests: &[IoRequest]) -> bool {
-    requests
-        .iter()
-        .any(|request| !matches!(request.op, IoOp::Sleep { .. }))
+    requests.iter().any(|request| !matches!(request.op, IoOp::Sleep { .. }))
 }
 
 fn not_accepted(bench: &Bench<'_>, answer: impl Fn(&IoOp) -> IoAnswer) -> Verdict {
@@ -792,17 +660,11 @@ fn unknown_is_not_success(bench: &Bench<'_>) -> Verdict {
 
 fn unknown_is_ambiguous(bench: &Bench<'_>) -> Verdict {
     let (outcome, requests) = bench.send(&bench.send_document(), |op| testing::fail(op, true))?;
-    let http = requests
-        .iter()
-        .filter(|request| matches!(request.op, IoOp::Http(_)))
-        .count();
+    let http = requests.iter().filter(|request| matches!(request.op, IoOp::Http(_))).count();
     if http != 1 {
         return skip(&format!("the adapter made {http} HTTP requests"));
     }
-    require(
-        matches!(outcome, SendAnswer::Failed(SendError::Ambiguous { .. })),
-        format!("it is {outcome:?}"),
-    )
+    require(matches!(outcome, SendAnswer::Failed(SendError::Ambiguous { .. })), format!("it is {outcome:?}"))
 }
 
 fn bad_gateway(bench: &Bench<'_>) -> Verdict {
@@ -810,10 +672,7 @@ fn bad_gateway(bench: &Bench<'_>) -> Verdict {
         IoOp::Http(_) => testing::json_response(502, "<html><h1>502 Bad Gateway</h1></html>"),
         other => testing::agree(other),
     })?;
-    if !requests
-        .iter()
-        .any(|request| matches!(request.op, IoOp::Http(_)))
-    {
+    if !requests.iter().any(|request| matches!(request.op, IoOp::Http(_))) {
         return skip("the adapter makes no HTTP request");
     }
     require(matches!(outcome, SendAnswer::Failed(_)), "it was accepted")
@@ -823,19 +682,11 @@ fn receives_as_described(bench: &Bench<'_>) -> Verdict {
     let receives = bench.description()?.capabilities.receives;
     let outcome = bench.receive(&json!("{}"))?;
     let unsupported = outcome == ReceiveAnswer::Failed(crate::ReceiveError::Unsupported);
-    require(
-        receives != unsupported,
-        format!("the description says {receives}, the outcome is {outcome:?}"),
-    )
+    require(receives != unsupported, format!("the description says {receives}, the outcome is {outcome:?}"))
 }
 
 fn receive_garbage(bench: &Bench<'_>) -> Verdict {
-    for body in [
-        json!(""),
-        json!("{"),
-        json!({"base64": "/wCA"}),
-        json!("[".repeat(4096)),
-    ] {
+    for body in [json!(""), json!("{"), json!({"base64": "/wCA"}), json!("[".repeat(4096))] {
         bench.receive(&body)?;
     }
     Ok(())

@@ -33,16 +33,9 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        future: Pin<Box<dyn Future<Output = Outcome> + Send>>,
-    ) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, future: Pin<Box<dyn Future<Output = Outcome> + Send>>) -> Self {
         let waker = Waker::from(Arc::clone(&shared));
-        Self {
-            shared,
-            waker,
-            future,
-        }
+        Self { shared, waker, future }
     }
 
     /// Delivers results and runs the future as far as it goes. Results of requests that were given up are ignored.
@@ -52,11 +45,7 @@ impl Task {
         }
         loop {
             self.shared.woken.store(false, Ordering::Relaxed);
-            match self
-                .future
-                .as_mut()
-                .poll(&mut Context::from_waker(&self.waker))
-            {
+            match self.future.as_mut().poll(&mut Context::from_waker(&self.waker)) {
                 Poll::Ready(outcome) => return Some(outcome),
                 Poll::Pending if self.shared.woken.load(Ordering::Acquire) => {}
                 Poll::Pending => break,
@@ -100,10 +89,7 @@ struct Open {
 impl State {
     fn request(&mut self, op: IoOp) -> u64 {
         self.last_id += 1;
-        self.queued.push(IoRequest {
-            id: self.last_id,
-            op,
-        });
+        self.queued.push(IoRequest { id: self.last_id, op });
         self.last_id
     }
 }
@@ -126,14 +112,10 @@ impl Shared {
             state.internal_wait = None;
             return;
         }
-        let waker = state
-            .open
-            .iter_mut()
-            .find(|open| open.id == result.id)
-            .map(|open| {
-                open.answer.get_or_insert(result.result);
-                open.waker.clone()
-            });
+        let waker = state.open.iter_mut().find(|open| open.id == result.id).map(|open| {
+            open.answer.get_or_insert(result.result);
+            open.waker.clone()
+        });
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -142,12 +124,9 @@ impl Shared {
 
     fn ensure_open_request(&self) {
         let mut state = self.lock();
-        let waits_for_host =
-            state.internal_wait.is_some() || state.open.iter().any(|open| open.answer.is_none());
+        let waits_for_host = state.internal_wait.is_some() || state.open.iter().any(|open| open.answer.is_none());
         if !waits_for_host {
-            let id = state.request(IoOp::Sleep {
-                ms: INTERNAL_WAIT_MS,
-            });
+            let id = state.request(IoOp::Sleep { ms: INTERNAL_WAIT_MS });
             state.internal_wait = Some(id);
         }
     }
@@ -177,10 +156,7 @@ enum Progress {
 
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>, op: IoOp) -> Self {
-        Self {
-            shared,
-            progress: Progress::New(op),
-        }
+        Self { shared, progress: Progress::New(op) }
     }
 }
 
@@ -193,20 +169,13 @@ impl Future for Exchange {
         match std::mem::replace(&mut this.progress, Progress::Over) {
             Progress::New(op) => {
                 let id = state.request(op);
-                state.open.push(Open {
-                    id,
-                    waker: context.waker().clone(),
-                    answer: None,
-                });
+                state.open.push(Open { id, waker: context.waker().clone(), answer: None });
                 this.progress = Progress::Asked(id);
                 Poll::Pending
             }
             Progress::Asked(id) => {
-                let position = state
-                    .open
-                    .iter()
-                    .position(|open| open.id == id)
-                    .expect("an asked request stays open until taken");
+                let position =
+                    state.open.iter().position(|open| open.id == id).expect("an asked request stays open until taken");
                 if state.open[position].answer.is_none() {
                     state.open[position].waker.clone_from(context.waker());
                     this.progress = Progress::Asked(id);

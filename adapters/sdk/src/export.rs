@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::abi::{
-    AdapterTable, Buffer, Status, WAYSTATION_ADAPTER_MAGIC, WAYSTATION_ADAPTER_MAJOR,
-    WAYSTATION_ADAPTER_MINOR,
+    AdapterTable, Buffer, Status, WAYSTATION_ADAPTER_MAGIC, WAYSTATION_ADAPTER_MAJOR, WAYSTATION_ADAPTER_MINOR,
 };
 use crate::coroutine::{Outcome, Shared, Task};
 use crate::io::Io;
@@ -28,9 +27,7 @@ use crate::wire::{Described, OP_RECEIVE, OP_SEND, Resume, SCHEMA_VERSION, Start,
 macro_rules! export_adapter {
     ($adapter:ty) => {
         #[cfg(panic = "abort")]
-        compile_error!(
-            "an adapter must be built with panic = \"unwind\", so that its panics can be contained"
-        );
+        compile_error!("an adapter must be built with panic = \"unwind\", so that its panics can be contained");
 
         /// What was built; the plugin's table has the same text.
         pub const BUILD_INFO: &str = match option_env!("WAYSTATION_BUILD_INFO") {
@@ -86,11 +83,7 @@ impl<A: TransportAdapter + Default> Runtime<A> {
     /// No tasks; the adapter is made at its first use.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            adapter: OnceLock::new(),
-            tasks: Mutex::new(None),
-            last_task: AtomicU64::new(0),
-        }
+        Self { adapter: OnceLock::new(), tasks: Mutex::new(None), last_task: AtomicU64::new(0) }
     }
 
     fn adapter(&self) -> &A {
@@ -102,25 +95,15 @@ impl<A: TransportAdapter + Default> Runtime<A> {
     }
 
     fn describe(&self) -> Reply {
-        let described = Described {
-            v: SCHEMA_VERSION,
-            adapter: self.adapter().describe(),
-        };
-        (
-            Status::Done,
-            0,
-            serde_json::to_vec(&described).expect("a description is JSON"),
-        )
+        let described = Described { v: SCHEMA_VERSION, adapter: self.adapter().describe() };
+        (Status::Done, 0, serde_json::to_vec(&described).expect("a description is JSON"))
     }
 
     fn start(&'static self, input: &[u8]) -> Reply {
         let start: Start = match serde_json::from_slice(input) {
             Ok(start) => start,
             Err(error) => {
-                return refuse(
-                    Status::BadInput,
-                    format!("the input is not a start document: {error}"),
-                );
+                return refuse(Status::BadInput, format!("the input is not a start document: {error}"));
             }
         };
         if start.v != SCHEMA_VERSION {
@@ -128,34 +111,23 @@ impl<A: TransportAdapter + Default> Runtime<A> {
         }
         let shared = Arc::new(Shared::default());
         let io = Io::new(Arc::clone(&shared));
-        let future: std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>> =
-            match start.op.as_str() {
-                OP_SEND => {
-                    let Some(message) = start.message else {
-                        return refuse(Status::BadInput, "op `send` has no `message`".to_owned());
-                    };
-                    Box::pin(async move {
-                        Outcome::Send(self.adapter().send(&io, message).await.into())
-                    })
-                }
-                OP_RECEIVE => {
-                    let Some(callback) = start.callback else {
-                        return refuse(
-                            Status::BadInput,
-                            "op `receive` has no `callback`".to_owned(),
-                        );
-                    };
-                    Box::pin(async move {
-                        Outcome::Receive(self.adapter().receive(&io, callback).await.into())
-                    })
-                }
-                other => {
-                    return refuse(
-                        Status::Unsupported,
-                        format!("this SDK does not know the op `{other}`"),
-                    );
-                }
-            };
+        let future: std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>> = match start.op.as_str() {
+            OP_SEND => {
+                let Some(message) = start.message else {
+                    return refuse(Status::BadInput, "op `send` has no `message`".to_owned());
+                };
+                Box::pin(async move { Outcome::Send(self.adapter().send(&io, message).await.into()) })
+            }
+            OP_RECEIVE => {
+                let Some(callback) = start.callback else {
+                    return refuse(Status::BadInput, "op `receive` has no `callback`".to_owned());
+                };
+                Box::pin(async move { Outcome::Receive(self.adapter().receive(&io, callback).await.into()) })
+            }
+            other => {
+                return refuse(Status::Unsupported, format!("this SDK does not know the op `{other}`"));
+            }
+        };
         self.run(0, Task::new(shared, future), Vec::new())
     }
 
@@ -163,10 +135,7 @@ impl<A: TransportAdapter + Default> Runtime<A> {
         let resume: Resume = match serde_json::from_slice(input) {
             Ok(resume) => resume,
             Err(error) => {
-                return refuse(
-                    Status::BadInput,
-                    format!("the input is not a resume document: {error}"),
-                );
+                return refuse(Status::BadInput, format!("the input is not a resume document: {error}"));
             }
         };
         if resume.v != SCHEMA_VERSION {
@@ -182,11 +151,7 @@ impl<A: TransportAdapter + Default> Runtime<A> {
 
     fn run(&self, id: u64, mut task: Task, results: Vec<crate::wire::IoResult>) -> Reply {
         let outcome = task.step(results);
-        let mut step = Step {
-            v: SCHEMA_VERSION,
-            log: task.take_log(),
-            ..Step::default()
-        };
+        let mut step = Step { v: SCHEMA_VERSION, log: task.take_log(), ..Step::default() };
         match outcome {
             Some(outcome) => {
                 match outcome {
@@ -198,11 +163,7 @@ impl<A: TransportAdapter + Default> Runtime<A> {
             None => {
                 step.io = task.take_requests();
                 let answer = encode(&step);
-                let id = if id == 0 {
-                    self.last_task.fetch_add(1, Ordering::Relaxed) + 1
-                } else {
-                    id
-                };
+                let id = if id == 0 { self.last_task.fetch_add(1, Ordering::Relaxed) + 1 } else { id };
                 self.tasks().get_or_insert_default().insert(id, task);
                 (Status::Pending, id, answer)
             }
@@ -258,15 +219,7 @@ fn encode(step: &Step) -> Vec<u8> {
 }
 
 fn refuse(status: Status, error: String) -> Reply {
-    (
-        status,
-        0,
-        encode(&Step {
-            v: SCHEMA_VERSION,
-            error: Some(error),
-            ..Step::default()
-        }),
-    )
+    (status, 0, encode(&Step { v: SCHEMA_VERSION, error: Some(error), ..Step::default() }))
 }
 
 fn other_schema(found: u32) -> String {
@@ -283,10 +236,7 @@ fn contained(call: impl FnOnce() -> Reply) -> Reply {
 }
 
 fn describe_panic(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without a text").to_owned()
 }
 
@@ -310,11 +260,7 @@ unsafe fn give(answer: *mut Buffer, status: Status, bytes: Vec<u8>) -> i32 {
         return Status::BadInput as i32;
     }
     let mut bytes = std::mem::ManuallyDrop::new(bytes);
-    let buffer = Buffer {
-        ptr: bytes.as_mut_ptr(),
-        len: bytes.len(),
-        capacity: bytes.capacity(),
-    };
+    let buffer = Buffer { ptr: bytes.as_mut_ptr(), len: bytes.len(), capacity: bytes.capacity() };
     // SAFETY: by the contract of this function.
     unsafe { answer.write(buffer) };
     status as i32
@@ -330,39 +276,26 @@ unsafe extern "C" fn describe<A: Exported>(answer: *mut Buffer) -> i32 {
     unsafe { give(answer, status, bytes) }
 }
 
-unsafe extern "C" fn start<A: Exported>(
-    input: *const u8,
-    len: usize,
-    task: *mut u64,
-    answer: *mut Buffer,
-) -> i32 {
+unsafe extern "C" fn start<A: Exported>(input: *const u8, len: usize, task: *mut u64, answer: *mut Buffer) -> i32 {
     if task.is_null() || answer.is_null() {
         return Status::BadInput as i32;
     }
     // SAFETY: the host passes readable input that outlives the call.
     let input = unsafe { bytes(input, len) };
-    let (status, id, bytes) =
-        input.map_or_else(null_input, |input| contained(|| A::runtime().start(input)));
+    let (status, id, bytes) = input.map_or_else(null_input, |input| contained(|| A::runtime().start(input)));
     // SAFETY: the host passes a writable task, checked for null above.
     unsafe { task.write(id) };
     // SAFETY: the host passes a writable buffer.
     unsafe { give(answer, status, bytes) }
 }
 
-unsafe extern "C" fn resume<A: Exported>(
-    task: u64,
-    input: *const u8,
-    len: usize,
-    answer: *mut Buffer,
-) -> i32 {
+unsafe extern "C" fn resume<A: Exported>(task: u64, input: *const u8, len: usize, answer: *mut Buffer) -> i32 {
     if answer.is_null() {
         return Status::BadInput as i32;
     }
     // SAFETY: the host passes readable input that outlives the call.
     let input = unsafe { bytes(input, len) };
-    let (status, _, bytes) = input.map_or_else(null_input, |input| {
-        contained(|| A::runtime().resume(task, input))
-    });
+    let (status, _, bytes) = input.map_or_else(null_input, |input| contained(|| A::runtime().resume(task, input)));
     // SAFETY: the host passes a writable buffer.
     unsafe { give(answer, status, bytes) }
 }

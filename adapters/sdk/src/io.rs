@@ -33,9 +33,7 @@ impl Io {
         match self.exchange(IoOp::Http(request)).await {
             IoAnswer::Http(response) => Ok(response),
             IoAnswer::HttpFailed(error) => Err(error),
-            _ => Err(HttpError::Unknown {
-                details: MISMATCH.to_owned(),
-            }),
+            _ => Err(HttpError::Unknown { details: MISMATCH.to_owned() }),
         }
     }
 
@@ -54,18 +52,13 @@ impl Io {
         match self.exchange(IoOp::Callbacks(callbacks)).await {
             IoAnswer::Stored => Ok(()),
             IoAnswer::StoreFailed { details } => Err(CallbacksError { details }),
-            _ => Err(CallbacksError {
-                details: MISMATCH.to_owned(),
-            }),
+            _ => Err(CallbacksError { details: MISMATCH.to_owned() }),
         }
     }
 
     /// Logs a line. Handed over with the next step. Do not log bodies, keys or a person's number.
     pub fn log(&self, level: Level, text: &str) {
-        self.shared.log(LogLine {
-            level,
-            text: text.to_owned(),
-        });
+        self.shared.log(LogLine { level, text: text.to_owned() });
     }
 
     fn exchange(&self, op: IoOp) -> Exchange {

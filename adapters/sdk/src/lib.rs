@@ -37,19 +37,13 @@
 
 #![deny(missing_docs)]
 
-#[allow(
-    unsafe_code,
-    reason = "declares the C table and the rules for sharing it between threads"
-)]
+#[allow(unsafe_code, reason = "declares the C table and the rules for sharing it between threads")]
 pub mod abi;
 #[allow(unsafe_code, reason = "calls the functions of a table it was handed")]
 pub mod caller;
 pub mod conformance;
 mod coroutine;
-#[allow(
-    unsafe_code,
-    reason = "reads what a host passes through the C boundary"
-)]
+#[allow(unsafe_code, reason = "reads what a host passes through the C boundary")]
 pub mod export;
 mod io;
 pub mod testing;
@@ -59,7 +53,6 @@ pub mod wire;
 pub use async_trait::async_trait;
 pub use io::{CallbacksError, HttpError, HttpRequest, HttpResponse, Io, Level, ScheduledCallback};
 pub use types::{
-    Accepted, Callback, Capabilities, Channel, Description, Event, Outbound, Payload, RateScope,
-    ReceiptStatus, ReceiveError, Received, Recipient, SendError, Sender, StatusEvent,
-    TransportAdapter, UpstreamError,
+    Accepted, Callback, Capabilities, Channel, Description, Event, Outbound, Payload, RateScope, ReceiptStatus,
+    ReceiveError, Received, Recipient, SendError, Sender, StatusEvent, TransportAdapter, UpstreamError,
 };

@@ -13,9 +13,7 @@ use std::sync::Arc;
 
 use crate::coroutine::{Outcome, Shared, Task};
 use crate::io::{HttpError, HttpResponse, Io, LogLine};
-use crate::types::{
-    Accepted, Callback, Outbound, ReceiveError, Received, SendError, TransportAdapter,
-};
+use crate::types::{Accepted, Callback, Outbound, ReceiveError, Received, SendError, TransportAdapter};
 use crate::wire::{IoAnswer, IoOp, IoResult};
 
 /// Steps after which a run is given up as endless.
@@ -41,18 +39,9 @@ pub fn send<A: TransportAdapter>(
     message: Outbound,
     answer: impl FnMut(&IoOp) -> IoAnswer,
 ) -> Run<Result<Accepted, SendError>> {
-    let run = drive(
-        |io| Box::pin(async move { Outcome::Send(adapter.send(&io, message).await.into()) }),
-        answer,
-    );
-    let Outcome::Send(outcome) = run.outcome else {
-        unreachable!("a send ends as a send")
-    };
-    Run {
-        outcome: outcome.into(),
-        requests: run.requests,
-        log: run.log,
-    }
+    let run = drive(|io| Box::pin(async move { Outcome::Send(adapter.send(&io, message).await.into()) }), answer);
+    let Outcome::Send(outcome) = run.outcome else { unreachable!("a send ends as a send") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
 }
 
 /// Reads a callback; `answer` plays the host.
@@ -64,18 +53,10 @@ pub fn receive<A: TransportAdapter>(
     callback: Callback,
     answer: impl FnMut(&IoOp) -> IoAnswer,
 ) -> Run<Result<Received, ReceiveError>> {
-    let run = drive(
-        |io| Box::pin(async move { Outcome::Receive(adapter.receive(&io, callback).await.into()) }),
-        answer,
-    );
-    let Outcome::Receive(outcome) = run.outcome else {
-        unreachable!("a receive ends as a receive")
-    };
-    Run {
-        outcome: outcome.into(),
-        requests: run.requests,
-        log: run.log,
-    }
+    let run =
+        drive(|io| Box::pin(async move { Outcome::Receive(adapter.receive(&io, callback).await.into()) }), answer);
+    let Outcome::Receive(outcome) = run.outcome else { unreachable!("a receive ends as a receive") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
 }
 
 /// The answer of a host that does what it is asked, with an empty `200` to every HTTP request.
@@ -112,10 +93,7 @@ pub fn json_response(status: u16, body: &str) -> IoAnswer {
 
 type BoxedFuture = std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-fn drive(
-    start: impl FnOnce(Io) -> BoxedFuture,
-    mut answer: impl FnMut(&IoOp) -> IoAnswer,
-) -> Run<Outcome> {
+fn drive(start: impl FnOnce(Io) -> BoxedFuture, mut answer: impl FnMut(&IoOp) -> IoAnswer) -> Run<Outcome> {
     let shared = Arc::new(Shared::default());
     let mut task = Task::new(Arc::clone(&shared), start(Io::new(shared)));
     let (mut requests, mut log, mut results) = (Vec::new(), Vec::new(), Vec::new());
@@ -123,17 +101,10 @@ fn drive(
         let outcome = task.step(std::mem::take(&mut results));
         log.extend(task.take_log());
         if let Some(outcome) = outcome {
-            return Run {
-                outcome,
-                requests,
-                log,
-            };
+            return Run { outcome, requests, log };
         }
         for request in task.take_requests() {
-            results.push(IoResult {
-                id: request.id,
-                result: answer(&request.op),
-            });
+            results.push(IoResult { id: request.id, result: answer(&request.op) });
             requests.push(request.op);
         }
     }
@@ -184,22 +155,13 @@ mod tests {
                 std::task::Poll::Ready(())
             });
             yielding.await;
-            let (a, b) = join(
-                io.http(request("https://a.example")),
-                io.http(request("https://b.example")),
-            )
-            .await;
+            let (a, b) = join(io.http(request("https://a.example")), io.http(request("https://b.example"))).await;
             let (a, b) = (a?, b?);
             if a.status != b.status {
-                return Err(SendError::Rejected {
-                    error: UpstreamError::new("they differ"),
-                });
+                return Err(SendError::Rejected { error: UpstreamError::new("they differ") });
             }
             io.sleep(Duration::from_millis(7)).await;
-            Ok(Accepted {
-                upstream_id: message.message_id,
-                recipient_id: None,
-            })
+            Ok(Accepted { upstream_id: message.message_id, recipient_id: None })
         }
     }
 

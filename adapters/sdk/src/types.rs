@@ -78,9 +78,7 @@ impl Description {
     pub fn is_valid_name(name: &str) -> bool {
         name.len() <= Self::NAME_LENGTH_MAX_BYTES
             && name.starts_with(|first: char| first.is_ascii_lowercase())
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     }
 }
 
@@ -177,20 +175,13 @@ impl UpstreamError {
     /// An error without a code.
     #[must_use]
     pub fn new(title: impl Into<String>) -> Self {
-        Self {
-            title: title.into(),
-            ..Self::default()
-        }
+        Self { title: title.into(), ..Self::default() }
     }
 
     /// An error with a Cloud API code.
     #[must_use]
     pub fn with_code(code: i64, title: impl Into<String>) -> Self {
-        Self {
-            code: Some(code),
-            title: title.into(),
-            ..Self::default()
-        }
+        Self { code: Some(code), title: title.into(), ..Self::default() }
     }
 
     /// The same error with details.
@@ -310,9 +301,9 @@ impl From<HttpError> for SendError {
                 after_ms: None,
                 error: UpstreamError::new("The request was not sent").details(details),
             },
-            HttpError::Unknown { details } => Self::Ambiguous {
-                error: UpstreamError::new("The request has no answer").details(details),
-            },
+            HttpError::Unknown { details } => {
+                Self::Ambiguous { error: UpstreamError::new("The request has no answer").details(details) }
+            }
         }
     }
 }
@@ -506,9 +497,7 @@ impl<'de> Deserialize<'de> for Payload {
                         map.next_value::<de::IgnoredAny>()?;
                     }
                 }
-                bytes
-                    .map(Payload)
-                    .ok_or_else(|| de::Error::missing_field("base64"))
+                bytes.map(Payload).ok_or_else(|| de::Error::missing_field("base64"))
             }
         }
 
@@ -537,20 +526,10 @@ mod tests {
 
     #[test]
     fn a_request_that_may_have_arrived_is_ambiguous() {
-        let not_sent = HttpError::NotSent {
-            details: "no route".to_owned(),
-        };
-        assert!(matches!(
-            SendError::from(not_sent),
-            SendError::RetryAfter { .. }
-        ));
-        let unknown = HttpError::Unknown {
-            details: "reset".to_owned(),
-        };
-        assert!(matches!(
-            SendError::from(unknown),
-            SendError::Ambiguous { .. }
-        ));
+        let not_sent = HttpError::NotSent { details: "no route".to_owned() };
+        assert!(matches!(SendError::from(not_sent), SendError::RetryAfter { .. }));
+        let unknown = HttpError::Unknown { details: "reset".to_owned() };
+        assert!(matches!(SendError::from(unknown), SendError::Ambiguous { .. }));
     }
 
     #[test]

@@ -45,23 +45,13 @@ impl<'a> StartRef<'a> {
     /// The request to send `message`.
     #[must_use]
     pub fn send(message: &'a Outbound) -> Self {
-        Self {
-            v: SCHEMA_VERSION,
-            op: OP_SEND,
-            message: Some(message),
-            callback: None,
-        }
+        Self { v: SCHEMA_VERSION, op: OP_SEND, message: Some(message), callback: None }
     }
 
     /// The request to read `callback`.
     #[must_use]
     pub fn receive(callback: &'a Callback) -> Self {
-        Self {
-            v: SCHEMA_VERSION,
-            op: OP_RECEIVE,
-            message: None,
-            callback: Some(callback),
-        }
+        Self { v: SCHEMA_VERSION, op: OP_RECEIVE, message: None, callback: Some(callback) }
     }
 }
 

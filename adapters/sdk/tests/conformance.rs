@@ -1,10 +1,7 @@
 //! The conformance suite on an adapter of this SDK, and its list. `UPDATE_GENERATED=1 cargo test -p
 //! waystation-adapter-sdk` rewrites the list.
 
-#![allow(
-    unsafe_code,
-    reason = "hands the table of the adapter below to the suite"
-)]
+#![allow(unsafe_code, reason = "hands the table of the adapter below to the suite")]
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,8 +9,8 @@ use std::time::Duration;
 use waystation_adapter_sdk::caller::Entry;
 use waystation_adapter_sdk::conformance::{CASES, Level, Outcome, Sample, as_markdown, run};
 use waystation_adapter_sdk::{
-    Accepted, Capabilities, Channel, Description, HttpRequest, Io, Outbound, Payload, SendError,
-    TransportAdapter, UpstreamError, async_trait, export_adapter,
+    Accepted, Capabilities, Channel, Description, HttpRequest, Io, Outbound, Payload, SendError, TransportAdapter,
+    UpstreamError, async_trait, export_adapter,
 };
 
 #[derive(Default)]
@@ -42,14 +39,9 @@ impl TransportAdapter for Model {
         };
         let response = io.http(request).await?;
         if response.status != 200 {
-            return Err(SendError::Rejected {
-                error: UpstreamError::new("refused"),
-            });
+            return Err(SendError::Rejected { error: UpstreamError::new("refused") });
         }
-        Ok(Accepted {
-            upstream_id: message.attempt_ref,
-            recipient_id: None,
-        })
+        Ok(Accepted { upstream_id: message.attempt_ref, recipient_id: None })
     }
 }
 
@@ -62,13 +54,7 @@ fn an_adapter_of_this_sdk_conforms() {
     let report = run(entry, &Sample::default());
     assert!(report.conforms(), "{report}");
     assert_eq!(report.failures(Level::Should).count(), 0, "{report}");
-    assert!(
-        report
-            .cases
-            .iter()
-            .all(|case| case.outcome == Outcome::Pass),
-        "{report}"
-    );
+    assert!(report.cases.iter().all(|case| case.outcome == Outcome::Pass), "{report}");
 }
 
 #[test]
@@ -77,12 +63,7 @@ fn without_a_table_nothing_is_called() {
     let report = run(unsafe { Entry::new(std::ptr::null()) }, &Sample::default());
     assert_eq!(report.cases.len(), CASES.len());
     assert_eq!(report.failures(Level::Must).count(), 3, "{report}");
-    assert!(
-        report.cases[3..]
-            .iter()
-            .all(|case| matches!(case.outcome, Outcome::Skip(_))),
-        "{report}"
-    );
+    assert!(report.cases[3..].iter().all(|case| matches!(case.outcome, Outcome::Skip(_))), "{report}");
 }
 
 #[test]

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use cbindgen::{
-    Builder, Config, EnumConfig, ExportConfig, Language, ParseConfig, RenameRule, Style,
-};
+use cbindgen::{Builder, Config, EnumConfig, ExportConfig, Language, ParseConfig, RenameRule, Style};
 
 const TOP: &str = "/*
  * The interface between Waystation and a transport adapter, version 1.
@@ -56,11 +54,8 @@ const WaystationAdapterTable *waystation_adapter_v1(void);
 ";
 
 fn config() -> Config {
-    let renames = [
-        ("AdapterTable", "WaystationAdapterTable"),
-        ("Buffer", "WaystationBuffer"),
-        ("Status", "WaystationStatus"),
-    ];
+    let renames =
+        [("AdapterTable", "WaystationAdapterTable"), ("Buffer", "WaystationBuffer"), ("Status", "WaystationStatus")];
     Config {
         language: Language::C,
         style: Style::Type,
@@ -72,18 +67,10 @@ fn config() -> Config {
         usize_is_size_t: true,
         line_length: 120,
         documentation: true,
-        parse: ParseConfig {
-            parse_deps: false,
-            ..ParseConfig::default()
-        },
-        enumeration: EnumConfig {
-            rename_variants: RenameRule::QualifiedScreamingSnakeCase,
-            ..EnumConfig::default()
-        },
+        parse: ParseConfig { parse_deps: false, ..ParseConfig::default() },
+        enumeration: EnumConfig { rename_variants: RenameRule::QualifiedScreamingSnakeCase, ..EnumConfig::default() },
         export: ExportConfig {
-            include: ["AdapterTable", "Status", "Buffer"]
-                .map(str::to_owned)
-                .to_vec(),
+            include: ["AdapterTable", "Status", "Buffer"].map(str::to_owned).to_vec(),
             exclude: [
                 "ENTRY_SYMBOL",
                 "HEADER_BYTES",
@@ -96,9 +83,7 @@ fn config() -> Config {
             ]
             .map(str::to_owned)
             .to_vec(),
-            rename: renames
-                .map(|(rust, c)| (rust.to_owned(), c.to_owned()))
-                .into(),
+            rename: renames.map(|(rust, c)| (rust.to_owned(), c.to_owned())).into(),
             ..ExportConfig::default()
         },
         ..Config::default()

@@ -91,8 +91,11 @@ impl Enqueuer {
             let mut waiting = Vec::new();
             while receiver.recv_many(&mut waiting, ENQUEUE_MAX_JOBS).await > 0 {
                 for topic in Topic::ALL {
-                    let jobs: Vec<Job> =
-                        waiting.iter_mut().filter(|(of, _)| *of == topic).flat_map(|(_, jobs)| jobs.drain(..)).collect();
+                    let jobs: Vec<Job> = waiting
+                        .iter_mut()
+                        .filter(|(of, _)| *of == topic)
+                        .flat_map(|(_, jobs)| jobs.drain(..))
+                        .collect();
                     if jobs.is_empty() {
                         continue;
                     }
@@ -181,9 +184,9 @@ impl<C: Courier> Engine<C> {
         };
         if claim.jobs.is_empty() {
             drop(held);
-            let until_due = claim.next_due_ms.map_or(IDLE_MAX, |due| {
-                Duration::from_millis(u64::try_from(due.saturating_sub(now)).unwrap_or(0))
-            });
+            let until_due = claim
+                .next_due_ms
+                .map_or(IDLE_MAX, |due| Duration::from_millis(u64::try_from(due.saturating_sub(now)).unwrap_or(0)));
             self.queue.wait(C::TOPIC, claim.seen, until_due.min(IDLE_MAX)).await;
             return;
         }
@@ -231,11 +234,7 @@ impl<C: Courier> Engine<C> {
 
 /// Records outcomes as they come, everything that came during the last write in the
 /// next one.
-async fn record_all<C: Courier>(
-    courier: Arc<C>,
-    queue: Arc<dyn Queue>,
-    mut outcomes: mpsc::Receiver<Finished<C>>,
-) {
+async fn record_all<C: Courier>(courier: Arc<C>, queue: Arc<dyn Queue>, mut outcomes: mpsc::Receiver<Finished<C>>) {
     let mut batch = Vec::with_capacity(RECORD_MAX_JOBS);
     while outcomes.recv_many(&mut batch, RECORD_MAX_JOBS).await > 0 {
         let (claimed, done): (Vec<Claimed>, Vec<C::Done>) = batch.drain(..).unzip();

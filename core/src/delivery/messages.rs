@@ -118,9 +118,8 @@ impl MessageCourier {
 
     async fn dispatch(&self, message: &ClaimedMessage) -> (String, Outcome) {
         let row = &message.row;
-        let internal = |title: &str, details: String| Outcome::Internal {
-            error: UpstreamError::new(title).details(details),
-        };
+        let internal =
+            |title: &str, details: String| Outcome::Internal { error: UpstreamError::new(title).details(details) };
         let now = now_ms();
         let sender = match self.directory.any_sender(row.sender_id).await {
             Ok(Some(sender)) => sender,
@@ -190,8 +189,7 @@ impl MessageCourier {
     /// out. What the answer still says is applied to the row as it is now.
     async fn record_late(&self, dispatched: &Dispatched, context: &Context) -> Result<Settle, StoreError> {
         let attempt = dispatched.row.progress.attempt;
-        let batch =
-            ReceiptBatch { message_ids: vec![dispatched.row.id.key().to_owned()], ..ReceiptBatch::default() };
+        let batch = ReceiptBatch { message_ids: vec![dispatched.row.id.key().to_owned()], ..ReceiptBatch::default() };
         let outcome = self
             .store
             .apply_receipts(batch, now_ms(), |rows| {
@@ -199,8 +197,7 @@ impl MessageCourier {
                 for (_, mut row) in rows {
                     let event = Event::Concluded { attempt, outcome: dispatched.outcome.clone() };
                     let effects = row.progress.apply(event, &self.policy, dispatched.at);
-                    let (events, deliveries) =
-                        context.follow(&row, &dispatched.adapter, effects, dispatched.at, None);
+                    let (events, deliveries) = context.follow(&row, &dispatched.adapter, effects, dispatched.at, None);
                     if !events.is_empty() {
                         outcome.events.extend(events);
                         outcome.deliveries.extend(deliveries);
@@ -245,11 +242,7 @@ pub(crate) fn parse_attempt_ref(reference: &str) -> Option<(MessageId, u32)> {
 }
 
 pub(crate) fn delivery_job(delivery: &NewDelivery) -> Job {
-    Job {
-        lane: delivery.endpoint_id.as_str().into(),
-        id: delivery.id.as_str().into(),
-        due_ms: 0,
-    }
+    Job { lane: delivery.endpoint_id.as_str().into(), id: delivery.id.as_str().into(), due_ms: 0 }
 }
 
 /// The senders and endpoints that a batch of changes needs, looked up before the

@@ -15,7 +15,7 @@ mod receipts;
 mod reconciler;
 mod runtime;
 
-pub(crate) use engine::{Courier, Take, Taken};
 pub use engine::Enqueuer;
+pub(crate) use engine::{Courier, Take, Taken};
 pub use host_io::PluginIo;
 pub use runtime::{DeliverySettings, Equipment, Runtime, WebhookSettings, start};

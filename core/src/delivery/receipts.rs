@@ -225,9 +225,5 @@ impl Receipt {
 }
 
 pub(crate) fn callback_job(callback: &NewCallback) -> Option<Job> {
-    Some(Job {
-        lane: callback.sender_id.to_string().into(),
-        id: callback.id.as_str().into(),
-        due_ms: callback.due_at?,
-    })
+    Some(Job { lane: callback.sender_id.to_string().into(), id: callback.id.as_str().into(), due_ms: callback.due_at? })
 }

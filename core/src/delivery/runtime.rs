@@ -12,16 +12,11 @@ use super::{
     receipts::CallbackCourier,
     reconciler::Reconciler,
 };
+pub use crate::webhooks::courier::WebhookSettings;
 use crate::{
-    egress::Egress,
-    messages::state::RetryPolicy,
-    plugins::AdapterHost,
-    queue::Queue,
-    store::Store,
-    tenancy::Directory,
+    egress::Egress, messages::state::RetryPolicy, plugins::AdapterHost, queue::Queue, store::Store, tenancy::Directory,
     webhooks::courier::WebhookCourier,
 };
-pub use crate::webhooks::courier::WebhookSettings;
 
 /// How a worker works.
 #[derive(Debug, Clone)]

@@ -215,13 +215,7 @@ fn check_idempotency_key(key: Option<&str>) -> Result<(), ApiError> {
 }
 
 /// A key is unique for an API key and a route; the fingerprint covers what was asked.
-fn claim(
-    principal: &Principal,
-    incoming: &Incoming<'_>,
-    sender: SenderId,
-    key: &str,
-    now: Millis,
-) -> IdempotencyClaim {
+fn claim(principal: &Principal, incoming: &Incoming<'_>, sender: SenderId, key: &str, now: Millis) -> IdempotencyClaim {
     let route = match incoming.dialect {
         Dialect::CloudApi => "cloud",
         Dialect::Platform => "v1",
@@ -283,9 +277,5 @@ async fn commit(
 }
 
 fn job(message: &NewMessage) -> Job {
-    Job {
-        lane: message.sender_id.to_string().into(),
-        id: message.id.key().into(),
-        due_ms: message.accepted_at,
-    }
+    Job { lane: message.sender_id.to_string().into(), id: message.id.key().into(), due_ms: message.accepted_at }
 }

@@ -70,8 +70,9 @@ impl SendRequest {
     /// [`ErrorKind::MalformedBody`] with line and column for what is not JSON; else all
     /// breaches, under the kind of the first.
     pub fn read(body: &[u8], dialect: Dialect) -> Result<Self, ApiError> {
-        let value: Value = serde_json::from_slice(body)
-            .map_err(|error| ApiError::new(ErrorKind::MalformedBody, format!("The body is not valid JSON: {error}.")))?;
+        let value: Value = serde_json::from_slice(body).map_err(|error| {
+            ApiError::new(ErrorKind::MalformedBody, format!("The body is not valid JSON: {error}."))
+        })?;
         let Value::Object(object) = value else {
             return Err(ApiError::new(ErrorKind::MalformedBody, "The body must be a JSON object."));
         };
@@ -327,7 +328,8 @@ mod tests {
 
     #[test]
     fn every_breach_is_reported_at_once() {
-        let error = read(&json!({"to": "nobody", "type": "text", "text": {"body": "", "preview_url": "yes"}})).unwrap_err();
+        let error =
+            read(&json!({"to": "nobody", "type": "text", "text": {"body": "", "preview_url": "yes"}})).unwrap_err();
         let pointers: Vec<_> = error.breaches.iter().map(|breach| breach.pointer.as_str()).collect();
         assert_eq!(pointers, ["/messaging_product", "/to", "/text/preview_url", "/text/body"]);
     }
@@ -363,8 +365,21 @@ mod tests {
         ];
         leaf.prop_recursive(4, 64, 8, |inner| {
             let member = prop::sample::select(vec![
-                "messaging_product", "to", "type", "text", "body", "template", "name", "language", "code", "components",
-                "parameters", "index", "status", "recipient_type", "biz_opaque_callback_data",
+                "messaging_product",
+                "to",
+                "type",
+                "text",
+                "body",
+                "template",
+                "name",
+                "language",
+                "code",
+                "components",
+                "parameters",
+                "index",
+                "status",
+                "recipient_type",
+                "biz_opaque_callback_data",
             ]);
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

@@ -351,9 +351,7 @@ impl Progress {
                     .details("It may or may not have reached the network.");
                 self.unclear(error, policy, now)
             }
-            Event::Receipt { status, upstream_id, attempt, error } => {
-                self.receipt(status, upstream_id, attempt, error)
-            }
+            Event::Receipt { status, upstream_id, attempt, error } => self.receipt(status, upstream_id, attempt, error),
         }
     }
 

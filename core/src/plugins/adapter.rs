@@ -11,12 +11,10 @@ use std::time::{Duration, SystemTime};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future::BoxFuture};
 use waystation_adapter_sdk::wire::{
-    IoAnswer, IoOp, IoRequest, IoResult, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer,
-    StartRef, Step,
+    IoAnswer, IoOp, IoRequest, IoResult, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, StartRef, Step,
 };
 use waystation_adapter_sdk::{
-    Accepted, Callback, Description, Level, Outbound, ReceiveError, Received, SendError,
-    UpstreamError,
+    Accepted, Callback, Description, Level, Outbound, ReceiveError, Received, SendError, UpstreamError,
 };
 
 use super::library::{Library, LoadError};
@@ -117,17 +115,8 @@ impl Adapter {
             settings.threads_per_adapter,
             watchdog,
         )
-        .map_err(|source| LoadError::NoThread {
-            path: library.path().to_owned(),
-            source,
-        })?;
-        Ok(Self {
-            library,
-            description,
-            pool,
-            io,
-            operation_deadline: settings.call_deadline,
-        })
+        .map_err(|source| LoadError::NoThread { path: library.path().to_owned(), source })?;
+        Ok(Self { library, description, pool, io, operation_deadline: settings.call_deadline })
     }
 
     /// What the adapter said it is, when it was loaded.
@@ -157,10 +146,7 @@ impl Adapter {
     /// Whether the adapter is fit for work.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.pool.sick().map_or(Health::Ready, |sick| Health::Sick {
-            since: sick.since,
-            why: sick.why,
-        })
+        self.pool.sick().map_or(Health::Ready, |sick| Health::Sick { since: sick.since, why: sick.why })
     }
 
     /// Sends a message. Dropping the future gives the operation up, wherever it is.
@@ -172,20 +158,14 @@ impl Adapter {
     pub async fn send(&self, message: &Outbound) -> Result<Accepted, SendError> {
         let input = encode(&StartRef::send(message));
         let mut may_have_left = false;
-        let step = match self
-            .operate(input, &message.sender.id, &mut may_have_left)
-            .await
-        {
+        let step = match self.operate(input, &message.sender.id, &mut may_have_left).await {
             Ok(step) => step,
             Err(fault) => return Err(self.conclude(fault)),
         };
         match step.send {
             Some(SendAnswer::Accepted(accepted)) if accepted.upstream_id.is_empty() => {
                 // It claims success, so the message may well have left by whatever means.
-                Err(self.conclude(defect(
-                    true,
-                    "it accepted the message without an upstream id",
-                )))
+                Err(self.conclude(defect(true, "it accepted the message without an upstream id")))
             }
             Some(answer) => answer.into(),
             None => Err(self.conclude(defect(may_have_left, "it ended a send without an outcome"))),
@@ -196,30 +176,20 @@ impl Adapter {
     ///
     /// # Errors
     /// If the adapter refuses it, fails, or cannot be called.
-    pub async fn receive(
-        &self,
-        sender_id: &str,
-        callback: &Callback,
-    ) -> Result<Received, ReceiveFailure> {
+    pub async fn receive(&self, sender_id: &str, callback: &Callback) -> Result<Received, ReceiveFailure> {
         let input = encode(&StartRef::receive(callback));
-        let step = self
-            .operate(input, sender_id, &mut false)
-            .await
-            .map_err(|fault| {
-                let details = format!("adapter `{}`: {}", self.description.name, fault.text);
-                match fault.kind {
-                    FaultKind::Defect => ReceiveFailure::Fault { details },
-                    FaultKind::Down | FaultKind::Busy => ReceiveFailure::Down { details },
-                }
-            })?;
+        let step = self.operate(input, sender_id, &mut false).await.map_err(|fault| {
+            let details = format!("adapter `{}`: {}", self.description.name, fault.text);
+            match fault.kind {
+                FaultKind::Defect => ReceiveFailure::Fault { details },
+                FaultKind::Down | FaultKind::Busy => ReceiveFailure::Down { details },
+            }
+        })?;
         match step.receive {
             Some(ReceiveAnswer::Received(received)) => Ok(received),
             Some(ReceiveAnswer::Failed(error)) => Err(ReceiveFailure::Refused(error)),
             None => Err(ReceiveFailure::Fault {
-                details: format!(
-                    "adapter `{}`: it ended a receive without an outcome",
-                    self.description.name
-                ),
+                details: format!("adapter `{}`: it ended a receive without an outcome", self.description.name),
             }),
         }
     }
@@ -228,18 +198,17 @@ impl Adapter {
         let name = &self.description.name;
         let text = fault.text;
         if fault.may_have_left {
-            let details = format!(
-                "adapter `{name}`: {text}; it had used the network, so the message may have been sent"
-            );
+            let details =
+                format!("adapter `{name}`: {text}; it had used the network, so the message may have been sent");
             return SendError::Ambiguous {
                 error: UpstreamError::new("The adapter failed after sending").details(details),
             };
         }
         let details = format!("adapter `{name}`: {text}; the message was not sent");
         match fault.kind {
-            FaultKind::Defect => SendError::Internal {
-                error: UpstreamError::new("The adapter failed before sending").details(details),
-            },
+            FaultKind::Defect => {
+                SendError::Internal { error: UpstreamError::new("The adapter failed before sending").details(details) }
+            }
             FaultKind::Down => SendError::ChannelDown {
                 error: UpstreamError::new("The adapter takes no calls").details(details),
                 needs_operator: false,
@@ -253,12 +222,7 @@ impl Adapter {
 
     /// Runs one operation to its last step. `may_have_left` becomes true with the first request that could carry a
     /// message out.
-    async fn operate(
-        &self,
-        input: Vec<u8>,
-        sender_id: &str,
-        may_have_left: &mut bool,
-    ) -> Result<Step, Fault> {
+    async fn operate(&self, input: Vec<u8>, sender_id: &str, may_have_left: &mut bool) -> Result<Step, Fault> {
         let called = self.take(self.pool.call_start(input).await, *may_have_left)?;
         let Some(task) = called.task else {
             self.pass_on_log(&called.step);
@@ -269,21 +233,9 @@ impl Adapter {
         waiting.await
     }
 
-    async fn go_on(
-        &self,
-        task: u64,
-        first: Step,
-        sender_id: &str,
-        may_have_left: &mut bool,
-    ) -> Result<Step, Fault> {
-        let mut guard = TaskGuard {
-            pool: &self.pool,
-            task: Some(task),
-        };
-        let origin = CallbackOrigin {
-            adapter: self.description.name.clone(),
-            sender_id: sender_id.to_owned(),
-        };
+    async fn go_on(&self, task: u64, first: Step, sender_id: &str, may_have_left: &mut bool) -> Result<Step, Fault> {
+        let mut guard = TaskGuard { pool: &self.pool, task: Some(task) };
+        let origin = CallbackOrigin { adapter: self.description.name.clone(), sender_id: sender_id.to_owned() };
         let deadline = tokio::time::Instant::now() + self.operation_deadline;
         let mut open: FuturesUnordered<BoxFuture<'_, IoResult>> = FuturesUnordered::new();
         let mut step = first;
@@ -301,10 +253,7 @@ impl Adapter {
                 return Err(defect(*may_have_left, "it waits for nothing"));
             }
             let Ok(first) = tokio::time::timeout_at(deadline, open.next()).await else {
-                let text = format!(
-                    "it was not done within {} ms",
-                    self.operation_deadline.as_millis()
-                );
+                let text = format!("it was not done within {} ms", self.operation_deadline.as_millis());
                 return Err(defect(*may_have_left, text));
             };
             let mut results: Vec<IoResult> = first.into_iter().collect();
@@ -312,10 +261,7 @@ impl Adapter {
                 results.push(result);
             }
 
-            let input = encode(&Resume {
-                v: SCHEMA_VERSION,
-                results,
-            });
+            let input = encode(&Resume { v: SCHEMA_VERSION, results });
             // While it runs, or waits to, the thread that gets the call answers for the task.
             guard.task = None;
             let called = match self.take(self.pool.call_resume(task, input).await, *may_have_left) {
@@ -332,10 +278,7 @@ impl Adapter {
                 return Ok(step);
             }
         }
-        Err(defect(
-            *may_have_left,
-            format!("it was not done after {STEPS_MAX} steps"),
-        ))
+        Err(defect(*may_have_left, format!("it was not done after {STEPS_MAX} steps")))
     }
 
     fn take(
@@ -356,24 +299,12 @@ impl Adapter {
             CallFault::Busy(text) => (FaultKind::Busy, text),
         };
         if kind == FaultKind::Defect {
-            tracing::warn!(
-                adapter = self.description.name,
-                may_have_left,
-                "adapter failed: {text}"
-            );
+            tracing::warn!(adapter = self.description.name, may_have_left, "adapter failed: {text}");
         }
-        Err(Fault {
-            kind,
-            may_have_left,
-            text,
-        })
+        Err(Fault { kind, may_have_left, text })
     }
 
-    fn perform<'a>(
-        &'a self,
-        origin: &'a CallbackOrigin,
-        request: IoRequest,
-    ) -> BoxFuture<'a, IoResult> {
+    fn perform<'a>(&'a self, origin: &'a CallbackOrigin, request: IoRequest) -> BoxFuture<'a, IoResult> {
         Box::pin(async move {
             let result = match request.op {
                 IoOp::Http(http) => match self.io.http(http).await {
@@ -391,10 +322,7 @@ impl Adapter {
                     Err(details) => IoAnswer::StoreFailed { details },
                 },
             };
-            IoResult {
-                id: request.id,
-                result,
-            }
+            IoResult { id: request.id, result }
         })
     }
 
@@ -437,11 +365,7 @@ impl Drop for TaskGuard<'_> {
 }
 
 fn defect(may_have_left: bool, text: impl Into<String>) -> Fault {
-    Fault {
-        kind: FaultKind::Defect,
-        may_have_left,
-        text: text.into(),
-    }
+    Fault { kind: FaultKind::Defect, may_have_left, text: text.into() }
 }
 
 fn encode(document: &impl serde::Serialize) -> Vec<u8> {

@@ -31,10 +31,7 @@ pub(super) fn open(name: &str, expected: &str, dirs: &[PathBuf]) -> Result<Libra
         .iter()
         .filter_map(|dir| {
             let path = dir.join(&file).canonicalize().ok()?;
-            let changed = path
-                .metadata()
-                .and_then(|metadata| metadata.modified())
-                .unwrap_or(SystemTime::UNIX_EPOCH);
+            let changed = path.metadata().and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
             Some((changed, path))
         })
         .collect();
@@ -45,11 +42,7 @@ pub(super) fn open(name: &str, expected: &str, dirs: &[PathBuf]) -> Result<Libra
     for (_, path) in candidates {
         match Library::open(&path, None) {
             Ok(library) if library.build_info() == expected => return Ok(library),
-            Ok(other) => tried.push(format!(
-                "{} was built as `{}`",
-                path.display(),
-                other.build_info()
-            )),
+            Ok(other) => tried.push(format!("{} was built as `{}`", path.display(), other.build_info())),
             Err(error) => tried.push(error.to_string()),
         }
     }
@@ -57,9 +50,5 @@ pub(super) fn open(name: &str, expected: &str, dirs: &[PathBuf]) -> Result<Libra
         let dirs: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
         tried.push(format!("no {} in {}", file.display(), dirs.join(", ")));
     }
-    Err(LoadError::NotBundled {
-        name: name.to_owned(),
-        expected: expected.to_owned(),
-        tried: tried.join("; "),
-    })
+    Err(LoadError::NotBundled { name: name.to_owned(), expected: expected.to_owned(), tried: tried.join("; ") })
 }

@@ -109,28 +109,17 @@ impl Library {
     /// # Errors
     /// If the file is not the pinned one, or not an adapter for this host.
     pub fn open(path: &Path, pin: Option<[u8; 32]>) -> Result<Self, LoadError> {
-        let unreadable = |source| LoadError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
+        let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
         // Absolute, so that the system's loader does not search its own folders for a bare name.
         let path = path.canonicalize().map_err(unreadable)?;
         let sha256 = <[u8; 32]>::from(Sha256::digest(std::fs::read(&path).map_err(unreadable)?));
         if let Some(pin) = pin
             && pin != sha256
         {
-            return Err(LoadError::PinMismatch {
-                path,
-                pinned: hex::encode(pin),
-                found: hex::encode(sha256),
-            });
+            return Err(LoadError::PinMismatch { path, pinned: hex::encode(pin), found: hex::encode(sha256) });
         }
         match load(&path)?.plugin() {
-            Ok(plugin) => Ok(Self {
-                path,
-                sha256,
-                plugin,
-            }),
+            Ok(plugin) => Ok(Self { path, sha256, plugin }),
             Err(error) => Err(LoadError::BadTable { path, error }),
         }
     }
@@ -141,12 +130,7 @@ impl Library {
     /// # Errors
     /// If the file is not a shared library with the entry symbol. What is wrong with the adapter is in the report.
     pub fn check(path: &Path, sample: &Sample) -> Result<Report, LoadError> {
-        let path = path
-            .canonicalize()
-            .map_err(|source| LoadError::Unreadable {
-                path: path.to_owned(),
-                source,
-            })?;
+        let path = path.canonicalize().map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
         Ok(conformance::run(load(&path)?, sample))
     }
 
@@ -182,22 +166,11 @@ impl Library {
                 // Nobody waits for an answer that comes after the deadline.
                 let _ = answer.send(read_description(&plugin));
             })
-            .map_err(|source| LoadError::NoThread {
-                path: self.path.clone(),
-                source,
-            })?;
+            .map_err(|source| LoadError::NoThread { path: self.path.clone(), source })?;
         let described = asked.recv_timeout(deadline);
         described
-            .unwrap_or_else(|_| {
-                Err(format!(
-                    "it did not answer within {} ms",
-                    deadline.as_millis()
-                ))
-            })
-            .map_err(|details| LoadError::BadDescription {
-                path: self.path.clone(),
-                details,
-            })
+            .unwrap_or_else(|_| Err(format!("it did not answer within {} ms", deadline.as_millis())))
+            .map_err(|details| LoadError::BadDescription { path: self.path.clone(), details })
     }
 }
 
@@ -207,13 +180,9 @@ fn read_description(plugin: &Plugin) -> Result<Description, String> {
     if Status::from_raw(status) != Some(Status::Done) {
         return Err(format!("it answered status {status}"));
     }
-    let described: Described =
-        serde_json::from_slice(bytes).map_err(|error| format!("its answer is: {error}"))?;
+    let described: Described = serde_json::from_slice(bytes).map_err(|error| format!("its answer is: {error}"))?;
     if described.v != SCHEMA_VERSION {
-        return Err(format!(
-            "its answer has schema version {}, this host knows {SCHEMA_VERSION}",
-            described.v
-        ));
+        return Err(format!("its answer has schema version {}, this host knows {SCHEMA_VERSION}", described.v));
     }
     if !Description::is_valid_name(&described.adapter.name) {
         return Err(format!(
@@ -230,18 +199,13 @@ fn read_description(plugin: &Plugin) -> Result<Description, String> {
 
 fn load(path: &Path) -> Result<Entry, LoadError> {
     // SAFETY: loading runs the library's initialisers: native code the operator chose to trust, by installing it.
-    let library = unsafe { open_now(path) }.map_err(|error| LoadError::NotALibrary {
-        path: path.to_owned(),
-        details: error.to_string(),
-    })?;
+    let library = unsafe { open_now(path) }
+        .map_err(|error| LoadError::NotALibrary { path: path.to_owned(), details: error.to_string() })?;
     let library: &'static libloading::Library = Box::leak(Box::new(library));
     // SAFETY: the header that declares the symbol gives it this type; any other is a defect of the plugin that no host
     // can see.
-    let entry = unsafe { library.get::<EntryFn>(ENTRY_SYMBOL.as_bytes()) }.map_err(|_| {
-        LoadError::NoSymbol {
-            path: path.to_owned(),
-        }
-    })?;
+    let entry = unsafe { library.get::<EntryFn>(ENTRY_SYMBOL.as_bytes()) }
+        .map_err(|_| LoadError::NoSymbol { path: path.to_owned() })?;
     // SAFETY: as above. The function takes nothing and answers a pointer to constant data.
     let table = unsafe { entry() };
     // SAFETY: the pointer is what the entry symbol answered, and the library was leaked above, so it stays loaded.

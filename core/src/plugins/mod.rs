@@ -11,10 +11,7 @@
 
 mod adapter;
 mod bundled;
-#[allow(
-    unsafe_code,
-    reason = "opens shared libraries and reads the one symbol they export"
-)]
+#[allow(unsafe_code, reason = "opens shared libraries and reads the one symbol they export")]
 mod library;
 mod pool;
 
@@ -48,11 +45,7 @@ pub trait HostIo: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why none of them was stored.
-    async fn callbacks(
-        &self,
-        origin: &CallbackOrigin,
-        callbacks: Vec<ScheduledCallback>,
-    ) -> Result<(), String>;
+    async fn callbacks(&self, origin: &CallbackOrigin, callbacks: Vec<ScheduledCallback>) -> Result<(), String>;
 }
 
 /// Who asked for callbacks, and so who gets them.
@@ -77,11 +70,7 @@ pub struct HostSettings {
 
 impl Default for HostSettings {
     fn default() -> Self {
-        Self {
-            deadline: Duration::from_secs(2),
-            call_deadline: Duration::from_secs(30),
-            threads_per_adapter: 2,
-        }
+        Self { deadline: Duration::from_secs(2), call_deadline: Duration::from_secs(30), threads_per_adapter: 2 }
     }
 }
 
@@ -98,10 +87,7 @@ impl AdapterHost {
     /// A host without adapters.
     #[must_use]
     pub fn new(io: Arc<dyn HostIo>, settings: HostSettings) -> Self {
-        let settings = HostSettings {
-            threads_per_adapter: settings.threads_per_adapter.max(1),
-            ..settings
-        };
+        let settings = HostSettings { threads_per_adapter: settings.threads_per_adapter.max(1), ..settings };
         Self {
             io,
             settings,
@@ -126,11 +112,7 @@ impl AdapterHost {
     ///
     /// # Errors
     /// If there is none; the text says where it was looked for and what was there instead.
-    pub fn load_bundled(
-        &self,
-        name: &str,
-        expected_build_info: &str,
-    ) -> Result<Arc<Adapter>, LoadError> {
+    pub fn load_bundled(&self, name: &str, expected_build_info: &str) -> Result<Arc<Adapter>, LoadError> {
         let _one_at_a_time = self.loading();
         self.adopt(bundled::open(name, expected_build_info, &bundled_dirs())?)
     }
@@ -138,22 +120,13 @@ impl AdapterHost {
     /// The adapter with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<Adapter>> {
-        self.adapters
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
+        self.adapters.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     /// All adapters, by name.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Adapter>> {
-        self.adapters
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
+        self.adapters.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     fn loading(&self) -> MutexGuard<'_, ()> {
@@ -161,12 +134,7 @@ impl AdapterHost {
     }
 
     fn adopt(&self, library: Library) -> Result<Arc<Adapter>, LoadError> {
-        let adapter = Arc::new(Adapter::new(
-            library,
-            Arc::clone(&self.io),
-            self.settings,
-            &self.watchdog,
-        )?);
+        let adapter = Arc::new(Adapter::new(library, Arc::clone(&self.io), self.settings, &self.watchdog)?);
         tracing::info!(
             adapter = adapter.description().name,
             version = adapter.description().version,
@@ -175,10 +143,7 @@ impl AdapterHost {
             "adapter loaded"
         );
         let name = adapter.description().name.clone();
-        self.adapters
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name, Arc::clone(&adapter));
+        self.adapters.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&adapter));
         Ok(adapter)
     }
 }

@@ -55,20 +55,9 @@ pub(super) struct Called {
 pub(super) type CallResult = Result<Called, CallFault>;
 
 enum Job {
-    Start {
-        input: Vec<u8>,
-        reply: oneshot::Sender<CallResult>,
-        queued: Instant,
-    },
-    Resume {
-        task: u64,
-        input: Vec<u8>,
-        reply: oneshot::Sender<CallResult>,
-        queued: Instant,
-    },
-    Free {
-        task: u64,
-    },
+    Start { input: Vec<u8>, reply: oneshot::Sender<CallResult>, queued: Instant },
+    Resume { task: u64, input: Vec<u8>, reply: oneshot::Sender<CallResult>, queued: Instant },
+    Free { task: u64 },
 }
 
 impl Job {
@@ -165,10 +154,7 @@ impl Pool {
             state: Mutex::default(),
             work: Condvar::new(),
         });
-        let pool = Self {
-            shared,
-            _watched: Arc::clone(&watchdog.pools),
-        };
+        let pool = Self { shared, _watched: Arc::clone(&watchdog.pools) };
         {
             let mut state = lock(&pool.shared.state);
             for _ in 0..threads {
@@ -182,23 +168,14 @@ impl Pool {
     /// Queues a `start`. The receiver fails only if a thread of ours died.
     pub(super) fn call_start(&self, input: Vec<u8>) -> oneshot::Receiver<CallResult> {
         let (reply, receiver) = oneshot::channel();
-        self.shared.push(Job::Start {
-            input,
-            reply,
-            queued: Instant::now(),
-        });
+        self.shared.push(Job::Start { input, reply, queued: Instant::now() });
         receiver
     }
 
     /// Queues a `resume`.
     pub(super) fn call_resume(&self, task: u64, input: Vec<u8>) -> oneshot::Receiver<CallResult> {
         let (reply, receiver) = oneshot::channel();
-        self.shared.push(Job::Resume {
-            task,
-            input,
-            reply,
-            queued: Instant::now(),
-        });
+        self.shared.push(Job::Resume { task, input, reply, queued: Instant::now() });
         receiver
     }
 
@@ -226,19 +203,10 @@ impl Shared {
         let mut state = lock(&self.state);
         let is_call = job.queued().is_some();
         let fault = if state.working.is_empty() && is_call {
-            let why = state
-                .sick
-                .as_ref()
-                .map_or("it has no thread", |sick| sick.why.as_str());
-            Some(CallFault::Down(format!(
-                "adapter `{}` takes no calls: {why}",
-                self.adapter
-            )))
+            let why = state.sick.as_ref().map_or("it has no thread", |sick| sick.why.as_str());
+            Some(CallFault::Down(format!("adapter `{}` takes no calls: {why}", self.adapter)))
         } else if state.queue.len() >= QUEUED_CALLS_MAX && matches!(job, Job::Start { .. }) {
-            Some(CallFault::Busy(format!(
-                "{QUEUED_CALLS_MAX} calls of adapter `{}` wait already",
-                self.adapter
-            )))
+            Some(CallFault::Busy(format!("{QUEUED_CALLS_MAX} calls of adapter `{}` wait already", self.adapter)))
         } else {
             None
         };
@@ -285,10 +253,7 @@ impl Shared {
                 return None;
             }
             state.idle += 1;
-            state = self
-                .work
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
         }
     }
@@ -312,9 +277,7 @@ impl Shared {
                 let (status, task, answer) = self.plugin.start(&input);
                 (read_step(status, task, answer), slot.leave())
             }
-            Job::Resume {
-                task, input, reply, ..
-            } => {
+            Job::Resume { task, input, reply, .. } => {
                 slot.enter("resume", Some(reply));
                 let (status, answer) = self.plugin.resume(task, &input);
                 (read_step(status, task, answer), slot.leave())
@@ -325,20 +288,14 @@ impl Shared {
             return true;
         };
         let unwanted = call.reply.and_then(|reply| reply.send(result).err());
-        if let Some(Ok(Called {
-            task: Some(task), ..
-        })) = unwanted
-        {
+        if let Some(Ok(Called { task: Some(task), .. })) = unwanted {
             return self.call(slot, Job::Free { task });
         }
         false
     }
 
     fn abandon(&self, result: CallResult) {
-        if let Ok(Called {
-            task: Some(task), ..
-        }) = result
-        {
+        if let Ok(Called { task: Some(task), .. }) = result {
             self.push(Job::Free { task });
         }
     }
@@ -349,10 +306,7 @@ impl Shared {
         state.hung -= 1;
         if state.hung == 0 {
             state.sick = None;
-            tracing::info!(
-                adapter = self.adapter,
-                "adapter is well again: every call has returned"
-            );
+            tracing::info!(adapter = self.adapter, "adapter is well again: every call has returned");
         }
         let needed = state.working.len() < self.threads && !state.closed;
         if needed {
@@ -370,9 +324,7 @@ impl Shared {
             // With the state locked, a thread cannot rejoin before it has been written off.
             state.working.retain(|slot| {
                 let mut call = lock(&slot.call);
-                let is_overdue = call
-                    .as_ref()
-                    .is_some_and(|call| call.since.elapsed() > self.deadline);
+                let is_overdue = call.as_ref().is_some_and(|call| call.since.elapsed() > self.deadline);
                 if is_overdue {
                     overdue.extend(call.take());
                 }
@@ -380,16 +332,9 @@ impl Shared {
             });
             for call in &overdue {
                 let why = self.hang_text(call);
-                tracing::error!(
-                    adapter = self.adapter,
-                    function = call.what,
-                    "adapter is sick: {why}"
-                );
+                tracing::error!(adapter = self.adapter, function = call.what, "adapter is sick: {why}");
                 state.hung += 1;
-                state.sick.get_or_insert(Sick {
-                    since: SystemTime::now(),
-                    why,
-                });
+                state.sick.get_or_insert(Sick { since: SystemTime::now(), why });
                 if state.hung <= HUNG_THREADS_MAX
                     && let Err(error) = self.add_thread(&mut state)
                 {
@@ -398,9 +343,7 @@ impl Shared {
             }
             let no_thread = state.working.is_empty();
             while let Some(job) = state.queue.front() {
-                let too_old = job
-                    .queued()
-                    .is_some_and(|queued| queued.elapsed() > self.queue_deadline);
+                let too_old = job.queued().is_some_and(|queued| queued.elapsed() > self.queue_deadline);
                 if !(no_thread || too_old) {
                     break;
                 }
@@ -417,29 +360,18 @@ impl Shared {
             }
         }
         for job in refused {
-            job.refuse(CallFault::Down(format!(
-                "adapter `{}` has no thread for the call",
-                self.adapter
-            )));
+            job.refuse(CallFault::Down(format!("adapter `{}` has no thread for the call", self.adapter)));
         }
     }
 
     fn hang_text(&self, call: &Call) -> String {
-        format!(
-            "`{}` did not return within {} ms",
-            call.what,
-            self.deadline.as_millis()
-        )
+        format!("`{}` did not return within {} ms", call.what, self.deadline.as_millis())
     }
 }
 
 impl Slot {
     fn enter(&self, what: &'static str, reply: Option<oneshot::Sender<CallResult>>) {
-        *lock(&self.call) = Some(Call {
-            since: Instant::now(),
-            what,
-            reply,
-        });
+        *lock(&self.call) = Some(Call { since: Instant::now(), what, reply });
     }
 
     fn leave(&self) -> Option<Call> {
@@ -448,48 +380,29 @@ impl Slot {
 }
 
 fn read_step(status: i32, task: u64, answer: Answer) -> CallResult {
-    let bytes = answer
-        .bytes()
-        .map_err(|fault| CallFault::Garbage(fault.to_string()))?;
+    let bytes = answer.bytes().map_err(|fault| CallFault::Garbage(fault.to_string()))?;
     let Some(status) = Status::from_raw(status) else {
-        return Err(CallFault::Garbage(format!(
-            "status {status} is none of the interface"
-        )));
+        return Err(CallFault::Garbage(format!("status {status} is none of the interface")));
     };
     let step: Step = match serde_json::from_slice(bytes) {
         Ok(step) => step,
         Err(_) if status == Status::Panicked => Step::default(),
         Err(error) => {
-            return Err(CallFault::Garbage(format!(
-                "the answer is not a step: {error}: {}",
-                excerpt(bytes)
-            )));
+            return Err(CallFault::Garbage(format!("the answer is not a step: {error}: {}", excerpt(bytes))));
         }
     };
-    let said = || {
-        step.error
-            .clone()
-            .unwrap_or_else(|| "no reason given".to_owned())
-    };
+    let said = || step.error.clone().unwrap_or_else(|| "no reason given".to_owned());
     match status {
         Status::Panicked => Err(CallFault::Panicked(said())),
-        Status::BadInput | Status::Unsupported | Status::UnknownTask => Err(CallFault::Garbage(
-            format!("it refused a valid call ({status:?}): {}", said()),
-        )),
+        Status::BadInput | Status::Unsupported | Status::UnknownTask => {
+            Err(CallFault::Garbage(format!("it refused a valid call ({status:?}): {}", said())))
+        }
         Status::Done | Status::Pending if step.v != SCHEMA_VERSION => {
-            Err(CallFault::Garbage(format!(
-                "the answer has schema version {}, known is {SCHEMA_VERSION}",
-                step.v
-            )))
+            Err(CallFault::Garbage(format!("the answer has schema version {}, known is {SCHEMA_VERSION}", step.v)))
         }
-        Status::Pending if task == 0 => {
-            Err(CallFault::Garbage("a pending call has no task".to_owned()))
-        }
+        Status::Pending if task == 0 => Err(CallFault::Garbage("a pending call has no task".to_owned())),
         Status::Done => Ok(Called { step, task: None }),
-        Status::Pending => Ok(Called {
-            step,
-            task: Some(task),
-        }),
+        Status::Pending => Ok(Called { step, task: Some(task) }),
     }
 }
 
@@ -512,10 +425,7 @@ struct Watched {
 
 impl Watchdog {
     pub(super) fn new(deadline: Duration) -> Self {
-        Self {
-            pools: Arc::default(),
-            tick: (deadline / TICKS_PER_DEADLINE).clamp(TICK_MIN, TICK_MAX),
-        }
+        Self { pools: Arc::default(), tick: (deadline / TICKS_PER_DEADLINE).clamp(TICK_MIN, TICK_MAX) }
     }
 
     fn watch(&self, pool: &Arc<Shared>) -> std::io::Result<()> {
@@ -523,22 +433,20 @@ impl Watchdog {
         watched.pools.push(Arc::downgrade(pool));
         if !watched.running {
             let (pools, tick) = (Arc::downgrade(&self.pools), self.tick);
-            std::thread::Builder::new()
-                .name("adapter-watchdog".to_owned())
-                .spawn(move || {
-                    while let Some(pools) = pools.upgrade() {
-                        let alive: Vec<_> = {
-                            let mut watched = lock(&pools);
-                            watched.pools.retain(|pool| pool.strong_count() > 0);
-                            watched.pools.iter().filter_map(Weak::upgrade).collect()
-                        };
-                        drop(pools);
-                        for pool in alive {
-                            pool.inspect();
-                        }
-                        std::thread::sleep(tick);
+            std::thread::Builder::new().name("adapter-watchdog".to_owned()).spawn(move || {
+                while let Some(pools) = pools.upgrade() {
+                    let alive: Vec<_> = {
+                        let mut watched = lock(&pools);
+                        watched.pools.retain(|pool| pool.strong_count() > 0);
+                        watched.pools.iter().filter_map(Weak::upgrade).collect()
+                    };
+                    drop(pools);
+                    for pool in alive {
+                        pool.inspect();
                     }
-                })?;
+                    std::thread::sleep(tick);
+                }
+            })?;
             watched.running = true;
         }
         Ok(())

@@ -30,19 +30,11 @@ impl HostIo for Script {
         tokio::task::yield_now().await;
         match &self.fail_http {
             Some(error) => Err(error.clone()),
-            None => Ok(HttpResponse {
-                status: 200,
-                headers: Vec::new(),
-                body: Payload::from("{}"),
-            }),
+            None => Ok(HttpResponse { status: 200, headers: Vec::new(), body: Payload::from("{}") }),
         }
     }
 
-    async fn callbacks(
-        &self,
-        origin: &CallbackOrigin,
-        callbacks: Vec<ScheduledCallback>,
-    ) -> Result<(), String> {
+    async fn callbacks(&self, origin: &CallbackOrigin, callbacks: Vec<ScheduledCallback>) -> Result<(), String> {
         if self.refuse_callbacks {
             return Err("the disk is full".to_owned());
         }
@@ -53,10 +45,7 @@ impl HostIo for Script {
 
 fn host_with(io: Script, settings: HostSettings) -> (AdapterHost, Arc<Script>) {
     let io = Arc::new(io);
-    (
-        AdapterHost::new(Arc::clone(&io) as Arc<dyn HostIo>, settings),
-        io,
-    )
+    (AdapterHost::new(Arc::clone(&io) as Arc<dyn HostIo>, settings), io)
 }
 
 fn host() -> (AdapterHost, Arc<Script>) {
@@ -75,10 +64,7 @@ fn message(last_digits: &str) -> Outbound {
 /// The shared library of a path dependency, beside this test binary.
 fn rust_library(name: &str) -> PathBuf {
     let file = libloading::library_filename(name);
-    let found = bundled_dirs()
-        .into_iter()
-        .map(|dir| dir.join(&file))
-        .find(|path| path.exists());
+    let found = bundled_dirs().into_iter().map(|dir| dir.join(&file)).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("{} is not beside the test binary", file.display()))
 }
 
@@ -96,11 +82,7 @@ fn c_library(source: &str, defines: &[&str]) -> (tempfile::TempDir, PathBuf) {
         .arg(root.join(format!("tests/plugins/c/{source}.c")))
         .output()
         .expect("the C fixtures need a C compiler named cc");
-    assert!(
-        compiled.status.success(),
-        "{}",
-        String::from_utf8_lossy(&compiled.stderr)
-    );
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     (folder, library)
 }
 
@@ -132,9 +114,7 @@ fn assert_ambiguous(outcome: Result<waystation_adapter_sdk::Accepted, SendError>
 #[tokio::test]
 async fn the_sandbox_sends_and_reads_its_own_receipts() {
     let (host, io) = host();
-    let adapter = host
-        .load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO)
-        .unwrap();
+    let adapter = host.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
     assert_eq!(adapter.description().name, "sandbox");
     assert_eq!(adapter.build_info(), waystation_sandbox::BUILD_INFO);
     assert!(Arc::ptr_eq(&adapter, &host.get("sandbox").unwrap()));
@@ -144,55 +124,25 @@ async fn the_sandbox_sends_and_reads_its_own_receipts() {
     let stored = std::mem::take(&mut *io.stored.lock().unwrap());
     assert_eq!(stored.len(), 1);
     let (origin, callbacks) = &stored[0];
-    assert_eq!(
-        *origin,
-        CallbackOrigin {
-            adapter: "sandbox".to_owned(),
-            sender_id: "snd_1".to_owned()
-        }
-    );
+    assert_eq!(*origin, CallbackOrigin { adapter: "sandbox".to_owned(), sender_id: "snd_1".to_owned() });
     assert_eq!(callbacks.len(), 3);
     for scheduled in callbacks {
-        let callback = Callback {
-            body: scheduled.body.clone(),
-            headers: Vec::new(),
-            connection: Value::Null,
-            received_at_ms: 1,
-        };
+        let callback =
+            Callback { body: scheduled.body.clone(), headers: Vec::new(), connection: Value::Null, received_at_ms: 1 };
         let events = adapter.receive("snd_1", &callback).await.unwrap().events;
-        assert!(
-            matches!(&events[..], [Event::Status(status)] if status.upstream_id == accepted.upstream_id)
-        );
+        assert!(matches!(&events[..], [Event::Status(status)] if status.upstream_id == accepted.upstream_id));
     }
-    let callback = Callback {
-        body: vec![0xff].into(),
-        headers: Vec::new(),
-        connection: Value::Null,
-        received_at_ms: 1,
-    };
+    let callback =
+        Callback { body: vec![0xff].into(), headers: Vec::new(), connection: Value::Null, received_at_ms: 1 };
     let refused = adapter.receive("snd_1", &callback).await;
-    assert!(
-        matches!(
-            refused,
-            Err(ReceiveFailure::Refused(ReceiveError::Malformed { .. }))
-        ),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(ReceiveFailure::Refused(ReceiveError::Malformed { .. }))), "{refused:?}");
     assert_eq!(adapter.health(), Health::Ready);
 }
 
 #[tokio::test]
 async fn the_sandbox_takes_nothing_that_has_no_receipts() {
-    let (host, _io) = host_with(
-        Script {
-            refuse_callbacks: true,
-            ..Script::default()
-        },
-        HostSettings::default(),
-    );
-    let adapter = host
-        .load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO)
-        .unwrap();
+    let (host, _io) = host_with(Script { refuse_callbacks: true, ..Script::default() }, HostSettings::default());
+    let adapter = host.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
     let refused = adapter.send(&message("0001")).await.unwrap_err();
     assert!(matches!(refused, SendError::RetryAfter { .. }));
     assert!(details(&refused).contains("the disk is full"));
@@ -201,26 +151,17 @@ async fn the_sandbox_takes_nothing_that_has_no_receipts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_sends_at_once_get_their_own_answers() {
     let (host, _io) = host();
-    let adapter = host
-        .load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO)
-        .unwrap();
+    let adapter = host.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
     let sends = (0..500).map(|i| {
         let adapter = Arc::clone(&adapter);
         tokio::spawn(async move {
-            let outbound = Outbound {
-                attempt_ref: format!("ref {i}"),
-                ..message(&format!("{i:04}"))
-            };
+            let outbound = Outbound { attempt_ref: format!("ref {i}"), ..message(&format!("{i:04}")) };
             let outcome = adapter.send(&outbound).await;
             (outbound.recipient.phone, outcome)
         })
     });
     let mut ids = std::collections::HashSet::new();
-    for (phone, outcome) in futures_util::future::join_all(sends)
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-    {
+    for (phone, outcome) in futures_util::future::join_all(sends).await.into_iter().map(Result::unwrap) {
         if let Ok(accepted) = outcome {
             assert_eq!(accepted.recipient_id, phone);
             assert!(ids.insert(accepted.upstream_id));
@@ -238,16 +179,8 @@ fn the_bundled_adapters_conform() {
 
 #[test]
 fn the_conformance_suite_finds_what_is_wrong() {
-    let failures = |report: &Report| {
-        report
-            .failures(Level::Must)
-            .map(|case| case.id)
-            .collect::<Vec<_>>()
-    };
-    let sample = Sample {
-        recipient_phone: "15550000006".to_owned(),
-        ..Sample::default()
-    };
+    let failures = |report: &Report| report.failures(Level::Must).map(|case| case.id).collect::<Vec<_>>();
+    let sample = Sample { recipient_phone: "15550000006".to_owned(), ..Sample::default() };
     let report = Library::check(&rust_library("waystation_plugin_panicking"), &sample).unwrap();
     assert_eq!(failures(&report), ["C35", "C37"], "{report}");
     let (_folder, path) = c_library("garbage", &[]);
@@ -261,22 +194,10 @@ fn the_conformance_suite_finds_what_is_wrong() {
 #[test]
 fn another_build_is_not_loaded_as_bundled() {
     let (host, _io) = host();
-    let error = host
-        .load_bundled("waystation-sandbox", "waystation-sandbox 9.9.9")
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("9.9.9") && error.contains(waystation_sandbox::BUILD_INFO),
-        "{error}"
-    );
-    let error = host
-        .load_bundled("no-such-adapter", "x")
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("libno_such_adapter") || error.contains("no_such_adapter"),
-        "{error}"
-    );
+    let error = host.load_bundled("waystation-sandbox", "waystation-sandbox 9.9.9").unwrap_err().to_string();
+    assert!(error.contains("9.9.9") && error.contains(waystation_sandbox::BUILD_INFO), "{error}");
+    let error = host.load_bundled("no-such-adapter", "x").unwrap_err().to_string();
+    assert!(error.contains("libno_such_adapter") || error.contains("no_such_adapter"), "{error}");
     assert!(host.list().is_empty());
 }
 
@@ -288,9 +209,7 @@ fn only_the_pinned_file_is_loaded() {
     assert!(matches!(error, LoadError::PinMismatch { .. }));
     let text = error.to_string();
     assert!(
-        text.contains(&"07".repeat(32))
-            && text.contains("libwaystation_sandbox")
-            && text.contains("pin"),
+        text.contains(&"07".repeat(32)) && text.contains("libwaystation_sandbox") && text.contains("pin"),
         "{text}"
     );
     assert!(host.list().is_empty());
@@ -311,19 +230,13 @@ fn what_is_no_adapter_is_refused_with_a_reason() {
         (error, text)
     };
     let (error, text) = refusal("wrong_abi", &[]);
-    assert!(
-        matches!(error, LoadError::BadTable { .. }) && text.contains("major version 99"),
-        "{text}"
-    );
+    assert!(matches!(error, LoadError::BadTable { .. }) && text.contains("major version 99"), "{text}");
     let (_, text) = refusal("wrong_abi", &["FIXTURE_MAGIC=0x464c457f"]);
     assert!(text.contains("0x464c457f"), "{text}");
     let (_, text) = refusal("wrong_abi", &["FIXTURE_SIZE=40"]);
     assert!(text.contains("ends before `resume`"), "{text}");
     let (error, text) = refusal("no_symbol", &[]);
-    assert!(
-        matches!(error, LoadError::NoSymbol { .. }) && text.contains("waystation_adapter_v1"),
-        "{text}"
-    );
+    assert!(matches!(error, LoadError::NoSymbol { .. }) && text.contains("waystation_adapter_v1"), "{text}");
 
     for description in [
         "null",
@@ -339,50 +252,26 @@ fn what_is_no_adapter_is_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let text_file = folder.path().join("notes.so");
     std::fs::write(&text_file, "hello").unwrap();
-    assert!(matches!(
-        host.load(&text_file, None),
-        Err(LoadError::NotALibrary { .. })
-    ));
-    assert!(matches!(
-        host.load(&folder.path().join("none.so"), None),
-        Err(LoadError::Unreadable { .. })
-    ));
+    assert!(matches!(host.load(&text_file, None), Err(LoadError::NotALibrary { .. })));
+    assert!(matches!(host.load(&folder.path().join("none.so"), None), Err(LoadError::Unreadable { .. })));
     assert!(host.list().is_empty());
 }
 
 #[tokio::test]
 async fn a_panic_is_an_error_of_the_operation() {
     let (host, io) = host();
-    let adapter = host
-        .load(&rust_library("waystation_plugin_panicking"), None)
-        .unwrap();
+    let adapter = host.load(&rust_library("waystation_plugin_panicking"), None).unwrap();
     assert_unsent(adapter.send(&message("0001")).await, "before any io");
     assert_eq!(io.requests.load(Ordering::Relaxed), 0);
     assert_ambiguous(adapter.send(&message("0002")).await, "after http");
     assert_unsent(adapter.send(&message("0003")).await, "after a sleep, 11");
-    assert_ambiguous(
-        adapter.send(&message("0004")).await,
-        "a panic without a text",
-    );
+    assert_ambiguous(adapter.send(&message("0004")).await, "a panic without a text");
 
-    let empty = Callback {
-        body: Payload::default(),
-        headers: Vec::new(),
-        connection: Value::Null,
-        received_at_ms: 0,
-    };
+    let empty = Callback { body: Payload::default(), headers: Vec::new(), connection: Value::Null, received_at_ms: 0 };
     let failure = adapter.receive("snd_1", &empty).await;
-    assert!(
-        matches!(&failure, Err(ReceiveFailure::Fault { details }) if details.contains("an empty callback"))
-    );
-    let callback = Callback {
-        body: Payload::from("x"),
-        ..empty
-    };
-    assert_eq!(
-        adapter.receive("snd_1", &callback).await,
-        Err(ReceiveFailure::Refused(ReceiveError::BadSignature))
-    );
+    assert!(matches!(&failure, Err(ReceiveFailure::Fault { details }) if details.contains("an empty callback")));
+    let callback = Callback { body: Payload::from("x"), ..empty };
+    assert_eq!(adapter.receive("snd_1", &callback).await, Err(ReceiveFailure::Refused(ReceiveError::BadSignature)));
 
     assert!(adapter.send(&message("0006")).await.is_ok());
     assert_eq!(adapter.health(), Health::Ready);
@@ -391,29 +280,11 @@ async fn a_panic_is_an_error_of_the_operation() {
 #[tokio::test]
 async fn a_request_that_failed_is_the_adapters_to_judge() {
     for (error, retried) in [
-        (
-            HttpError::NotSent {
-                details: "no route".to_owned(),
-            },
-            true,
-        ),
-        (
-            HttpError::Unknown {
-                details: "reset".to_owned(),
-            },
-            false,
-        ),
+        (HttpError::NotSent { details: "no route".to_owned() }, true),
+        (HttpError::Unknown { details: "reset".to_owned() }, false),
     ] {
-        let (host, _io) = host_with(
-            Script {
-                fail_http: Some(error),
-                ..Script::default()
-            },
-            HostSettings::default(),
-        );
-        let adapter = host
-            .load(&rust_library("waystation_plugin_panicking"), None)
-            .unwrap();
+        let (host, _io) = host_with(Script { fail_http: Some(error), ..Script::default() }, HostSettings::default());
+        let adapter = host.load(&rust_library("waystation_plugin_panicking"), None).unwrap();
         let outcome = adapter.send(&message("0006")).await.unwrap_err();
         assert_eq!(matches!(outcome, SendError::RetryAfter { .. }), retried);
         assert_eq!(matches!(outcome, SendError::Ambiguous { .. }), !retried);
@@ -422,31 +293,20 @@ async fn a_request_that_failed_is_the_adapters_to_judge() {
 
 #[tokio::test]
 async fn an_operation_has_a_deadline() {
-    let settings = HostSettings {
-        call_deadline: Duration::from_millis(200),
-        ..HostSettings::default()
-    };
+    let settings = HostSettings { call_deadline: Duration::from_millis(200), ..HostSettings::default() };
     let (host, _io) = host_with(Script::default(), settings);
-    let adapter = host
-        .load(&rust_library("waystation_plugin_panicking"), None)
-        .unwrap();
-    assert_unsent(
-        adapter.send(&message("0005")).await,
-        "not done within 200 ms",
-    );
+    let adapter = host.load(&rust_library("waystation_plugin_panicking"), None).unwrap();
+    assert_unsent(adapter.send(&message("0005")).await, "not done within 200 ms");
     assert_eq!(adapter.health(), Health::Ready);
 }
 
 #[tokio::test]
 async fn an_operation_can_be_given_up() {
     let (host, _io) = host();
-    let adapter = host
-        .load(&rust_library("waystation_plugin_panicking"), None)
-        .unwrap();
+    let adapter = host.load(&rust_library("waystation_plugin_panicking"), None).unwrap();
     for _ in 0..50 {
         let outbound = message("0005");
-        let given_up =
-            tokio::time::timeout(Duration::from_millis(1), adapter.send(&outbound)).await;
+        let given_up = tokio::time::timeout(Duration::from_millis(1), adapter.send(&outbound)).await;
         assert!(given_up.is_err());
     }
     assert!(adapter.send(&message("0000")).await.is_ok());
@@ -467,17 +327,11 @@ async fn garbage_is_an_error_of_the_operation() {
     assert_unsent(adapter.send(&message("7")).await, "no bytes");
     assert_unsent(adapter.send(&message("8")).await, "without an outcome");
     assert_unsent(adapter.send(&message("9")).await, "not a step");
-    assert_eq!(
-        adapter.send(&message("0")).await.unwrap().upstream_id,
-        "c-1"
-    );
+    assert_eq!(adapter.send(&message("0")).await.unwrap().upstream_id, "c-1");
 }
 
 fn hang_settings() -> HostSettings {
-    HostSettings {
-        deadline: Duration::from_millis(500),
-        ..HostSettings::default()
-    }
+    HostSettings { deadline: Duration::from_millis(500), ..HostSettings::default() }
 }
 
 #[tokio::test]
@@ -485,9 +339,7 @@ async fn a_hang_stalls_nobody_else() {
     let (host, _io) = host_with(Script::default(), hang_settings());
     let (_folder, path) = c_library("hang", &[]);
     let adapter = host.load(&path, None).unwrap();
-    let sandbox = host
-        .load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO)
-        .unwrap();
+    let sandbox = host.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
 
     let started = Instant::now();
     let (for_ever, after_http) = (message("1"), message("3"));
@@ -527,20 +379,8 @@ async fn an_adapter_that_always_hangs_is_down_and_says_so_at_once() {
     let started = Instant::now();
     let refused = adapter.send(&message("0")).await.unwrap_err();
     assert!(started.elapsed() < Duration::from_millis(100));
-    assert!(
-        matches!(
-            refused,
-            SendError::ChannelDown {
-                needs_operator: false,
-                ..
-            }
-        ),
-        "{refused}"
-    );
-    assert!(
-        details(&refused).contains("did not return within 500 ms"),
-        "{refused}"
-    );
+    assert!(matches!(refused, SendError::ChannelDown { needs_operator: false, .. }), "{refused}");
+    assert!(details(&refused).contains("did not return within 500 ms"), "{refused}");
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use waystation_testkit::servers::{Redis, RedisOptions};
 
 use super::{
-    Claim, ClaimOptions, Claimed, Depth, EmbeddedQueue, Job, LANE_TURN_JOBS, Lane, Queue,
-    QueueError, STEP_JOBS_MAX, Seen, Settle, Topic, connect,
+    Claim, ClaimOptions, Claimed, Depth, EmbeddedQueue, Job, LANE_TURN_JOBS, Lane, Queue, QueueError, STEP_JOBS_MAX,
+    Seen, Settle, Topic, connect,
 };
 
 const TOPIC: Topic = Topic::Messages;
@@ -32,12 +32,7 @@ struct Bench {
 impl Bench {
     fn embedded() -> Self {
         let queue = Arc::new(EmbeddedQueue::new());
-        Self {
-            one: queue.clone(),
-            two: queue.clone(),
-            embedded: Some(queue),
-            prefix: String::new(),
-        }
+        Self { one: queue.clone(), two: queue.clone(), embedded: Some(queue), prefix: String::new() }
     }
 
     async fn redis() -> Self {
@@ -59,16 +54,9 @@ impl Bench {
         }
         let client = redis::Client::open(Redis::shared().await.unwrap().url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let keys: Vec<String> = redis::cmd("KEYS")
-            .arg(format!("{}:*", self.prefix))
-            .query_async(&mut connection)
-            .await
-            .unwrap();
-        redis::cmd("DEL")
-            .arg(keys)
-            .query_async::<()>(&mut connection)
-            .await
-            .unwrap();
+        let keys: Vec<String> =
+            redis::cmd("KEYS").arg(format!("{}:*", self.prefix)).query_async(&mut connection).await.unwrap();
+        redis::cmd("DEL").arg(keys).query_async::<()>(&mut connection).await.unwrap();
     }
 
     async fn push(&self, jobs: &[Job]) {
@@ -95,33 +83,19 @@ impl Bench {
 }
 
 fn options(max: usize) -> ClaimOptions {
-    ClaimOptions {
-        max,
-        lease_ms: LEASE_MS,
-        lane_in_flight: usize::MAX >> 12,
-    }
+    ClaimOptions { max, lease_ms: LEASE_MS, lane_in_flight: usize::MAX >> 12 }
 }
 
 fn job(lane: &str, id: &str, due_ms: i64) -> Job {
-    Job {
-        lane: lane.into(),
-        id: id.into(),
-        due_ms,
-    }
+    Job { lane: lane.into(), id: id.into(), due_ms }
 }
 
 fn flood(lane: &str, jobs: usize) -> Vec<Job> {
-    (0..jobs)
-        .map(|n| job(lane, &format!("{lane}{n:06}"), NOW))
-        .collect()
+    (0..jobs).map(|n| job(lane, &format!("{lane}{n:06}"), NOW)).collect()
 }
 
 fn ids(claim: &Claim) -> Vec<&str> {
-    claim
-        .jobs
-        .iter()
-        .map(|claimed| claimed.id.as_str())
-        .collect()
+    claim.jobs.iter().map(|claimed| claimed.id.as_str()).collect()
 }
 
 macro_rules! contract {
@@ -185,23 +159,14 @@ async fn an_empty_queue_has_nothing(bench: Bench) {
 async fn a_push_may_be_repeated(bench: Bench) {
     bench.push(&[job("a", "1", NOW + 50)]).await;
     bench.push(&[job("a", "1", NOW + 90)]).await;
-    bench
-        .push(&[job("a", "1", NOW + 20), job("a", "1", NOW + 70)])
-        .await;
+    bench.push(&[job("a", "1", NOW + 20), job("a", "1", NOW + 70)]).await;
     assert_eq!(bench.depth().await.waiting, 1);
     assert_eq!(bench.claim(NOW + 19, 16).await.next_due_ms, Some(NOW + 20));
     assert_eq!(ids(&bench.claim(NOW + 20, 16).await), ["1"]);
 }
 
 async fn a_lane_is_served_by_due_time_then_id(bench: Bench) {
-    bench
-        .push(&[
-            job("a", "4", NOW),
-            job("a", "3", NOW),
-            job("a", "9", NOW - 5),
-            job("a", "1", NOW + 1),
-        ])
-        .await;
+    bench.push(&[job("a", "4", NOW), job("a", "3", NOW), job("a", "9", NOW - 5), job("a", "1", NOW + 1)]).await;
     assert_eq!(ids(&bench.claim(NOW + 5, 3).await), ["9", "3", "4"]);
     assert_eq!(ids(&bench.claim(NOW + 5, 3).await), ["1"]);
 }
@@ -243,9 +208,7 @@ async fn a_lane_that_pauses_neither_gains_nor_loses(bench: Bench) {
     let mut served = BTreeMap::new();
     for round in 0..200 {
         // Always pushed when the lane has just run empty, and named to win every tie.
-        let jobs: Vec<_> = (0..LANE_TURN_JOBS)
-            .map(|n| job("a", &format!("{round:03}{n}"), NOW - 100))
-            .collect();
+        let jobs: Vec<_> = (0..LANE_TURN_JOBS).map(|n| job("a", &format!("{round:03}{n}"), NOW - 100)).collect();
         bench.push(&jobs).await;
         for claimed in bench.claim(NOW, LANE_TURN_JOBS).await.jobs {
             *served.entry(claimed.lane.to_string()).or_insert(0) += 1;
@@ -266,19 +229,12 @@ async fn heavy_lanes_share_equally(bench: Bench) {
         }
     }
     assert_eq!(served.values().sum::<usize>(), 2_000);
-    assert!(
-        served
-            .values()
-            .all(|jobs| jobs.abs_diff(100) <= LANE_TURN_JOBS),
-        "{served:?}"
-    );
+    assert!(served.values().all(|jobs| jobs.abs_diff(100) <= LANE_TURN_JOBS), "{served:?}");
 }
 
 async fn more_lanes_than_one_step_are_all_served(bench: Bench) {
     let lanes = STEP_JOBS_MAX * 3 + 7;
-    let jobs: Vec<_> = (0..lanes)
-        .map(|n| job(&format!("lane{n:05}"), "only", NOW))
-        .collect();
+    let jobs: Vec<_> = (0..lanes).map(|n| job(&format!("lane{n:05}"), "only", NOW)).collect();
     bench.push(&jobs).await;
     assert_eq!(bench.depth().await.lanes, lanes as u64);
     let mut served = HashSet::new();
@@ -294,10 +250,7 @@ async fn more_lanes_than_one_step_are_all_served(bench: Bench) {
 }
 
 async fn a_lane_keeps_to_its_limit(bench: Bench) {
-    let limited = ClaimOptions {
-        lane_in_flight: 3,
-        ..options(16)
-    };
+    let limited = ClaimOptions { lane_in_flight: 3, ..options(16) };
     bench.push(&flood("a", 10)).await;
     let first = bench.one.claim(TOPIC, NOW, &limited).await.unwrap();
     assert_eq!(first.jobs.len(), 3);
@@ -314,17 +267,11 @@ async fn a_lane_keeps_to_its_limit(bench: Bench) {
 }
 
 async fn a_lane_at_its_limit_leaves_room_for_others(bench: Bench) {
-    let limited = ClaimOptions {
-        lane_in_flight: 2,
-        ..options(16)
-    };
+    let limited = ClaimOptions { lane_in_flight: 2, ..options(16) };
     bench.push(&flood("slow", 1_000)).await;
     bench.push(&flood("well", 2)).await;
     let claim = bench.one.claim(TOPIC, NOW, &limited).await.unwrap();
-    assert_eq!(
-        ids(&claim),
-        ["slow000000", "slow000001", "well000000", "well000001"]
-    );
+    assert_eq!(ids(&claim), ["slow000000", "slow000001", "well000000", "well000001"]);
     bench.push(&[job("well", "x", NOW)]).await;
     bench.settle(&claim.jobs[2], Settle::Done).await;
     let claim = bench.one.claim(TOPIC, NOW, &limited).await.unwrap();
@@ -348,16 +295,12 @@ async fn a_late_settle_changes_nothing(bench: Bench) {
     let first = bench.claim(NOW, 16).await;
     let second = bench.claim(NOW + LEASE_MS, 16).await;
     bench.settle(&first.jobs[0], Settle::Done).await;
-    bench
-        .settle(&first.jobs[0], Settle::Again { due_ms: NOW })
-        .await;
+    bench.settle(&first.jobs[0], Settle::Again { due_ms: NOW }).await;
     assert_eq!(bench.depth().await.leased, 1);
     assert_eq!(bench.claim(NOW + LEASE_MS, 16).await.jobs, []);
     bench.settle(&second.jobs[0], Settle::Done).await;
     assert_eq!(bench.depth().await, Depth::default());
-    bench
-        .settle(&second.jobs[0], Settle::Again { due_ms: NOW })
-        .await;
+    bench.settle(&second.jobs[0], Settle::Again { due_ms: NOW }).await;
     assert_eq!(bench.depth().await, Depth::default());
 }
 
@@ -448,15 +391,7 @@ async fn wiped_is_reported_until_it_is_filled(bench: Bench) {
     assert!(!bench.one.wiped().await.unwrap());
     assert!(!bench.two.wiped().await.unwrap());
     bench.wipe().await;
-    assert_eq!(
-        bench
-            .one
-            .missing(TOPIC, &flood("a", 1))
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(bench.one.missing(TOPIC, &flood("a", 1)).await.unwrap().len(), 1);
     assert!(bench.two.wiped().await.unwrap());
     assert!(bench.one.wiped().await.unwrap());
     assert!(bench.one.mark_filled().await.unwrap());
@@ -476,10 +411,7 @@ async fn a_wipe_during_the_fill_is_reported_again(bench: Bench) {
 async fn settle_down(bench: &Bench) {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let seen = bench.claim(NOW, 0).await.seen;
-    bench
-        .one
-        .wait(TOPIC, seen, Duration::from_millis(100))
-        .await;
+    bench.one.wait(TOPIC, seen, Duration::from_millis(100)).await;
 }
 
 /// Waits as a worker does, and returns the first jobs and how long they took.
@@ -519,10 +451,7 @@ async fn a_push_between_claim_and_wait_is_not_slept_through(bench: Bench) {
 
 async fn a_freed_slot_and_a_released_lane_wake(bench: Bench) {
     settle_down(&bench).await;
-    let limited = ClaimOptions {
-        lane_in_flight: 1,
-        ..options(16)
-    };
+    let limited = ClaimOptions { lane_in_flight: 1, ..options(16) };
     bench.push(&flood("a", 2)).await;
     let first = bench.one.claim(TOPIC, NOW, &limited).await.unwrap();
     assert_eq!(ids(&first), ["a000000"]);
@@ -550,44 +479,24 @@ async fn waiting_ends_by_itself(bench: Bench) {
     settle_down(&bench).await;
     let claim = bench.claim(NOW, 16).await;
     let started = Instant::now();
-    bench
-        .one
-        .wait(TOPIC, claim.seen, Duration::from_millis(150))
-        .await;
+    bench.one.wait(TOPIC, claim.seen, Duration::from_millis(150)).await;
     assert!(started.elapsed() >= Duration::from_millis(149));
     assert!(started.elapsed() < WOKEN_WITHIN);
 }
 
 async fn depth_counts(bench: Bench) {
     bench.push(&flood("a", 5)).await;
-    bench
-        .push(&[job("b", "1", NOW - 7), job("c", "1", NOW + 7)])
-        .await;
+    bench.push(&[job("b", "1", NOW - 7), job("c", "1", NOW + 7)]).await;
     let depth = bench.depth().await;
-    let expected = Depth {
-        lanes: 3,
-        waiting: 7,
-        leased: 0,
-        oldest_due_ms: Some(NOW - 7),
-    };
+    let expected = Depth { lanes: 3, waiting: 7, leased: 0, oldest_due_ms: Some(NOW - 7) };
     assert_eq!(depth, expected);
     let claim = bench.claim(NOW, 16).await;
-    let expected = Depth {
-        lanes: 3,
-        waiting: 1,
-        leased: 6,
-        oldest_due_ms: Some(NOW + 7),
-    };
+    let expected = Depth { lanes: 3, waiting: 1, leased: 6, oldest_due_ms: Some(NOW + 7) };
     assert_eq!(bench.depth().await, expected);
     for claimed in &claim.jobs {
         bench.settle(claimed, Settle::Done).await;
     }
-    let expected = Depth {
-        lanes: 1,
-        waiting: 1,
-        leased: 0,
-        oldest_due_ms: Some(NOW + 7),
-    };
+    let expected = Depth { lanes: 1, waiting: 1, leased: 0, oldest_due_ms: Some(NOW + 7) };
     assert_eq!(bench.depth().await, expected);
 }
 
@@ -598,10 +507,7 @@ async fn claimers_never_share_a_job(bench: Bench) {
     for n in 0..LANES {
         bench.push(&flood(&format!("lane{n:02}:"), LANE_JOBS)).await;
     }
-    let limited = ClaimOptions {
-        lane_in_flight: 10,
-        ..options(7)
-    };
+    let limited = ClaimOptions { lane_in_flight: 10, ..options(7) };
     let mut claimers = Vec::new();
     for n in 0..CLAIMERS {
         let queue = Arc::clone(if n % 2 == 0 { &bench.one } else { &bench.two });
@@ -614,16 +520,10 @@ async fn claimers_never_share_a_job(bench: Bench) {
                     return got;
                 }
                 if claim.jobs.is_empty() {
-                    queue
-                        .wait(TOPIC, claim.seen, Duration::from_millis(20))
-                        .await;
+                    queue.wait(TOPIC, claim.seen, Duration::from_millis(20)).await;
                 }
                 tokio::task::yield_now().await;
-                let settled: Vec<_> = claim
-                    .jobs
-                    .into_iter()
-                    .map(|job| (job, Settle::Done))
-                    .collect();
+                let settled: Vec<_> = claim.jobs.into_iter().map(|job| (job, Settle::Done)).collect();
                 queue.settle(TOPIC, &settled).await.unwrap();
                 got.extend(settled.into_iter().map(|(claimed, _)| claimed.id));
             }
@@ -687,16 +587,11 @@ impl Model {
     }
 
     fn in_lane<'a>(&'a self, lane: &'a str) -> impl Iterator<Item = (&'a str, State)> {
-        self.jobs
-            .iter()
-            .filter(move |((of, _), _)| of == lane)
-            .map(|((_, id), state)| (id.as_str(), *state))
+        self.jobs.iter().filter(move |((of, _), _)| of == lane).map(|((_, id), state)| (id.as_str(), *state))
     }
 
     fn busy(&self, lane: &str, now: i64) -> usize {
-        self.in_lane(lane)
-            .filter(|(_, state)| matches!(state, State::Leased(until) if *until > now))
-            .count()
+        self.in_lane(lane).filter(|(_, state)| matches!(state, State::Leased(until) if *until > now)).count()
     }
 
     /// What a lane must hand out, in this order, as far as it is asked.
@@ -748,10 +643,7 @@ impl Model {
             let got = by_lane.remove(lane).unwrap_or_default();
             assert!(got.len() <= due.len(), "{lane}: {got:?} of {due:?}");
             assert_eq!(got, due[..got.len()], "{lane}");
-            assert!(
-                !drained || got.len() == due.len(),
-                "{lane}: {got:?} of {due:?}"
-            );
+            assert!(!drained || got.len() == due.len(), "{lane}: {got:?} of {due:?}");
         }
         assert!(by_lane.is_empty(), "unknown lanes: {by_lane:?}");
         for claimed in &claim.jobs {
@@ -762,11 +654,7 @@ impl Model {
             // It may be told to look too early, never too late, and never at once for nothing.
             let next = self.next(now);
             assert_eq!(claim.next_due_ms.is_some(), next.is_some());
-            assert!(
-                claim.next_due_ms <= next,
-                "{:?} {next:?}",
-                claim.next_due_ms
-            );
+            assert!(claim.next_due_ms <= next, "{:?} {next:?}", claim.next_due_ms);
             assert!(claim.next_due_ms.is_none_or(|at| at > now));
         } else {
             assert_eq!(claim.next_due_ms, Some(now));
@@ -791,10 +679,7 @@ impl Model {
 async fn play(ops: Vec<Op>, in_flight: usize) {
     let embedded = Bench::embedded();
     let redis = Bench::redis().await;
-    let mut model = Model {
-        in_flight,
-        ..Model::default()
-    };
+    let mut model = Model { in_flight, ..Model::default() };
     let mut now = NOW;
     let mut handed_out: Vec<Claimed> = Vec::new();
     let at = |now: i64, offset: i16| now + i64::from(offset);
@@ -803,9 +688,7 @@ async fn play(ops: Vec<Op>, in_flight: usize) {
             Op::Push(jobs) => {
                 let jobs: Vec<Job> = jobs
                     .iter()
-                    .map(|(lane, id, due)| {
-                        job(&format!("l{lane}"), &format!("j{id:02}"), at(now, *due))
-                    })
+                    .map(|(lane, id, due)| job(&format!("l{lane}"), &format!("j{id:02}"), at(now, *due)))
                     .collect();
                 embedded.push(&jobs).await;
                 redis.push(&jobs).await;
@@ -818,11 +701,7 @@ async fn play(ops: Vec<Op>, in_flight: usize) {
                 }
             }
             Op::Claim { max, lease_ms } => {
-                let options = ClaimOptions {
-                    max,
-                    lease_ms,
-                    lane_in_flight: in_flight,
-                };
+                let options = ClaimOptions { max, lease_ms, lane_in_flight: in_flight };
                 let claim = embedded.one.claim(TOPIC, now, &options).await.unwrap();
                 let other = redis.one.claim(TOPIC, now, &options).await.unwrap();
                 assert_eq!(claim.jobs, other.jobs);
@@ -840,9 +719,7 @@ async fn play(ops: Vec<Op>, in_flight: usize) {
                     .map(|(pick, again)| {
                         let back = pick % handed_out.len();
                         let claimed = handed_out[handed_out.len() - 1 - back].clone();
-                        let settle = again.map_or(Settle::Done, |offset| Settle::Again {
-                            due_ms: at(now, offset),
-                        });
+                        let settle = again.map_or(Settle::Done, |offset| Settle::Again { due_ms: at(now, offset) });
                         (claimed, settle)
                     })
                     .collect();
@@ -853,9 +730,7 @@ async fn play(ops: Vec<Op>, in_flight: usize) {
                     if model.jobs.get(&key) == Some(&State::Leased(claimed.lease_until_ms)) {
                         match settle {
                             Settle::Done => model.jobs.remove(&key),
-                            Settle::Again { due_ms } => {
-                                model.jobs.insert(key, State::Waiting(due_ms))
-                            }
+                            Settle::Again { due_ms } => model.jobs.insert(key, State::Waiting(due_ms)),
                         };
                     }
                 }
@@ -873,9 +748,7 @@ async fn play(ops: Vec<Op>, in_flight: usize) {
         assert_eq!(embedded.depth().await, depth);
         assert_eq!(redis.depth().await, depth);
     }
-    let asked: Vec<Job> = (0..48)
-        .map(|n| job(&format!("l{}", n / 12), &format!("j{:02}", n % 12), NOW))
-        .collect();
+    let asked: Vec<Job> = (0..48).map(|n| job(&format!("l{}", n / 12), &format!("j{:02}", n % 12), NOW)).collect();
     let unknown = |job: &&Job| {
         let key = (job.lane.to_string(), job.id.to_string());
         !model.jobs.contains_key(&key)
@@ -888,11 +761,7 @@ async fn play(ops: Vec<Op>, in_flight: usize) {
 #[test]
 fn both_behave_as_the_model_says() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let config = ProptestConfig {
-        cases: 48,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
+    let config = ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
     let ops = proptest::collection::vec(op(), 1..80);
     proptest!(config, |(ops in ops, in_flight in 1..6_usize)| {
         runtime.block_on(play(ops, in_flight));
@@ -964,9 +833,7 @@ mod redis_alone {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_restart_that_kept_its_data_asks_for_a_fill_all_the_same() {
-        let server = Redis::start_with(RedisOptions { append_only: true })
-            .await
-            .unwrap();
+        let server = Redis::start_with(RedisOptions { append_only: true }).await.unwrap();
         let queue = connect(&server.url(), "ws").await.unwrap();
         assert!(queue.wiped().await.unwrap());
         queue.push(TOPIC, &flood("a", 3)).await.unwrap();
@@ -987,11 +854,7 @@ mod redis_alone {
         queue.push(TOPIC, &flood("a", 3)).await.unwrap();
         let client = redis::Client::open(server.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        redis::cmd("SCRIPT")
-            .arg("FLUSH")
-            .query_async::<()>(&mut connection)
-            .await
-            .unwrap();
+        redis::cmd("SCRIPT").arg("FLUSH").query_async::<()>(&mut connection).await.unwrap();
         let claim = queue.claim(TOPIC, NOW, &options(16)).await.unwrap();
         assert_eq!(claim.jobs.len(), 3);
     }
@@ -1005,19 +868,10 @@ mod redis_alone {
         queue.claim(TOPIC, NOW, &options(16)).await.unwrap();
         let client = redis::Client::open(server.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        redis::cmd("DEL")
-            .arg("ws:{messages}:turns")
-            .query_async::<()>(&mut connection)
-            .await
-            .unwrap();
+        redis::cmd("DEL").arg("ws:{messages}:turns").query_async::<()>(&mut connection).await.unwrap();
         let mut served = 16;
         for _ in 0..10 {
-            served += queue
-                .claim(TOPIC, NOW, &options(16))
-                .await
-                .unwrap()
-                .jobs
-                .len();
+            served += queue.claim(TOPIC, NOW, &options(16)).await.unwrap().jobs.len();
         }
         assert_eq!(served, 60);
     }

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::{
-    Claim, ClaimOptions, Claimed, Depth, Job, JobId, LANE_TURN_JOBS, Lane, Queue, QueueError,
-    STEP_JOBS_MAX, Seen, Settle, Topic,
+    Claim, ClaimOptions, Claimed, Depth, Job, JobId, LANE_TURN_JOBS, Lane, Queue, QueueError, STEP_JOBS_MAX, Seen,
+    Settle, Topic,
 };
 
 /// The queue in process memory.
@@ -129,9 +129,7 @@ impl World {
                     state.waiting.remove(&key);
                 }
                 state.waiting.insert((job.due_ms, job.id.clone()));
-                state
-                    .jobs
-                    .insert(job.id.clone(), JobState::Waiting(job.due_ms));
+                state.jobs.insert(job.id.clone(), JobState::Waiting(job.due_ms));
             }
         }
         let at = job.due_ms.max(held_until);
@@ -199,15 +197,7 @@ impl World {
                 self.join(lane, number);
             }
         }
-        Claim {
-            jobs,
-            next_due_ms: if drained {
-                self.first_look()
-            } else {
-                Some(now_ms)
-            },
-            seen: Seen::default(),
-        }
+        Claim { jobs, next_due_ms: if drained { self.first_look() } else { Some(now_ms) }, seen: Seen::default() }
     }
 
     fn serve(
@@ -219,10 +209,7 @@ impl World {
         options: &ClaimOptions,
         jobs: &mut Vec<Claimed>,
     ) -> Turn {
-        let mut turn = Turn {
-            served: 0,
-            more_due: false,
-        };
+        let mut turn = Turn { served: 0, more_due: false };
         let held = match self.holds.get(lane) {
             Some(until) if *until > now_ms => true,
             Some(_) => {
@@ -239,14 +226,8 @@ impl World {
             self.park(lane, next);
             return turn;
         }
-        let expired = state
-            .leases
-            .iter()
-            .take_while(|(until, _)| *until <= now_ms)
-            .count();
-        let free = options
-            .lane_in_flight
-            .saturating_sub(state.leases.len() - expired);
+        let expired = state.leases.iter().take_while(|(until, _)| *until <= now_ms).count();
+        let free = options.lane_in_flight.saturating_sub(state.leases.len() - expired);
         let room = room.min(free);
         while turn.served < room {
             let leases_end = state.next_lease_end().is_some_and(|until| until <= now_ms);
@@ -261,11 +242,7 @@ impl World {
                 break;
             };
             state.lease(id.clone(), until_ms);
-            jobs.push(Claimed {
-                lane: lane.clone(),
-                id,
-                lease_until_ms: until_ms,
-            });
+            jobs.push(Claimed { lane: lane.clone(), id, lease_until_ms: until_ms });
             turn.served += 1;
         }
         let next = state.next();
@@ -291,18 +268,14 @@ impl World {
             Some(JobState::Leased(until)) if *until == claimed.lease_until_ms => {}
             _ => return,
         }
-        state
-            .leases
-            .remove(&(claimed.lease_until_ms, claimed.id.clone()));
+        state.leases.remove(&(claimed.lease_until_ms, claimed.id.clone()));
         match settle {
             Settle::Done => {
                 state.jobs.remove(&claimed.id);
             }
             Settle::Again { due_ms } => {
                 state.waiting.insert((due_ms, claimed.id.clone()));
-                state
-                    .jobs
-                    .insert(claimed.id.clone(), JobState::Waiting(due_ms));
+                state.jobs.insert(claimed.id.clone(), JobState::Waiting(due_ms));
             }
         }
         self.look_again(&claimed.lane);
@@ -329,16 +302,11 @@ impl World {
     }
 
     fn knows(&self, job: &Job) -> bool {
-        self.lanes
-            .get(&job.lane)
-            .is_some_and(|state| state.jobs.contains_key(&job.id))
+        self.lanes.get(&job.lane).is_some_and(|state| state.jobs.contains_key(&job.id))
     }
 
     fn depth(&self) -> Depth {
-        let mut depth = Depth {
-            lanes: self.lanes.len() as u64,
-            ..Depth::default()
-        };
+        let mut depth = Depth { lanes: self.lanes.len() as u64, ..Depth::default() };
         for state in self.lanes.values() {
             depth.waiting += state.waiting.len() as u64;
             depth.leased += state.leases.len() as u64;
@@ -375,10 +343,7 @@ impl EmbeddedQueue {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            topics: std::array::from_fn(|_| Shared {
-                world: Mutex::default(),
-                news: watch::Sender::new(0),
-            }),
+            topics: std::array::from_fn(|_| Shared { world: Mutex::default(), news: watch::Sender::new(0) }),
             told: AtomicBool::new(false),
             filled: AtomicBool::new(false),
         }
@@ -409,18 +374,12 @@ impl Default for EmbeddedQueue {
 impl Queue for EmbeddedQueue {
     async fn push(&self, topic: Topic, jobs: &[Job]) -> Result<(), QueueError> {
         for step in jobs.chunks(STEP_JOBS_MAX) {
-            self.topic(topic)
-                .change(|world| step.iter().for_each(|job| world.push(job)));
+            self.topic(topic).change(|world| step.iter().for_each(|job| world.push(job)));
         }
         Ok(())
     }
 
-    async fn claim(
-        &self,
-        topic: Topic,
-        now_ms: i64,
-        options: &ClaimOptions,
-    ) -> Result<Claim, QueueError> {
+    async fn claim(&self, topic: Topic, now_ms: i64, options: &ClaimOptions) -> Result<Claim, QueueError> {
         let shared = self.topic(topic);
         let seen = Seen(*shared.news.borrow());
         let mut claim = shared.lock().claim(now_ms, options);

@@ -261,12 +261,7 @@ pub trait Queue: Send + Sync + 'static {
     async fn push(&self, topic: Topic, jobs: &[Job]) -> Result<(), QueueError>;
 
     /// Hands out jobs that are due at `now_ms`.
-    async fn claim(
-        &self,
-        topic: Topic,
-        now_ms: i64,
-        options: &ClaimOptions,
-    ) -> Result<Claim, QueueError>;
+    async fn claim(&self, topic: Topic, now_ms: i64, options: &ClaimOptions) -> Result<Claim, QueueError>;
 
     /// Says what became of claimed jobs. Ignored for a job that somebody else has claimed since,
     /// or that is no longer known.

@@ -23,8 +23,8 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::AbortHandle;
 
 use super::{
-    Claim, ClaimOptions, Claimed, Depth, Job, JobId, LANE_TURN_JOBS, Lane, Queue, QueueError,
-    STEP_JOBS_MAX, Seen, Settle, Topic,
+    Claim, ClaimOptions, Claimed, Depth, Job, JobId, LANE_TURN_JOBS, Lane, Queue, QueueError, STEP_JOBS_MAX, Seen,
+    Settle, Topic,
 };
 
 /// How long a call waits for an answer. After that the connection is given up, because one that
@@ -47,9 +47,8 @@ const VERSION_MIN: (u32, u32) = (6, 2);
 
 macro_rules! script {
     ($name:ident, $file:literal) => {
-        static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!(include_str!("lua/common.lua"), include_str!($file)))
-        });
+        static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!(include_str!("lua/common.lua"), include_str!($file))));
     };
 }
 
@@ -60,8 +59,7 @@ script!(HOLD, "lua/hold.lua");
 script!(MISSING, "lua/missing.lua");
 script!(DEPTH, "lua/depth.lua");
 static WIPED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/wiped.lua")));
-static MARK_FILLED: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("lua/mark_filled.lua")));
+static MARK_FILLED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/mark_filled.lua")));
 
 /// The queue on Redis. Made by [`connect`].
 pub struct RedisQueue {
@@ -112,14 +110,12 @@ pub async fn connect(url: &str, prefix: &str) -> Result<RedisQueue, QueueError> 
         // Someone else may have chosen a provider for this process already: theirs is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
-    let client = Client::open(url)
-        .map_err(|error| QueueError::Refused(format!("the Redis URL is not usable: {error}")))?;
+    let client =
+        Client::open(url).map_err(|error| QueueError::Refused(format!("the Redis URL is not usable: {error}")))?;
     let address = client.get_connection_info().addr().to_string();
     let bases = Topic::ALL.map(|topic| format!("{prefix}:{{{topic}}}:"));
-    let news = Arc::new(News {
-        topics: std::array::from_fn(|_| watch::Sender::new(0)),
-        listening: AtomicBool::new(false),
-    });
+    let news =
+        Arc::new(News { topics: std::array::from_fn(|_| watch::Sender::new(0)), listening: AtomicBool::new(false) });
     let listener = tokio::spawn(listen(client.clone(), bases.clone(), Arc::clone(&news)));
     Ok(RedisQueue {
         client,
@@ -141,9 +137,7 @@ impl Drop for RedisQueue {
 
 impl fmt::Debug for RedisQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisQueue")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("RedisQueue").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -213,11 +207,7 @@ impl RedisQueue {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(Duration::from_millis(CONNECT_TIMEOUT_MS)))
             .set_response_timeout(Some(Duration::from_millis(RESPONSE_TIMEOUT_MS)));
-        match self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-        {
+        match self.client.get_multiplexed_async_connection_with_config(&config).await {
             Ok(connection) => {
                 link.connection = Some(connection.clone());
                 link.serial += 1;
@@ -241,18 +231,10 @@ impl RedisQueue {
 
     fn explain(&self, error: &RedisError) -> QueueError {
         let text = format!("Redis at {}: {error}", self.address);
-        if is_passing(error) {
-            QueueError::Unavailable(text)
-        } else {
-            QueueError::Refused(text)
-        }
+        if is_passing(error) { QueueError::Unavailable(text) } else { QueueError::Refused(text) }
     }
 
-    async fn ask<T: FromRedisValue>(
-        &self,
-        command: &Cmd,
-        script: Option<&Script>,
-    ) -> Result<T, QueueError> {
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd, script: Option<&Script>) -> Result<T, QueueError> {
         let (mut connection, serial) = self.connection().await?;
         let mut answer = command.query_async(&mut connection).await;
         if let (Err(error), Some(script)) = (&answer, script)
@@ -294,11 +276,8 @@ impl RedisQueue {
             Err(QueueError::Refused(_)) => return Ok(String::new()),
             Err(error) => return Err(error),
         };
-        let field = |name: &str| {
-            info.lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-                .map(str::trim)
-        };
+        let field =
+            |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
         if let Some(version) = field("redis_version") {
             let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
             let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
@@ -331,10 +310,7 @@ fn is_passing(error: &RedisError) -> bool {
                     | ServerErrorKind::NoScript
             )
         )
-        || matches!(
-            error.code(),
-            Some("BUSY" | "OOM" | "MISCONF" | "NOREPLICAS")
-        )
+        || matches!(error.code(), Some("BUSY" | "OOM" | "MISCONF" | "NOREPLICAS"))
 }
 
 /// Whether another connection may work where this one does not. A server that became read-only
@@ -342,10 +318,7 @@ fn is_passing(error: &RedisError) -> bool {
 fn is_connection_spoilt(error: &RedisError) -> bool {
     error.is_io_error()
         || error.is_connection_dropped()
-        || matches!(
-            error.kind(),
-            ErrorKind::Parse | ErrorKind::Server(ServerErrorKind::ReadOnly)
-        )
+        || matches!(error.kind(), ErrorKind::Parse | ErrorKind::Server(ServerErrorKind::ReadOnly))
 }
 
 fn call(script: &Script, key: &str) -> Cmd {
@@ -361,10 +334,7 @@ fn time(ms: i64) -> i64 {
 /// The items of one step, those of a lane together, otherwise in their order.
 fn by_lane<T>(items: &[T], lane: impl Fn(&T) -> &Lane) -> Vec<&T> {
     let mut sorted: Vec<&T> = items.iter().collect();
-    if !items
-        .windows(2)
-        .all(|pair| lane(&pair[0]) == lane(&pair[1]))
-    {
+    if !items.windows(2).all(|pair| lane(&pair[0]) == lane(&pair[1])) {
         sorted.sort_by(|one, other| lane(one).cmp(lane(other)));
     }
     sorted
@@ -400,18 +370,10 @@ fn read_claim(answer: Vec<Value>, lease_until_ms: i64) -> Option<Claim> {
     while let Some(lane) = values.next() {
         let lane = Lane::from(text(lane)?);
         for _ in 0..count(&values.next()?)? {
-            jobs.push(Claimed {
-                lane: lane.clone(),
-                id: JobId::from(text(values.next()?)?),
-                lease_until_ms,
-            });
+            jobs.push(Claimed { lane: lane.clone(), id: JobId::from(text(values.next()?)?), lease_until_ms });
         }
     }
-    Some(Claim {
-        jobs,
-        next_due_ms,
-        seen: Seen::default(),
-    })
+    Some(Claim { jobs, next_due_ms, seen: Seen::default() })
 }
 
 #[async_trait]
@@ -431,12 +393,7 @@ impl Queue for RedisQueue {
         Ok(())
     }
 
-    async fn claim(
-        &self,
-        topic: Topic,
-        now_ms: i64,
-        options: &ClaimOptions,
-    ) -> Result<Claim, QueueError> {
+    async fn claim(&self, topic: Topic, now_ms: i64, options: &ClaimOptions) -> Result<Claim, QueueError> {
         let seen = Seen(*self.news.topics[topic as usize].borrow());
         let until_ms = time(now_ms.saturating_add(options.lease_ms.max(1)));
         let mut claim = call(&CLAIM, self.base(topic));
@@ -448,8 +405,7 @@ impl Queue for RedisQueue {
             .arg(LANE_TURN_JOBS)
             .arg(STEP_JOBS_MAX);
         let answer = self.run(&CLAIM, &claim).await?;
-        let mut claim =
-            read_claim(answer, until_ms).ok_or_else(|| self.unreadable("a claim's answer"))?;
+        let mut claim = read_claim(answer, until_ms).ok_or_else(|| self.unreadable("a claim's answer"))?;
         claim.seen = seen;
         Ok(claim)
     }
@@ -521,11 +477,7 @@ impl Queue for RedisQueue {
 
     async fn wait(&self, topic: Topic, seen: Seen, at_most: Duration) {
         let mut news = self.news.topics[topic as usize].subscribe();
-        let patience_ms = if self.news.listening.load(Ordering::Relaxed) {
-            POLL_MAX_MS
-        } else {
-            POLL_DEAF_MAX_MS
-        };
+        let patience_ms = if self.news.listening.load(Ordering::Relaxed) { POLL_MAX_MS } else { POLL_DEAF_MAX_MS };
         let newer = news.wait_for(|now| *now != seen.0);
         let _ = tokio::time::timeout(at_most.min(Duration::from_millis(patience_ms)), newer).await;
     }
@@ -534,13 +486,9 @@ impl Queue for RedisQueue {
         let mut depth = Depth::default();
         loop {
             let mut ask = call(&DEPTH, self.base(topic));
-            ask.arg(depth.lanes)
-                .arg(depth.lanes + STEP_JOBS_MAX as u64 - 1);
-            let answer: [Value; 4] = self
-                .run::<Vec<Value>>(&DEPTH, &ask)
-                .await?
-                .try_into()
-                .map_err(|_| self.unreadable("the depth"))?;
+            ask.arg(depth.lanes).arg(depth.lanes + STEP_JOBS_MAX as u64 - 1);
+            let answer: [Value; 4] =
+                self.run::<Vec<Value>>(&DEPTH, &ask).await?.try_into().map_err(|_| self.unreadable("the depth"))?;
             let [lanes, waiting, leased, oldest] = answer;
             let step = (|| {
                 Some(Depth {
@@ -554,10 +502,7 @@ impl Queue for RedisQueue {
             depth.lanes += step.lanes;
             depth.waiting += step.waiting;
             depth.leased += step.leased;
-            depth.oldest_due_ms = [depth.oldest_due_ms, step.oldest_due_ms]
-                .into_iter()
-                .flatten()
-                .min();
+            depth.oldest_due_ms = [depth.oldest_due_ms, step.oldest_due_ms].into_iter().flatten().min();
             if step.lanes < STEP_JOBS_MAX as u64 {
                 return Ok(depth);
             }

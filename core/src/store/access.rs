@@ -35,9 +35,7 @@ impl Store {
             .filter(sign_in_links::hash.eq(hash.hex()))
             .filter(sign_in_links::used_at.is_null())
             .filter(sign_in_links::expires_at.gt(now));
-        let query = diesel::update(live)
-            .set(sign_in_links::used_at.eq(Some(now)))
-            .returning(sign_in_links::user_name);
+        let query = diesel::update(live).set(sign_in_links::used_at.eq(Some(now))).returning(sign_in_links::user_name);
         Ok(on!(conn, c => query.get_result(c).await.optional())?)
     }
 

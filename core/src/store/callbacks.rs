@@ -124,9 +124,7 @@ impl Store {
     /// The callbacks of `ids` that are still to be worked on.
     pub(crate) async fn callbacks(&self, ids: &[&str]) -> Result<Vec<ClaimedCallback>, StoreError> {
         let mut conn = self.pools.read().await?;
-        let query = callbacks::table
-            .filter(callbacks::id.eq_any(ids))
-            .filter(callbacks::due_at.is_not_null());
+        let query = callbacks::table.filter(callbacks::id.eq_any(ids)).filter(callbacks::due_at.is_not_null());
         Ok(on!(conn, c => query.select(ClaimedCallback::as_select()).load(c).await)?)
     }
 
@@ -183,11 +181,8 @@ where
 {
     let rows = Store::lock_messages(conn, batch.message_ids, batch.upstream_ids).await?;
     let outcome = decide(rows.into_iter().map(|row| (row.id.key().to_owned(), row)).collect());
-    let updates = outcome
-        .changed
-        .iter()
-        .map(|row| ProgressUpdate::new(&row.id, row.progress.attempt, &row.progress))
-        .collect();
+    let updates =
+        outcome.changed.iter().map(|row| ProgressUpdate::new(&row.id, row.progress.attempt, &row.progress)).collect();
     update_progress(conn, updates, None, now).await?;
     insert_events(conn, outcome.events.clone()).await?;
     super::deliveries::insert(conn, outcome.deliveries.clone()).await?;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, QueryableByName, Selectable,
-    SelectableHelper,
+    BoolExpressionMethods, ExpressionMethods, Insertable, NullableExpressionMethods, OptionalExtension, QueryDsl,
+    Queryable, QueryableByName, Selectable, SelectableHelper,
     sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text},
 };
 use diesel_async::RunQueryDsl;
@@ -332,9 +332,7 @@ impl Store {
     /// The database's.
     pub async fn message(&self, business: &BusinessId, id: &MessageId) -> Result<Option<MessageView>, StoreError> {
         let mut conn = self.pools.read().await?;
-        let query = messages::table
-            .filter(messages::id.eq(id.key()))
-            .filter(messages::business_id.eq(business.key()));
+        let query = messages::table.filter(messages::id.eq(id.key())).filter(messages::business_id.eq(business.key()));
         let row: Option<StoredMessage> =
             on!(conn, c => query.select(StoredMessage::as_select()).first(c).await.optional())?;
         row.map(|row| MessageRow::try_from(row).map(Into::into)).transpose()
@@ -354,10 +352,8 @@ impl Store {
             return Ok(None);
         };
         let mut conn = self.pools.read().await?;
-        let query = message_events::table
-            .filter(message_events::message_id.eq(id.key()))
-            .order(message_events::id)
-            .select((
+        let query =
+            message_events::table.filter(message_events::message_id.eq(id.key())).order(message_events::id).select((
                 message_events::at,
                 message_events::name,
                 message_events::attempt,
@@ -380,17 +376,16 @@ impl Store {
     ) -> Result<Vec<ClaimedMessage>, StoreError> {
         let mut conn = self.pools.write().await?;
         let waiting = [State::Accepted.code(), State::Queued.code()];
-        let query = diesel::update(
-            messages::table.filter(messages::id.eq_any(ids)).filter(messages::state.eq_any(waiting)),
-        )
-        .set((
-            messages::state.eq(State::Sending.code()),
-            messages::attempt.eq(messages::attempt + 1),
-            messages::owner.eq(Some(owner)),
-            messages::leased_until.eq(Some(lease_until)),
-            messages::attempted_at.eq(Some(now)),
-            messages::updated_at.eq(now),
-        ));
+        let query =
+            diesel::update(messages::table.filter(messages::id.eq_any(ids)).filter(messages::state.eq_any(waiting)))
+                .set((
+                    messages::state.eq(State::Sending.code()),
+                    messages::attempt.eq(messages::attempt + 1),
+                    messages::owner.eq(Some(owner)),
+                    messages::leased_until.eq(Some(lease_until)),
+                    messages::attempted_at.eq(Some(now)),
+                    messages::updated_at.eq(now),
+                ));
         let rows: Vec<(StoredMessage, StoredContent)> = on!(conn, c => query
             .returning((StoredMessage::as_returning(), StoredContent::as_returning()))
             .get_results(c)
@@ -446,8 +441,7 @@ impl Store {
     /// their progress.
     pub(crate) async fn running_messages(&self, ids: &[&str]) -> Result<Vec<MessageRow>, StoreError> {
         let mut conn = self.pools.read().await?;
-        let query =
-            messages::table.filter(messages::id.eq_any(ids)).filter(messages::state.eq(State::Sending.code()));
+        let query = messages::table.filter(messages::id.eq_any(ids)).filter(messages::state.eq(State::Sending.code()));
         let rows: Vec<StoredMessage> = on!(conn, c => query.select(StoredMessage::as_select()).load(c).await)?;
         rows.into_iter().map(TryInto::try_into).collect()
     }
@@ -525,13 +519,20 @@ async fn accept_with_keys(conn: &mut Conn, batch: Vec<NewMessage>) -> Result<Vec
             results[index] = claim_key(conn, claim, &batch[index]).await?;
         }
     }
-    let created =
-        batch.into_iter().zip(&results).filter(|(_, result)| **result == AcceptResult::Created).map(|(message, _)| message);
+    let created = batch
+        .into_iter()
+        .zip(&results)
+        .filter(|(_, result)| **result == AcceptResult::Created)
+        .map(|(message, _)| message);
     insert_messages(conn, created.collect()).await?;
     Ok(results)
 }
 
-async fn claim_key(conn: &mut Conn, claim: &IdempotencyClaim, message: &NewMessage) -> Result<AcceptResult, StoreError> {
+async fn claim_key(
+    conn: &mut Conn,
+    claim: &IdempotencyClaim,
+    message: &NewMessage,
+) -> Result<AcceptResult, StoreError> {
     let held = idempotency_keys::table
         .filter(idempotency_keys::scope.eq(&claim.scope))
         .filter(idempotency_keys::key.eq(&claim.key));

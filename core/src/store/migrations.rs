@@ -5,7 +5,10 @@ use diesel::{Connection, sqlite::SqliteConnection};
 use diesel_async::{AsyncMigrationHarness, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{Store, StoreError, connection::{Conn, Pools}};
+use super::{
+    Store, StoreError,
+    connection::{Conn, Pools},
+};
 
 const POSTGRES: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
 const SQLITE: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
@@ -47,10 +50,7 @@ impl Store {
                 conn.batch_execute(&format!("SELECT pg_advisory_lock({ADVISORY_LOCK})")).await?;
                 let mut harness = AsyncMigrationHarness::new(conn);
                 let ran = tokio::task::block_in_place(|| run(&mut harness, POSTGRES, direction));
-                harness
-                    .into_inner()
-                    .batch_execute(&format!("SELECT pg_advisory_unlock({ADVISORY_LOCK})"))
-                    .await?;
+                harness.into_inner().batch_execute(&format!("SELECT pg_advisory_unlock({ADVISORY_LOCK})")).await?;
                 ran
             }
         }

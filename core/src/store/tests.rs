@@ -198,8 +198,7 @@ async fn of_requests_with_one_key_at_the_same_time_one_is_created() {
         let business = BusinessId::generate();
         let requests = (0..8).map(|_| store.accept(vec![with_key(&business, "k", "same", 1_000)]));
         let results: Vec<_> = futures_util::future::join_all(requests).await;
-        let created =
-            results.iter().filter(|result| matches!(result.as_deref(), Ok([AcceptResult::Created]))).count();
+        let created = results.iter().filter(|result| matches!(result.as_deref(), Ok([AcceptResult::Created]))).count();
         assert_eq!(created, 1, "{}: {results:?}", store.kind());
     }
 }
@@ -221,13 +220,7 @@ async fn a_message_is_claimed_once_and_a_late_worker_overwrites_nothing() {
             attempt,
             progress: progress.clone(),
             events: Vec::new(),
-            deliveries: vec![NewDelivery::new(
-                &business,
-                &EndpointId::generate(),
-                &new.id,
-                "{}".to_owned(),
-                3_000,
-            )],
+            deliveries: vec![NewDelivery::new(&business, &EndpointId::generate(), &new.id, "{}".to_owned(), 3_000)],
         };
         let written = store.record_messages("b", &[record(1, &progress)], 3_000).await.unwrap();
         assert!(written.is_empty(), "not b's attempt");
@@ -322,8 +315,7 @@ async fn keys_senders_and_templates_are_found_by_what_names_them() {
     for Fixture { store, .. } in &both().await {
         let reseller = store.add_reseller("r", 0).await.unwrap();
         let (business, account) = store.add_business(&reseller, "b", "secret", Some(1), 0).await.unwrap();
-        let sender =
-            store.add_sender((&business, account), "15550783881", "B", "sandbox", "{}", 0).await.unwrap();
+        let sender = store.add_sender((&business, account), "15550783881", "B", "sandbox", "{}", 0).await.unwrap();
         let key = Issued::api_key(true);
         store.add_api_key(&business, "k", key.prefix(), &key.hash(), 0).await.unwrap();
         let principal = store.principal(&key.hash()).await.unwrap().unwrap();

@@ -216,10 +216,7 @@ impl Check {
     fn add(&mut self, kind: ErrorKind, pointer: String, message: String, numbers: Option<(usize, usize)>) {
         let (limit, actual) = numbers.unzip();
         let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        self.breaches.push((
-            kind,
-            Breach { pointer, message, limit: limit.map(number), actual: actual.map(number) },
-        ));
+        self.breaches.push((kind, Breach { pointer, message, limit: limit.map(number), actual: actual.map(number) }));
     }
 
     fn count(&mut self, pointer: &str, expected: usize, actual: usize) -> bool {
@@ -257,12 +254,9 @@ impl Check {
                 continue;
             };
             match parameter.as_text() {
-                Some(value) if value.trim().is_empty() => self.add(
-                    ErrorKind::ParameterInvalid,
-                    at,
-                    format!("the value of {{{{{name}}}}} is empty"),
-                    None,
-                ),
+                Some(value) if value.trim().is_empty() => {
+                    self.add(ErrorKind::ParameterInvalid, at, format!("the value of {{{{{name}}}}} is empty"), None)
+                }
                 Some(value) if is_unfit(value) => self.add(
                     ErrorKind::ParameterInvalid,
                     at,

@@ -62,13 +62,10 @@ fn a_template_that_is_not_approved_is_132001() {
 
 #[test]
 fn a_parameter_of_another_type_is_132012() {
-    let with_image = template(
-        &json!([{"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "Hello"}]),
-        "APPROVED",
-    );
-    let error = with_image
-        .fill(&message(&json!([{"type": "HEADER", "parameters": texts(&["no image"])}])))
-        .unwrap_err();
+    let with_image =
+        template(&json!([{"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "Hello"}]), "APPROVED");
+    let error =
+        with_image.fill(&message(&json!([{"type": "HEADER", "parameters": texts(&["no image"])}]))).unwrap_err();
     assert_eq!(error.kind, ErrorKind::TemplateParameterFormat);
     let image = json!([{"type": "header", "parameters": [{"type": "image", "image": {"id": "1"}}]}]);
     assert_eq!(with_image.fill(&message(&image)).unwrap(), "Hello");

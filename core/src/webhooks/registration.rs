@@ -56,10 +56,8 @@ pub async fn register(
     url: &str,
     verify_token: &str,
 ) -> Result<EndpointId, RegistrationError> {
-    let mut target = Url::parse(url).map_err(|error| RegistrationError::InvalidUrl {
-        url: url.to_owned(),
-        reason: error.to_string(),
-    })?;
+    let mut target = Url::parse(url)
+        .map_err(|error| RegistrationError::InvalidUrl { url: url.to_owned(), reason: error.to_string() })?;
     let unverified = |reason: String| RegistrationError::Unverified { url: url.to_owned(), reason };
     let challenge = Issued::token();
     target

@@ -128,13 +128,10 @@ pub fn per_second(count: usize, elapsed: Duration) -> f64 {
 /// The address is not understood, no thread can be had, or nothing connects.
 pub fn run(target: &Target, plan: &Plan) -> anyhow::Result<Outcome> {
     let shooter = Shooter::new(target, plan)?;
-    let generator = thread::Builder::new()
-        .name("load-generator".to_owned())
-        .spawn(move || -> anyhow::Result<Outcome> {
+    let generator =
+        thread::Builder::new().name("load-generator".to_owned()).spawn(move || -> anyhow::Result<Outcome> {
             let clock = ThreadClock::of_this_thread()?;
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let mut outcome = runtime.block_on(shoot(Arc::new(shooter)))?;
             outcome.cpu_seconds += clock.seconds()?;
             Ok(outcome)
@@ -164,8 +161,7 @@ struct Shooter {
 
 impl Shooter {
     fn new(target: &Target, plan: &Plan) -> anyhow::Result<Self> {
-        let url = url::Url::parse(&target.base_url)
-            .with_context(|| format!("the base URL {}", target.base_url))?;
+        let url = url::Url::parse(&target.base_url).with_context(|| format!("the base URL {}", target.base_url))?;
         if url.scheme() != "http" {
             bail!("{url}: the load generator speaks plain http");
         }
@@ -236,9 +232,8 @@ async fn shoot(shooter: Arc<Shooter>) -> anyhow::Result<Outcome> {
     // Connections are made before the clock starts.
     let mut wires = Vec::new();
     for _ in 0..shooter.plan.connections.max(1) {
-        let wire = Wire::connect(shooter.address)
-            .await
-            .with_context(|| format!("cannot connect to {}", shooter.address))?;
+        let wire =
+            Wire::connect(shooter.address).await.with_context(|| format!("cannot connect to {}", shooter.address))?;
         wires.push(wire);
     }
     let started = Instant::now();
@@ -247,11 +242,7 @@ async fn shoot(shooter: Arc<Shooter>) -> anyhow::Result<Outcome> {
         Pace::Open { per_second } => {
             let shooter = Arc::clone(&shooter);
             let pace = move || release(&shooter, started, per_second);
-            Some(
-                thread::Builder::new()
-                    .name("pacer".to_owned())
-                    .spawn(pace)?,
-            )
+            Some(thread::Builder::new().name("pacer".to_owned()).spawn(pace)?)
         }
     };
     let bag = Arc::new(Mutex::new(Bag::default()));
@@ -282,14 +273,7 @@ async fn shoot(shooter: Arc<Shooter>) -> anyhow::Result<Outcome> {
     for message in &bag.accepted {
         latency.record(message.answered - message.due);
     }
-    Ok(Outcome {
-        accepted: bag.accepted,
-        refused: bag.refused,
-        latency,
-        started,
-        ended,
-        cpu_seconds,
-    })
+    Ok(Outcome { accepted: bag.accepted, refused: bag.refused, latency, started, ended, cpu_seconds })
 }
 
 /// Releases each request when it is due. A thread of its own, because the timer
@@ -330,11 +314,7 @@ async fn connection(shooter: &Shooter, wire: Wire, started: Instant) -> Bag {
         match exchange(shooter, &mut wire, request.as_bytes()).await {
             Ok(Answer::Accepted(id)) => {
                 failures = 0;
-                bag.accepted.push(Accepted {
-                    id,
-                    due,
-                    answered: Instant::now(),
-                });
+                bag.accepted.push(Accepted { id, due, answered: Instant::now() });
             }
             Ok(Answer::Refused(what)) => {
                 failures = 0;
@@ -343,9 +323,7 @@ async fn connection(shooter: &Shooter, wire: Wire, started: Instant) -> Bag {
             Err(error) => {
                 wire = None;
                 failures += 1;
-                *bag.refused
-                    .entry(format!("no answer: {error}"))
-                    .or_default() += 1;
+                *bag.refused.entry(format!("no answer: {error}")).or_default() += 1;
             }
         }
     }
@@ -375,11 +353,7 @@ enum Answer {
     Refused(String),
 }
 
-async fn exchange(
-    shooter: &Shooter,
-    kept: &mut Option<Wire>,
-    request: &[u8],
-) -> io::Result<Answer> {
+async fn exchange(shooter: &Shooter, kept: &mut Option<Wire>, request: &[u8]) -> io::Result<Answer> {
     let wire = match kept {
         Some(wire) => wire,
         None => kept.insert(Wire::connect(shooter.address).await?),
@@ -437,11 +411,7 @@ pub struct Histogram {
 impl Histogram {
     /// An empty one.
     pub fn new() -> Self {
-        Self {
-            buckets: vec![0; bucket_of(u64::MAX) + 1],
-            count: 0,
-            max_us: 0,
-        }
+        Self { buckets: vec![0; bucket_of(u64::MAX) + 1], count: 0, max_us: 0 }
     }
 
     /// Adds one latency, to the microsecond.
@@ -510,10 +480,7 @@ mod tests {
         for value in values.chain([u64::MAX]) {
             let bucket = bucket_of(value);
             let top = top_of(bucket);
-            assert!(
-                top >= value && top - value <= value / STEPS,
-                "{value}: {top}"
-            );
+            assert!(top >= value && top - value <= value / STEPS, "{value}: {top}");
             assert!(bucket >= previous, "{value}");
             previous = bucket;
         }
@@ -579,10 +546,7 @@ mod tests {
                             _ => format!(r#"{{"messages":[{{"id":"wamid.{number}"}}]}}"#),
                         };
                         let status = if number % 10 == 9 { 429 } else { 200 };
-                        let answer = format!(
-                            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}",
-                            body.len()
-                        );
+                        let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
                         if stream.write_all(answer.as_bytes()).is_err() {
                             break;
                         }
@@ -590,11 +554,7 @@ mod tests {
                 });
             }
         });
-        Target {
-            base_url,
-            phone_number_id: "1055".to_owned(),
-            token: "key".to_owned(),
-        }
+        Target { base_url, phone_number_id: "1055".to_owned(), token: "key".to_owned() }
     }
 
     #[test]
@@ -605,10 +565,7 @@ mod tests {
         assert_eq!(outcome.accepted.len(), 180);
         assert_eq!(outcome.refused.values().sum::<u64>(), 20);
         let (what, _) = outcome.refused.first_key_value().unwrap();
-        assert!(
-            what.starts_with("429: ") && what.contains("130429"),
-            "{what}"
-        );
+        assert!(what.starts_with("429: ") && what.contains("130429"), "{what}");
         assert_eq!(outcome.latency.count(), 180);
 
         let requests: Vec<String> = requests.try_iter().collect();
@@ -672,14 +629,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let base_url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let target = Target {
-            base_url,
-            phone_number_id: String::new(),
-            token: String::new(),
-        };
-        let error = run(&target, &plan(Pace::Closed, 1))
-            .unwrap_err()
-            .to_string();
+        let target = Target { base_url, phone_number_id: String::new(), token: String::new() };
+        let error = run(&target, &plan(Pace::Closed, 1)).unwrap_err().to_string();
         assert!(error.contains("cannot connect to 127.0.0.1"), "{error}");
     }
 }

@@ -100,8 +100,8 @@ impl Waystation {
     {
         let mut process = Self::run(bin, args, envs)?;
         let line = process.next_line(Duration::from_secs(START_MAX_SECONDS))?;
-        let demo = serde_json::from_str(&line)
-            .with_context(|| format!("the first line is not what a demo prints: {line}"))?;
+        let demo =
+            serde_json::from_str(&line).with_context(|| format!("the first line is not what a demo prints: {line}"))?;
         process.demo = Some(demo);
         Ok(process)
     }
@@ -142,13 +142,7 @@ impl Waystation {
                 let _ = sender.send(line);
             }
         });
-        Ok(Self {
-            child,
-            lines,
-            log,
-            demo: None,
-            _folder: folder,
-        })
+        Ok(Self { child, lines, log, demo: None, _folder: folder })
     }
 
     /// What the demo printed.
@@ -156,9 +150,7 @@ impl Waystation {
     /// # Panics
     /// The process was started by [`Waystation::run`].
     pub fn info(&self) -> &DemoInfo {
-        self.demo
-            .as_ref()
-            .expect("only Waystation::spawn knows what the demo printed")
+        self.demo.as_ref().expect("only Waystation::spawn knows what the demo printed")
     }
 
     /// The next line of its standard output.
@@ -215,11 +207,7 @@ impl Waystation {
             return Ok(());
         }
         let status = Command::new("kill").arg(self.pid().to_string()).status()?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(io::Error::other(format!("kill: {status}")))
-        }
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("kill: {status}"))) }
     }
 
     /// Waits until it has ended.
@@ -233,10 +221,7 @@ impl Waystation {
                 return Ok(status);
             }
             if Instant::now() >= deadline {
-                bail!(
-                    "still running after {timeout:?}; the end of its log:\n{}",
-                    self.log_tail()
-                );
+                bail!("still running after {timeout:?}; the end of its log:\n{}", self.log_tail());
             }
             thread::sleep(Duration::from_millis(EXIT_POLL_MS));
         }
@@ -312,9 +297,8 @@ fn descendants(root: u32) -> io::Result<Vec<(u32, Stat)>> {
     let mut parents = vec![root];
     let mut family = Vec::new();
     while !parents.is_empty() {
-        let (children, rest): (Vec<_>, Vec<_>) = others
-            .into_iter()
-            .partition(|(_, stat)| parents.contains(&stat.parent));
+        let (children, rest): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|(_, stat)| parents.contains(&stat.parent));
         parents = children.iter().map(|(pid, _)| *pid).collect();
         family.extend(children);
         others = rest;
@@ -366,8 +350,7 @@ impl Stat {
         let (_, name) = start.split_once('(')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u32>().ok();
-        let seconds =
-            |number: usize| field(number).map(|ticks| f64::from(ticks) / TICKS_PER_SECOND);
+        let seconds = |number: usize| field(number).map(|ticks| f64::from(ticks) / TICKS_PER_SECOND);
         Some(Self {
             name: name.to_owned(),
             parent: field(4)?,
@@ -400,10 +383,7 @@ mod tests {
 
     #[test]
     fn a_process_that_fails_to_start_says_why() {
-        let error = shell("echo no database >&2; exit 3")
-            .err()
-            .unwrap()
-            .to_string();
+        let error = shell("echo no database >&2; exit 3").err().unwrap().to_string();
         assert!(error.contains("exit status: 3"), "{error}");
         assert!(error.contains("no database"), "{error}");
         let quick = Waystation::spawn(Path::new("/bin/false"), ["demo"], NO_ENV);
@@ -436,16 +416,9 @@ mod tests {
     #[test]
     fn a_server_started_through_a_shell_is_found_by_name() {
         let name = format!("ws{}", std::process::id());
-        let script = format!(
-            "cp \"$(command -v sleep)\" \"$TMPDIR/{name}\"; \"$TMPDIR/{name}\" 60 & echo; wait"
-        );
+        let script = format!("cp \"$(command -v sleep)\" \"$TMPDIR/{name}\"; \"$TMPDIR/{name}\" 60 & echo; wait");
         let folder = TempDir::new().unwrap();
-        let mut process = Waystation::run(
-            Path::new("/bin/sh"),
-            ["-c", &script],
-            [("TMPDIR", folder.path())],
-        )
-        .unwrap();
+        let mut process = Waystation::run(Path::new("/bin/sh"), ["-c", &script], [("TMPDIR", folder.path())]).unwrap();
         process.next_line(Duration::from_secs(5)).unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
         let pid = loop {

@@ -87,10 +87,7 @@ impl Delivery {
     /// The value of the header `name`, whatever its case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = |(key, _): &&(String, String)| key.eq_ignore_ascii_case(name);
-        self.headers
-            .iter()
-            .find(found)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(found).map(|(_, value)| value.as_str())
     }
 
     /// Whether it was answered with success, so that it will not come again.
@@ -174,45 +171,31 @@ impl WebhookSink {
     }
 
     fn start_with(records: bool) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            records,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        });
+        let shared = Arc::new(Shared { records, state: Mutex::default(), changed: Condvar::new() });
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = std::sync::mpsc::channel();
         let served = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("webhook-sink".to_owned())
-            .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build();
-                let _ = match (ThreadClock::of_this_thread(), &runtime) {
-                    (Ok(clock), Ok(_)) => ready.send(Ok(clock)),
-                    (Err(error), _) => ready.send(Err(error)),
-                    (_, Err(error)) => ready.send(Err(io::Error::other(error.to_string()))),
-                };
-                if let Ok(runtime) = runtime {
-                    runtime.block_on(async {
-                        tokio::select! {
-                            () = serve(listener, served) => {}
-                            _ = stopped => {}
-                        }
-                    });
-                }
-            })?;
+        let thread = thread::Builder::new().name("webhook-sink".to_owned()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let _ = match (ThreadClock::of_this_thread(), &runtime) {
+                (Ok(clock), Ok(_)) => ready.send(Ok(clock)),
+                (Err(error), _) => ready.send(Err(error)),
+                (_, Err(error)) => ready.send(Err(io::Error::other(error.to_string()))),
+            };
+            if let Ok(runtime) = runtime {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = serve(listener, served) => {}
+                        _ = stopped => {}
+                    }
+                });
+            }
+        })?;
         let clock = started.recv().map_err(io::Error::other)??;
-        Ok(Self {
-            address,
-            shared,
-            clock,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        Ok(Self { address, shared, clock, stop: Some(stop), thread: Some(thread) })
     }
 
     /// What to register as the webhook's address.
@@ -293,10 +276,7 @@ impl WebhookSink {
     /// passed; how many there are then.
     pub fn wait_for(&self, status: &str, count: usize, timeout: Duration) -> usize {
         let told = |state: &State| state.told.get(status).map_or(0, HashMap::len);
-        let waited = self
-            .shared
-            .changed
-            .wait_timeout_while(self.state(), timeout, |state| told(state) < count);
+        let waited = self.shared.changed.wait_timeout_while(self.state(), timeout, |state| told(state) < count);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         told(&state)
     }
@@ -408,31 +388,20 @@ async fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {
                     receive(shared, head, body, None);
                     return Ok(());
                 }
-                Some(Fault::Status(status)) => (
-                    receive(shared, head, body, Some(status)).unwrap_or(status),
-                    String::new(),
-                ),
+                Some(Fault::Status(status)) => {
+                    (receive(shared, head, body, Some(status)).unwrap_or(status), String::new())
+                }
                 Some(Fault::Delay(delay)) => {
                     tokio::time::sleep(delay).await;
-                    (
-                        receive(shared, head, body, Some(200)).unwrap_or(200),
-                        String::new(),
-                    )
+                    (receive(shared, head, body, Some(200)).unwrap_or(200), String::new())
                 }
-                None => (
-                    receive(shared, head, body, Some(200)).unwrap_or(200),
-                    String::new(),
-                ),
+                None => (receive(shared, head, body, Some(200)).unwrap_or(200), String::new()),
             }
         } else {
             (405, String::new())
         };
         answer.clear();
-        let _ = write!(
-            answer,
-            "HTTP/1.1 {status} Webhook\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        let _ = write!(answer, "HTTP/1.1 {status} Webhook\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         wire.send(answer.as_bytes()).await?;
     }
     Ok(())
@@ -444,16 +413,9 @@ fn challenge(shared: &Shared, query: &str) -> (u16, String) {
     let mut field = |name: &str| fields.remove(name).unwrap_or_default().into_owned();
     let token = field("hub.verify_token");
     let mut state = shared.lock();
-    let known = state
-        .verify_token
-        .as_ref()
-        .is_none_or(|expected| *expected == token);
+    let known = state.verify_token.as_ref().is_none_or(|expected| *expected == token);
     state.challenges.push(token);
-    if known && field("hub.mode") == "subscribe" {
-        (200, field("hub.challenge"))
-    } else {
-        (403, String::new())
-    }
+    if known && field("hub.mode") == "subscribe" { (200, field("hub.challenge")) } else { (403, String::new()) }
 }
 
 /// Checks and records one delivery that is to be answered with `answer`; what
@@ -467,9 +429,7 @@ fn receive(shared: &Shared, head: &str, body: &[u8], answer: Option<u16>) -> Opt
         at: Instant::now(),
         unix_seconds: unix_now(),
         headers: match keeps {
-            true => headers(head)
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                .collect(),
+            true => headers(head).map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
             false => Vec::new(),
         },
         body: match keeps {
@@ -484,12 +444,7 @@ fn receive(shared: &Shared, head: &str, body: &[u8], answer: Option<u16>) -> Opt
     let mut instead = None;
     if let Some(secret) = &secret {
         delivery.hub = hub_signature(secret, header(head, "x-hub-signature-256"), body);
-        delivery.standard = standard_signature(
-            secret,
-            |name| header(head, name),
-            body,
-            delivery.unix_seconds,
-        );
+        delivery.standard = standard_signature(secret, |name| header(head, name), body, delivery.unix_seconds);
         if (delivery.hub, delivery.standard) != (Signature::Valid, Signature::Valid) {
             instead = Some(401);
         } else if !readable {
@@ -519,17 +474,8 @@ fn receive(shared: &Shared, head: &str, body: &[u8], answer: Option<u16>) -> Opt
 }
 
 fn check(delivery: &mut Delivery, secret: &[u8]) {
-    delivery.hub = hub_signature(
-        secret,
-        delivery.header("x-hub-signature-256"),
-        &delivery.body,
-    );
-    delivery.standard = standard_signature(
-        secret,
-        |name| delivery.header(name),
-        &delivery.body,
-        delivery.unix_seconds,
-    );
+    delivery.hub = hub_signature(secret, delivery.header("x-hub-signature-256"), &delivery.body);
+    delivery.standard = standard_signature(secret, |name| delivery.header(name), &delivery.body, delivery.unix_seconds);
 }
 
 /// Checks `X-Hub-Signature-256: sha256=HEX`, over the body as it came.
@@ -537,9 +483,7 @@ pub fn hub_signature(secret: &[u8], value: Option<&str>, body: &[u8]) -> Signatu
     let Some(value) = value else {
         return Signature::Missing;
     };
-    let claimed = value
-        .strip_prefix("sha256=")
-        .and_then(|digits| hex::decode(digits).ok());
+    let claimed = value.strip_prefix("sha256=").and_then(|digits| hex::decode(digits).ok());
     match claimed {
         Some(claimed) if proves(secret, &[body], &claimed) => Signature::Valid,
         _ => Signature::Wrong,
@@ -555,23 +499,17 @@ pub fn standard_signature<'h>(
     body: &[u8],
     now_unix_seconds: u64,
 ) -> Signature {
-    let (Some(id), Some(timestamp), Some(signatures)) = (
-        header("webhook-id"),
-        header("webhook-timestamp"),
-        header("webhook-signature"),
-    ) else {
+    let (Some(id), Some(timestamp), Some(signatures)) =
+        (header("webhook-id"), header("webhook-timestamp"), header("webhook-signature"))
+    else {
         return Signature::Missing;
     };
     let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
     let right = signatures.split(' ').any(|signature| {
-        let claimed = signature
-            .strip_prefix("v1,")
-            .and_then(|text| BASE64.decode(text).ok());
+        let claimed = signature.strip_prefix("v1,").and_then(|text| BASE64.decode(text).ok());
         claimed.is_some_and(|claimed| proves(secret, &signed, &claimed))
     });
-    let fresh = timestamp
-        .parse::<u64>()
-        .is_ok_and(|at| at.abs_diff(now_unix_seconds) <= TIMESTAMP_MAX_SECONDS);
+    let fresh = timestamp.parse::<u64>().is_ok_and(|at| at.abs_diff(now_unix_seconds) <= TIMESTAMP_MAX_SECONDS);
     match (right, fresh) {
         (true, true) => Signature::Valid,
         (true, false) => Signature::Stale,
@@ -654,9 +592,7 @@ mod tests {
             let _ = write!(request, "{name}: {value}\r\n");
         }
         let mut wire = Wire::connect(sink.address).await.unwrap();
-        wire.send(format!("{request}\r\n{body}").as_bytes())
-            .await
-            .unwrap();
+        wire.send(format!("{request}\r\n{body}").as_bytes()).await.unwrap();
         let frame = wire.next().await.unwrap()?;
         frame.head.split(' ').nth(1)?.parse().ok()
     }
@@ -679,25 +615,14 @@ mod tests {
         let headers = |name: &str| match name {
             "webhook-id" => Some("msg_p5jXN8AQM9LWM0D4loKWxJek"),
             "webhook-timestamp" => Some("1614265330"),
-            "webhook-signature" => {
-                Some("v1a,x v1,AAAA v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
-            }
+            "webhook-signature" => Some("v1a,x v1,AAAA v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
             _ => None,
         };
         let body = br#"{"test": 2432232314}"#;
         let at = 1_614_265_330;
-        assert_eq!(
-            standard_signature(&key, headers, body, at + 5),
-            Signature::Valid
-        );
-        assert_eq!(
-            standard_signature(&key, headers, body, at + 301),
-            Signature::Stale
-        );
-        assert_eq!(
-            standard_signature(b"other", headers, body, at),
-            Signature::Wrong
-        );
+        assert_eq!(standard_signature(&key, headers, body, at + 5), Signature::Valid);
+        assert_eq!(standard_signature(&key, headers, body, at + 301), Signature::Stale);
+        assert_eq!(standard_signature(b"other", headers, body, at), Signature::Wrong);
     }
 
     #[test]
@@ -705,23 +630,12 @@ mod tests {
         let body = b"{}";
         let right = signed_headers(b"key", "msg_1", body);
         let standard = |headers: &[(&'static str, String)], body: &[u8]| {
-            let find = |name: &str| {
-                headers
-                    .iter()
-                    .find(|(key, _)| *key == name)
-                    .map(|(_, value)| value.as_str())
-            };
+            let find = |name: &str| headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
             standard_signature(b"key", find, body, unix_now())
         };
         assert_eq!(standard(&right, body), Signature::Valid);
         assert_eq!(standard(&right, b"{ }"), Signature::Wrong);
-        for (index, value) in [
-            (1, "msg_2"),
-            (2, "1"),
-            (3, "v1,AAAA"),
-            (3, "v2,AAAA"),
-            (3, ""),
-        ] {
+        for (index, value) in [(1, "msg_2"), (2, "1"), (3, "v1,AAAA"), (3, "v2,AAAA"), (3, "")] {
             let mut changed = right.clone();
             changed[index].1 = value.to_owned();
             assert_eq!(standard(&changed, body), Signature::Wrong, "{value}");
@@ -731,14 +645,8 @@ mod tests {
         let hub = right[0].1.as_str();
         assert_eq!(hub_signature(b"key", Some(hub), body), Signature::Valid);
         assert_eq!(hub_signature(b"key2", Some(hub), body), Signature::Wrong);
-        assert_eq!(
-            hub_signature(b"key", Some(&hub[7..]), body),
-            Signature::Wrong
-        );
-        assert_eq!(
-            hub_signature(b"key", Some("sha256="), body),
-            Signature::Wrong
-        );
+        assert_eq!(hub_signature(b"key", Some(&hub[7..]), body), Signature::Wrong);
+        assert_eq!(hub_signature(b"key", Some("sha256="), body), Signature::Wrong);
         assert_eq!(hub_signature(b"key", None, body), Signature::Missing);
     }
 
@@ -778,13 +686,7 @@ mod tests {
         assert_eq!(post(&sink, "{}", &headers).await, Some(400));
 
         assert_eq!((sink.count("sent"), sink.count("delivered")), (1, 1));
-        let expected = Tally {
-            received: 6,
-            valid: 4,
-            refused: 2,
-            repeated: 1,
-            unreadable: 1,
-        };
+        let expected = Tally { received: 6, valid: 4, refused: 2, repeated: 1, unreadable: 1 };
         assert_eq!(sink.tally(), expected);
         let deliveries = sink.deliveries();
         assert_eq!(deliveries[0].header("WEBHOOK-ID"), Some("msg_wamid.1"));
@@ -795,10 +697,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_came_before_the_secret_is_checked_when_it_is_set() {
-        for sink in [
-            WebhookSink::start().unwrap(),
-            WebhookSink::start_counting().unwrap(),
-        ] {
+        for sink in [WebhookSink::start().unwrap(), WebhookSink::start_counting().unwrap()] {
             assert_eq!(post_signed(&sink, "wamid.1", "sent").await, Some(200));
             assert_eq!(post(&sink, &body("wamid.2", "sent"), &[]).await, Some(200));
             assert_eq!(sink.count("sent"), 0);

@@ -34,11 +34,7 @@ impl Wire {
 
     pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            buffer: Vec::new(),
-            used: 0,
-        })
+        Ok(Self { stream, buffer: Vec::new(), used: 0 })
     }
 
     pub(crate) async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
@@ -67,9 +63,7 @@ impl Wire {
             return Err(invalid("a message without Content-Length"));
         }
         let length = match header(text, "content-length") {
-            Some(value) => value
-                .parse()
-                .map_err(|_| invalid("a wrong Content-Length"))?,
+            Some(value) => value.parse().map_err(|_| invalid("a wrong Content-Length"))?,
             None => 0,
         };
         if length > BODY_MAX_BYTES {
@@ -82,10 +76,7 @@ impl Wire {
             }
         }
         self.used = body.end;
-        Ok(Some(Frame {
-            head: as_text(&self.buffer[head])?,
-            body: &self.buffer[body],
-        }))
+        Ok(Some(Frame { head: as_text(&self.buffer[head])?, body: &self.buffer[body] }))
     }
 
     async fn read_head(&mut self) -> io::Result<Option<Range<usize>>> {
@@ -93,9 +84,7 @@ impl Wire {
         loop {
             // The end of the head may straddle two reads.
             let from = searched.saturating_sub(3);
-            let end = self.buffer[from..]
-                .windows(4)
-                .position(|bytes| bytes == b"\r\n\r\n");
+            let end = self.buffer[from..].windows(4).position(|bytes| bytes == b"\r\n\r\n");
             if let Some(at) = end {
                 return Ok(Some(0..from + at + 4));
             }
@@ -137,10 +126,7 @@ pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 
 /// Names and values in order, without the first line.
 pub(crate) fn headers(head: &str) -> impl Iterator<Item = (&str, &str)> {
-    head.split("\r\n")
-        .skip(1)
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name, value.trim()))
+    head.split("\r\n").skip(1).filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim()))
 }
 
 fn as_text(bytes: &[u8]) -> io::Result<&str> {

@@ -17,8 +17,7 @@ fn answers(port: u16) -> bool {
 
 #[test]
 fn servers_die_with_the_process_that_owns_them() {
-    let mut owner =
-        Command::new(env!("CARGO_BIN_EXE_waystation-servers")).stdout(Stdio::piped()).spawn().unwrap();
+    let mut owner = Command::new(env!("CARGO_BIN_EXE_waystation-servers")).stdout(Stdio::piped()).spawn().unwrap();
     let servers: Vec<(u16, String)> = BufReader::new(owner.stdout.take().unwrap())
         .lines()
         .map_while(|line| line.ok().filter(|line| !line.ends_with("ends both.")))

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use waystation_adapter_sdk::{
-    Accepted, Callback, Capabilities, Channel, Description, HttpRequest, Io, Level, Outbound,
-    Payload, ReceiveError, Received, ScheduledCallback, SendError, TransportAdapter, async_trait,
-    export_adapter,
+    Accepted, Callback, Capabilities, Channel, Description, HttpRequest, Io, Level, Outbound, Payload, ReceiveError,
+    Received, ScheduledCallback, SendError, TransportAdapter, async_trait, export_adapter,
 };
 
 export_adapter!(Panicking);
@@ -31,10 +30,7 @@ impl TransportAdapter for Panicking {
             name: "panicking".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             channel: Channel::Whatsapp,
-            capabilities: Capabilities {
-                receives: true,
-                ..Capabilities::default()
-            },
+            capabilities: Capabilities { receives: true, ..Capabilities::default() },
             connection_schema: serde_json::json!({"type": "object"}),
         }
     }
@@ -52,10 +48,7 @@ impl TransportAdapter for Panicking {
                 panic!("after a sleep, {}", phone.len());
             }
             Some('4') => {
-                let callback = ScheduledCallback {
-                    after_ms: 0,
-                    body: Payload::from("{}"),
-                };
+                let callback = ScheduledCallback { after_ms: 0, body: Payload::from("{}") };
                 let _stored = io.callbacks(vec![callback]).await;
                 std::panic::panic_any(7_u8);
             }
@@ -70,10 +63,7 @@ impl TransportAdapter for Panicking {
             }
             _ => {}
         }
-        Ok(Accepted {
-            upstream_id: message.attempt_ref,
-            recipient_id: None,
-        })
+        Ok(Accepted { upstream_id: message.attempt_ref, recipient_id: None })
     }
 
     async fn receive(&self, _io: &Io, callback: Callback) -> Result<Received, ReceiveError> {

@@ -86,13 +86,7 @@ struct Scenario {
 }
 
 const SCENARIOS: [Scenario; 4] = [
-    Scenario {
-        number: 1,
-        name: "accept only",
-        suffix: SENT_ONLY,
-        last_status: None,
-        open_loop: false,
-    },
+    Scenario { number: 1, name: "accept only", suffix: SENT_ONLY, last_status: None, open_loop: false },
     Scenario {
         number: 2,
         name: "accept > sent > webhook",
@@ -107,13 +101,7 @@ const SCENARIOS: [Scenario; 4] = [
         last_status: Some("delivered"),
         open_loop: false,
     },
-    Scenario {
-        number: 4,
-        name: "open loop",
-        suffix: SENT_ONLY,
-        last_status: Some("sent"),
-        open_loop: true,
-    },
+    Scenario { number: 4, name: "open loop", suffix: SENT_ONLY, last_status: Some("sent"), open_loop: true },
 ];
 
 /// Settings that hold sending back, for the scenario that measures accepting.
@@ -139,16 +127,8 @@ impl Servers {
             let redis = Redis::start_with(RedisOptions { append_only: true }).await?;
             anyhow::Ok((Postgres::start().await?, redis))
         })?;
-        let pid = |name: &str| {
-            process::descendant_named(name)?.with_context(|| format!("{name} is not in /proc"))
-        };
-        Ok(Self {
-            runtime,
-            postgres,
-            redis,
-            postgres_pid: pid("postgres")?,
-            redis_pid: pid("redis-server")?,
-        })
+        let pid = |name: &str| process::descendant_named(name)?.with_context(|| format!("{name} is not in /proc"));
+        Ok(Self { runtime, postgres, redis, postgres_pid: pid("postgres")?, redis_pid: pid("redis-server")? })
     }
 }
 
@@ -162,44 +142,24 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn start(
-        bin: &Path,
-        servers: Option<&'a Servers>,
-        settings: &[(&str, &str)],
-    ) -> anyhow::Result<Self> {
+    fn start(bin: &Path, servers: Option<&'a Servers>, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let sink = WebhookSink::start_counting()?;
         let data = TempDir::with_prefix("waystation-bench-")?;
-        let mut args: Vec<String> = ["demo", "--json", "--port", "0", "--webhook"]
-            .map(str::to_owned)
-            .into();
+        let mut args: Vec<String> = ["demo", "--json", "--port", "0", "--webhook"].map(str::to_owned).into();
         args.push(sink.url());
         if let Some(servers) = servers {
             // A queue of its own is a prefix of its own: the folder's name is.
-            let database = servers
-                .runtime
-                .block_on(servers.postgres.create_database())?;
+            let database = servers.runtime.block_on(servers.postgres.create_database())?;
             args.extend(["--database".to_owned(), database]);
             args.extend(["--queue".to_owned(), servers.redis.url()]);
         }
-        let prefix = data
-            .path()
-            .file_name()
-            .map(|name| name.to_string_lossy().replace('.', "-"))
-            .unwrap_or_default();
+        let prefix = data.path().file_name().map(|name| name.to_string_lossy().replace('.', "-")).unwrap_or_default();
         let own = [
-            (
-                "WAYSTATION__DATA_DIR",
-                data.path().to_string_lossy().into_owned(),
-            ),
+            ("WAYSTATION__DATA_DIR", data.path().to_string_lossy().into_owned()),
             ("WAYSTATION__QUEUE__PREFIX", prefix),
-            (
-                "WAYSTATION__EGRESS__ALLOW_PRIVATE_NETWORKS",
-                "true".to_owned(),
-            ),
+            ("WAYSTATION__EGRESS__ALLOW_PRIVATE_NETWORKS", "true".to_owned()),
         ];
-        let given = settings
-            .iter()
-            .map(|(name, value)| (*name, (*value).to_owned()));
+        let given = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
         let process = Waystation::spawn(bin, args, own.into_iter().chain(given))?;
         let info = process.info();
         sink.set_app_secret(&info.app_secret);
@@ -209,13 +169,7 @@ impl<'a> Bench<'a> {
             phone_number_id: info.phone_number_id.clone(),
             token: info.token.clone(),
         };
-        Ok(Self {
-            process,
-            sink,
-            target,
-            servers,
-            _data: data,
-        })
+        Ok(Self { process, sink, target, servers, _data: data })
     }
 
     fn warm_up(&self, arguments: &Arguments) -> anyhow::Result<()> {
@@ -226,11 +180,7 @@ impl<'a> Bench<'a> {
         plan.messages = arguments.warm_up;
         let outcome = load::run(&self.target, &plan)?;
         if outcome.accepted.is_empty() {
-            bail!(
-                "no message of the warm-up was accepted: {:?}\nthe log:\n{}",
-                outcome.refused,
-                self.process.log()?
-            );
+            bail!("no message of the warm-up was accepted: {:?}\nthe log:\n{}", outcome.refused, self.process.log()?);
         }
         self.drain("sent", outcome.accepted.len(), arguments);
         Ok(())
@@ -272,9 +222,7 @@ fn plan_of(scenario: &Scenario, arguments: &Arguments) -> Plan {
     Plan {
         connections: arguments.connections,
         pace: match scenario.open_loop {
-            true => Pace::Open {
-                per_second: arguments.rate,
-            },
+            true => Pace::Open { per_second: arguments.rate },
             false => Pace::Closed,
         },
         messages: arguments.messages,
@@ -295,8 +243,7 @@ struct ProcessorTime {
 
 impl ProcessorTime {
     fn since(&self, before: &Self) -> Self {
-        let less =
-            |now: Option<f64>, then: Option<f64>| now.zip(then).map(|(now, then)| now - then);
+        let less = |now: Option<f64>, then: Option<f64>| now.zip(then).map(|(now, then)| now - then);
         Self {
             waystation: self.waystation - before.waystation,
             postgres: less(self.postgres, before.postgres),
@@ -323,17 +270,9 @@ struct Row {
 }
 
 impl Row {
-    fn of(
-        scenario: &Scenario,
-        outcome: &Outcome,
-        sink: &WebhookSink,
-        spent: ProcessorTime,
-    ) -> Self {
-        let mut complaints: Vec<String> = outcome
-            .refused
-            .iter()
-            .map(|(what, count)| format!("{count} not accepted: {what}"))
-            .collect();
+    fn of(scenario: &Scenario, outcome: &Outcome, sink: &WebhookSink, spent: ProcessorTime) -> Self {
+        let mut complaints: Vec<String> =
+            outcome.refused.iter().map(|(what, count)| format!("{count} not accepted: {what}")).collect();
         let refused = sink.tally().refused;
         if refused > 0 {
             complaints.push(format!("{refused} webhooks with a wrong signature"));
@@ -373,20 +312,13 @@ impl Row {
         let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.0}"));
         let latency = |histogram: Option<&Histogram>| match histogram {
             Some(h) if h.count() > 0 => {
-                format!(
-                    "{:.1} / {:.1}",
-                    h.percentile_ms(50.0),
-                    h.percentile_ms(99.0)
-                )
+                format!("{:.1} / {:.1}", h.percentile_ms(50.0), h.percentile_ms(99.0))
             }
             _ => "-".to_owned(),
         };
         let thousands = self.accepted.max(1) as f64 / 1_000.0;
-        let cpu = |seconds: Option<f64>| {
-            seconds.map_or("-".to_owned(), |seconds| {
-                format!("{:.3}", seconds / thousands)
-            })
-        };
+        let cpu =
+            |seconds: Option<f64>| seconds.map_or("-".to_owned(), |seconds| format!("{:.3}", seconds / thousands));
         let _ = writeln!(
             out,
             "| {profile} | {} | {} | {:.0} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
@@ -410,18 +342,9 @@ impl Row {
 /// the last such webhook; none when there are none.
 fn rate_of(status: &str, outcome: &Outcome, sink: &WebhookSink) -> Option<f64> {
     let told = sink.told(status);
-    let first: Instant = outcome
-        .accepted
-        .iter()
-        .map(|message| message.answered)
-        .min()?;
-    let times = outcome
-        .accepted
-        .iter()
-        .filter_map(|message| told.get(&message.id));
-    let (count, last) = times.fold((0, None), |(count, last), at| {
-        (count + 1, last.max(Some(*at)))
-    });
+    let first: Instant = outcome.accepted.iter().map(|message| message.answered).min()?;
+    let times = outcome.accepted.iter().filter_map(|message| told.get(&message.id));
+    let (count, last) = times.fold((0, None), |(count, last), at| (count + 1, last.max(Some(*at))));
     Some(per_second(count, last?.saturating_duration_since(first)))
 }
 
@@ -460,10 +383,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     }
     table.push('\n');
     let mut complaints = Vec::new();
-    for (profile, name) in [
-        (Profiles::Embedded, "embedded"),
-        (Profiles::Cluster, "cluster"),
-    ] {
+    for (profile, name) in [(Profiles::Embedded, "embedded"), (Profiles::Cluster, "cluster")] {
         if arguments.profile != Profiles::All && arguments.profile != profile {
             continue;
         }
@@ -517,9 +437,7 @@ fn machine() -> String {
     let model = information
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
-        .map_or("unknown processor", |rest| {
-            rest.trim_start_matches([' ', '\t', ':'])
-        });
+        .map_or("unknown processor", |rest| rest.trim_start_matches([' ', '\t', ':']));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!("{cores} cores, {model}; everything on them, the generator and the sink included.")
 }
@@ -540,13 +458,7 @@ mod tests {
             delivered_per_second: Some(10.0),
             accept,
             webhook: None,
-            spent: ProcessorTime {
-                waystation: 0.5,
-                postgres: None,
-                redis: Some(0.02),
-                sink: 0.0,
-                load: 0.01,
-            },
+            spent: ProcessorTime { waystation: 0.5, postgres: None, redis: Some(0.02), sink: 0.0, load: 0.01 },
             complaints: Vec::new(),
         };
         let mut line = String::new();

@@ -34,9 +34,7 @@ fn free_port() -> io::Result<u16> {
 
 fn in_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 #[cfg(test)]
@@ -89,9 +87,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn databases_made_at_once_are_different_and_empty() {
         let postgres = Postgres::shared().await.unwrap();
-        let mut urls = try_join_all((0..4).map(|_| postgres.create_database()))
-            .await
-            .unwrap();
+        let mut urls = try_join_all((0..4).map(|_| postgres.create_database())).await.unwrap();
         for url in &urls {
             query(url, "CREATE TABLE mine (n int)").await.unwrap();
         }
@@ -102,25 +98,15 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn redis_is_wiped_killed_and_restarted_and_leaves_nothing() {
-        let redis = Redis::start_with(RedisOptions { append_only: true })
-            .await
-            .unwrap();
+        let redis = Redis::start_with(RedisOptions { append_only: true }).await.unwrap();
         let client = ::redis::Client::open(redis.url()).unwrap();
         let set = async |value: &str| {
             let mut connection = client.get_multiplexed_async_connection().await?;
-            ::redis::cmd("SET")
-                .arg("key")
-                .arg(value)
-                .query_async::<()>(&mut connection)
-                .await
+            ::redis::cmd("SET").arg("key").arg(value).query_async::<()>(&mut connection).await
         };
         let get = async || {
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-            ::redis::cmd("GET")
-                .arg("key")
-                .query_async::<Option<String>>(&mut connection)
-                .await
-                .unwrap()
+            ::redis::cmd("GET").arg("key").query_async::<Option<String>>(&mut connection).await.unwrap()
         };
         set("kept").await.unwrap();
         // The file is flushed every second.

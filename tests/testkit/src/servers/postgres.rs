@@ -26,10 +26,7 @@ pub struct PostgresOptions {
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self {
-            fsync: true,
-            settings: Vec::new(),
-        }
+        Self { fsync: true, settings: Vec::new() }
     }
 }
 
@@ -69,9 +66,7 @@ impl Postgres {
     }
 
     async fn attempt(programs: &Path, options: &PostgresOptions) -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("waystation-postgres-")
-            .tempdir()?;
+        let folder = tempfile::Builder::new().prefix("waystation-postgres-").tempdir()?;
         let account = account_for(folder.path())?;
         if let Some(account) = account {
             chown(folder.path(), Some(account.uid), Some(account.gid))?;
@@ -104,11 +99,8 @@ impl Postgres {
             command.push("-c".to_owned());
             command.push(format!("{name}={value}"));
         }
-        let postgres = Self {
-            watchdog: Watchdog::new(folder, &command, "QUIT", account)?,
-            port,
-            databases: AtomicU64::new(0),
-        };
+        let postgres =
+            Self { watchdog: Watchdog::new(folder, &command, "QUIT", account)?, port, databases: AtomicU64::new(0) };
         postgres.run().await?;
         Ok(postgres)
     }
@@ -121,14 +113,7 @@ impl Postgres {
     /// When PostgreSQL is not installed or does not start.
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<Postgres> = OnceCell::const_new();
-        SHARED
-            .get_or_try_init(|| {
-                Self::start_with(PostgresOptions {
-                    fsync: false,
-                    settings: Vec::new(),
-                })
-            })
-            .await
+        SHARED.get_or_try_init(|| Self::start_with(PostgresOptions { fsync: false, settings: Vec::new() })).await
     }
 
     async fn run(&self) -> Result<()> {
@@ -139,11 +124,7 @@ impl Postgres {
                 return Ok(());
             }
             if has_ended(pid) || started.elapsed() > Duration::from_secs(START_TIMEOUT_SECS) {
-                bail!(
-                    "PostgreSQL did not start on port {}:\n{}",
-                    self.port,
-                    self.watchdog.last_words()
-                );
+                bail!("PostgreSQL did not start on port {}:\n{}", self.port, self.watchdog.last_words());
             }
             tokio::time::sleep(POLL).await;
         }
@@ -184,12 +165,9 @@ impl Postgres {
     pub async fn create_database(&self) -> Result<String> {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
-        let (client, connection) =
-            tokio_postgres::connect(&self.url("postgres"), tokio_postgres::NoTls).await?;
+        let (client, connection) = tokio_postgres::connect(&self.url("postgres"), tokio_postgres::NoTls).await?;
         let driver = tokio::spawn(connection);
-        let created = client
-            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0"))
-            .await;
+        let created = client.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0")).await;
         drop(client);
         driver.abort();
         created.with_context(|| format!("cannot create the database {name}"))?;
@@ -232,8 +210,7 @@ fn is_port_taken(error: &anyhow::Error) -> bool {
 
 /// The folder of the newest server programs.
 fn programs() -> Result<PathBuf> {
-    let version =
-        |folder: &Path| -> Option<u32> { folder.parent()?.file_name()?.to_str()?.parse().ok() };
+    let version = |folder: &Path| -> Option<u32> { folder.parent()?.file_name()?.to_str()?.parse().ok() };
     let packaged = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -241,12 +218,10 @@ fn programs() -> Result<PathBuf> {
         .map(|entry| entry.path().join("bin"))
         .filter(|folder| folder.join("postgres").is_file() && folder.join("initdb").is_file())
         .max_by_key(|folder| version(folder));
-    packaged
-        .or_else(|| Some(in_path("postgres")?.parent()?.to_owned()))
-        .context(
-            "PostgreSQL's server programs are neither under /usr/lib/postgresql nor in PATH. The \
+    packaged.or_else(|| Some(in_path("postgres")?.parent()?.to_owned())).context(
+        "PostgreSQL's server programs are neither under /usr/lib/postgresql nor in PATH. The \
              tests need them: .ci/run installs what they need, or install the package postgresql",
-        )
+    )
 }
 
 /// The account to run as, when we are root: PostgreSQL refuses to.
@@ -267,9 +242,7 @@ fn account_for(our_folder: &Path) -> Result<Option<Account>> {
     find("postgres")
         .or_else(|| find("nobody"))
         .map(Some)
-        .context(
-            "PostgreSQL does not run as root, and there is neither an account postgres nor nobody",
-        )
+        .context("PostgreSQL does not run as root, and there is neither an account postgres nor nobody")
 }
 
 fn init(programs: &Path, folder: &Path, account: Option<Account>) -> Result<()> {
@@ -286,10 +259,7 @@ fn init(programs: &Path, folder: &Path, account: Option<Account>) -> Result<()> 
     }
     let outcome = initdb.output().context("cannot run initdb")?;
     if !outcome.status.success() {
-        bail!(
-            "initdb failed:\n{}",
-            String::from_utf8_lossy(&outcome.stderr)
-        );
+        bail!("initdb failed:\n{}", String::from_utf8_lossy(&outcome.stderr));
     }
     Ok(())
 }

@@ -46,9 +46,7 @@ impl Redis {
         let mut failure = None;
         for _ in 0..PORT_ATTEMPTS_MAX {
             let port = free_port()?;
-            let folder = tempfile::Builder::new()
-                .prefix("waystation-redis-")
-                .tempdir()?;
+            let folder = tempfile::Builder::new().prefix("waystation-redis-").tempdir()?;
             let append_only = if options.append_only { "yes" } else { "no" };
             let command = [
                 &program.to_string_lossy(),
@@ -64,10 +62,7 @@ impl Redis {
                 &folder.path().to_string_lossy(),
             ]
             .map(str::to_owned);
-            let redis = Self {
-                watchdog: Watchdog::new(folder, &command, "KILL", None)?,
-                port,
-            };
+            let redis = Self { watchdog: Watchdog::new(folder, &command, "KILL", None)?, port };
             match redis.run().await {
                 Ok(()) => return Ok(redis),
                 Err(error) => failure = Some(error),
@@ -96,11 +91,7 @@ impl Redis {
                 return Ok(());
             }
             if has_ended(pid) || started.elapsed() > Duration::from_secs(START_TIMEOUT_SECS) {
-                bail!(
-                    "redis-server did not start on port {}:\n{}",
-                    self.port,
-                    self.watchdog.last_words()
-                );
+                bail!("redis-server did not start on port {}:\n{}", self.port, self.watchdog.last_words());
             }
             tokio::time::sleep(POLL).await;
         }
@@ -112,10 +103,7 @@ impl Redis {
     }
 
     async fn process_id(&self) -> Result<u32> {
-        let info: String = redis::cmd("INFO")
-            .arg("server")
-            .query_async(&mut self.connection().await?)
-            .await?;
+        let info: String = redis::cmd("INFO").arg("server").query_async(&mut self.connection().await?).await?;
         info.lines()
             .find_map(|line| line.strip_prefix("process_id:")?.trim().parse().ok())
             .context("INFO names no process_id")
@@ -145,10 +133,7 @@ impl Redis {
     ///
     /// When it does not answer.
     pub async fn wipe(&self) -> Result<()> {
-        redis::cmd("FLUSHALL")
-            .query_async::<()>(&mut self.connection().await?)
-            .await
-            .context("FLUSHALL")
+        redis::cmd("FLUSHALL").query_async::<()>(&mut self.connection().await?).await.context("FLUSHALL")
     }
 
     /// Kills it with SIGKILL; returns when it is gone.

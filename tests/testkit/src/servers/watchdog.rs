@@ -82,11 +82,7 @@ impl Watchdog {
         let mut shell = shell.spawn().context("cannot run sh")?;
         let talk = shell.stdin.take().zip(shell.stdout.take());
         let (input, output) = talk.context("the shell has no pipes")?;
-        Ok(Self {
-            shell,
-            talk: Mutex::new(Some((input, BufReader::new(output)))),
-            folder: folder.keep(),
-        })
+        Ok(Self { shell, talk: Mutex::new(Some((input, BufReader::new(output)))), folder: folder.keep() })
     }
 
     fn order(&self, order: &str) -> Result<String> {
@@ -103,9 +99,7 @@ impl Watchdog {
     /// Starts the server, after killing the one that runs. Returns its process id.
     pub(super) fn start(&self) -> Result<u32> {
         let answer = self.order("start")?;
-        answer
-            .parse()
-            .with_context(|| format!("the watchdog answered {answer:?}"))
+        answer.parse().with_context(|| format!("the watchdog answered {answer:?}"))
     }
 
     /// Kills the server with SIGKILL and returns when it is gone.
@@ -143,6 +137,5 @@ pub(super) fn has_ended(pid: u32) -> bool {
         return true;
     };
     // The state follows the name, which is in parentheses and may contain anything.
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
