@@ -200,6 +200,7 @@ async fn insert(conn: &mut Conn, rows: Vec<NewCallback>) -> Result<(), StoreErro
     }
     match conn {
         Conn::Pg(c) => {
+            let c = &mut ***c;
             Statement::new(
                 "INSERT INTO callbacks (id, adapter, sender_id, parsed, body, received_at, due_at) \
                  SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?)",

@@ -141,7 +141,7 @@ impl fmt::Debug for Pools {
 
 /// A connection taken from its pool, of either database.
 pub(super) enum Conn {
-    Pg(Object<AsyncPgConnection>),
+    Pg(Box<Object<AsyncPgConnection>>),
     Sqlite(Object<AsyncSqlite>),
 }
 
@@ -151,7 +151,7 @@ macro_rules! on {
     ($conn:expr, $c:ident => $run:expr) => {
         match &mut $conn {
             $crate::store::connection::Conn::Pg(object) => {
-                let $c = &mut **object;
+                let $c = &mut ***object;
                 $run
             }
             $crate::store::connection::Conn::Sqlite(object) => {
@@ -196,7 +196,9 @@ impl Pools {
     /// A connection for reading.
     pub(super) async fn read(&self) -> Result<Conn, StoreError> {
         match self {
-            Self::Postgres { pool, .. } => pool.get().await.map(Conn::Pg).map_err(|error| self.unreachable(&error)),
+            Self::Postgres { pool, .. } => {
+                pool.get().await.map(|object| Conn::Pg(Box::new(object))).map_err(|error| self.unreachable(&error))
+            }
             Self::Sqlite { readers, .. } => {
                 readers.get().await.map(Conn::Sqlite).map_err(|error| self.unreachable(&error))
             }
@@ -218,7 +220,7 @@ impl Pools {
     pub(super) async fn begin(&self) -> Result<Conn, StoreError> {
         let mut conn = self.write().await?;
         match &mut conn {
-            Conn::Pg(c) => begin(&mut **c).await?,
+            Conn::Pg(c) => begin(&mut ***c).await?,
             Conn::Sqlite(c) => begin(&mut **c).await?,
         }
         Ok(conn)

@@ -163,6 +163,7 @@ pub(super) async fn insert(conn: &mut Conn, rows: Vec<NewDelivery>) -> Result<()
     }
     match conn {
         Conn::Pg(c) => {
+            let c = &mut ***c;
             Statement::new(
                 "INSERT INTO deliveries (id, business_id, endpoint_id, message_id, payload, created_at, state, \
                  attempt, due_at, updated_at) \
@@ -191,6 +192,7 @@ pub(super) async fn insert(conn: &mut Conn, rows: Vec<NewDelivery>) -> Result<()
 async fn update(conn: &mut Conn, records: Vec<DeliveryRecord>, now: Millis) -> Result<(), StoreError> {
     match conn {
         Conn::Pg(c) => {
+            let c = &mut ***c;
             Statement::new(
                 "UPDATE deliveries SET state = batch.state, attempt = batch.attempt + 1, due_at = batch.due_at, \
                  last_status = batch.last_status, last_error = batch.last_error, updated_at = ? \

@@ -467,6 +467,7 @@ impl Store {
         let rows: Vec<StoredMessage> = match conn {
             // Sorted, so that two batches that meet the same rows wait rather than deadlock.
             Conn::Pg(c) => {
+                let c = &mut ***c;
                 let query = messages::table
                     .filter(messages::id.eq_any(ids))
                     .or_filter(messages::upstream_id.is_not_null().and(messages::upstream_id.eq_any(upstream_ids)))
@@ -565,6 +566,7 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>) -> Result<(), 
     }
     match conn {
         Conn::Pg(c) => {
+            let c = &mut ***c;
             Statement::new(
                 "INSERT INTO messages (id, business_id, sender_id, recipient, kind, body, rendered, callback_data, \
                  accepted_at, expires_at, due_at, updated_at, state, attempt, tries, ambiguous, receipts) \
@@ -681,6 +683,7 @@ pub(super) async fn update_progress(
     }
     match conn {
         Conn::Pg(c) => {
+            let c = &mut ***c;
             let rows: Vec<Updated> = Statement::new(
                 "UPDATE messages SET state = batch.state, tries = batch.tries, ambiguous = batch.ambiguous, \
                  receipts = batch.receipts, due_at = batch.due_at, upstream_id = batch.upstream_id, \
@@ -753,6 +756,7 @@ pub(super) async fn insert_events(conn: &mut Conn, events: Vec<EventRow>) -> Res
     }
     match conn {
         Conn::Pg(c) => {
+            let c = &mut ***c;
             Statement::new(
                 "INSERT INTO message_events (message_id, at, name, attempt, adapter, detail) \
                  SELECT * FROM unnest(?, ?, ?, ?, ?, ?)",

@@ -48,7 +48,7 @@ impl Store {
                     return Err(StoreError::Migration("not a PostgreSQL connection".to_owned()));
                 };
                 conn.batch_execute(&format!("SELECT pg_advisory_lock({ADVISORY_LOCK})")).await?;
-                let mut harness = AsyncMigrationHarness::new(conn);
+                let mut harness = AsyncMigrationHarness::new(*conn);
                 let ran = tokio::task::block_in_place(|| run(&mut harness, POSTGRES, direction));
                 harness.into_inner().batch_execute(&format!("SELECT pg_advisory_unlock({ADVISORY_LOCK})")).await?;
                 ran

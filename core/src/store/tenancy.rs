@@ -1,6 +1,6 @@
 //! Resellers, businesses, their senders, keys and webhook endpoints.
 
-use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl};
+use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, Queryable};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -14,6 +14,37 @@ use crate::{
     ids::{AccountId, ApiKeyId, BusinessId, EndpointId, ResellerId, SenderId},
     tenancy::{Endpoint, Principal, Sender},
 };
+
+#[derive(Queryable)]
+struct StoredSender {
+    id: i64,
+    account_id: i64,
+    business_id: String,
+    phone: String,
+    adapter: String,
+    connection: String,
+    verified_at: Option<Millis>,
+}
+
+impl TryFrom<StoredSender> for Sender {
+    type Error = StoreError;
+
+    fn try_from(row: StoredSender) -> Result<Self, StoreError> {
+        let connection = serde_json::from_str(&row.connection).map_err(|error| StoreError::Unreadable {
+            table: "senders",
+            reason: format!("connection of {}: {error}", row.id),
+        })?;
+        Ok(Self {
+            id: SenderId(row.id),
+            account: AccountId(row.account_id),
+            business: BusinessId::from_key(row.business_id),
+            phone: row.phone,
+            adapter: row.adapter,
+            connection,
+            verified: row.verified_at.is_some(),
+        })
+    }
+}
 
 impl Store {
     /// Adds a reseller.
@@ -181,24 +212,8 @@ impl Store {
                 senders::connection,
                 businesses::verified_at,
             ));
-        let row: Option<(i64, i64, String, String, String, String, Option<i64>)> =
-            on!(conn, c => query.first(c).await.optional())?;
-        row.map(|(id, account, business, phone, adapter, connection, verified_at)| {
-            let connection = serde_json::from_str(&connection).map_err(|error| StoreError::Unreadable {
-                table: "senders",
-                reason: format!("connection of {id}: {error}"),
-            })?;
-            Ok(Sender {
-                id: SenderId(id),
-                account: AccountId(account),
-                business: BusinessId::from_key(business),
-                phone,
-                adapter,
-                connection,
-                verified: verified_at.is_some(),
-            })
-        })
-        .transpose()
+        let row: Option<StoredSender> = on!(conn, c => query.first(c).await.optional())?;
+        row.map(TryInto::try_into).transpose()
     }
 
     /// The sender of `business` with this phone number (digits without `+`).

@@ -255,7 +255,7 @@ impl Check {
             };
             match parameter.as_text() {
                 Some(value) if value.trim().is_empty() => {
-                    self.add(ErrorKind::ParameterInvalid, at, format!("the value of {{{{{name}}}}} is empty"), None)
+                    self.add(ErrorKind::ParameterInvalid, at, format!("the value of {{{{{name}}}}} is empty"), None);
                 }
                 Some(value) if is_unfit(value) => self.add(
                     ErrorKind::ParameterInvalid,

@@ -39,17 +39,11 @@ fn in_path(program: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader};
     use std::net::{Ipv4Addr, TcpStream};
-    use std::path::Path;
-    use std::process::{Command, Stdio};
-    use std::time::Instant;
 
     use futures_util::future::try_join_all;
 
     use super::*;
-
-    const GONE_WITHIN: Duration = Duration::from_secs(10);
 
     fn answers(port: u16) -> bool {
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
