@@ -114,8 +114,8 @@ fn facts(overview: &Overview) -> Vec<Fact> {
 /// its shape from visit to visit.
 fn statuses(counts: &[(State, i64)], total: i64) -> Vec<Status> {
     let mut before = 0;
-    (0..)
-        .map_while(State::from_code)
+    State::ALL
+        .into_iter()
         .map(|state| {
             let count = counts.iter().filter(|(of, _)| *of == state).map(|(_, count)| count).sum();
             let start = text::share(before, total);

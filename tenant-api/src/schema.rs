@@ -297,7 +297,8 @@ struct MessageEventBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "sandbox")]
     adapter: Option<String>,
-    /// `source` (`engine` or `network`), and where there is one `network_time`, `upstream_id`, `retry_at` and the
+    /// `source` (`engine` or `network`), and where there is one `started_at` (of the attempt), `network_time`,
+    /// `upstream_id`, `retry_at` and the
     /// network's `error` as it came.
     #[serde(flatten)]
     detail: serde_json::Map<String, Value>,

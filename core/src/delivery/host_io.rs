@@ -58,8 +58,9 @@ impl PluginIo {
 impl HostIo for PluginIo {
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let not_sent = |details: String| HttpError::NotSent { details };
+        let timeout = request.timeout_ms.map_or(self.timeout, |asked| self.timeout.min(Duration::from_millis(asked)));
         let built = build(request).map_err(not_sent)?;
-        match self.egress.send(built, self.timeout, ANSWER_MAX_BYTES).await {
+        match self.egress.send(built, timeout, ANSWER_MAX_BYTES).await {
             Ok(answer) => Ok(HttpResponse {
                 status: answer.status,
                 headers: answer

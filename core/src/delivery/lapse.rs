@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::{
     engine::Enqueuer,
-    messages::{Context, delivery_job},
+    messages::{Context, Times, delivery_job},
 };
 use crate::{
     clock::{Millis, now_ms},
@@ -50,7 +50,7 @@ impl Lapse {
                 if effects.is_empty() {
                     continue;
                 }
-                let (events, deliveries) = context.follow(&row, context.adapter(&row), effects, now, None);
+                let (events, deliveries) = context.follow(&row, context.adapter(&row), effects, Times::at(now));
                 outcome.events.extend(events);
                 outcome.deliveries.extend(deliveries);
                 outcome.changed.push(row);

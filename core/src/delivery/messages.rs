@@ -47,7 +47,25 @@ pub(crate) struct Dispatched {
     row: MessageRow,
     adapter: String,
     outcome: Outcome,
-    at: Millis,
+    times: Times,
+}
+
+/// When something happened, as far as is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// When we knew of it.
+    pub(crate) at: Millis,
+    /// When the attempt started that led to it.
+    pub(crate) started: Option<Millis>,
+    /// When it happened, by the network's clock.
+    pub(crate) network: Option<Millis>,
+}
+
+impl Times {
+    /// Something that was not an attempt of ours and not the network's.
+    pub(crate) fn at(at: Millis) -> Self {
+        Self { at, started: None, network: None }
+    }
 }
 
 impl Courier for MessageCourier {
@@ -69,8 +87,10 @@ impl Courier for MessageCourier {
     }
 
     async fn attempt(&self, message: ClaimedMessage) -> Dispatched {
-        let (adapter, outcome) = self.dispatch(&message).await;
-        Dispatched { row: message.row, adapter, outcome, at: now_ms() }
+        let started = now_ms();
+        let (adapter, outcome) = self.dispatch(&message, started).await;
+        let times = Times { at: now_ms(), started: Some(started), network: None };
+        Dispatched { row: message.row, adapter, outcome, times }
     }
 
     async fn record(&self, done: &[Dispatched]) -> Result<Vec<Settle>, StoreError> {
@@ -80,8 +100,8 @@ impl Courier for MessageCourier {
             let mut row = dispatched.row.clone();
             let attempt = row.progress.attempt;
             let event = Event::Concluded { attempt, outcome: dispatched.outcome.clone() };
-            let effects = row.progress.apply(event, &self.policy, dispatched.at);
-            let (events, deliveries) = context.follow(&row, &dispatched.adapter, effects, dispatched.at, None);
+            let effects = row.progress.apply(event, &self.policy, dispatched.times.at);
+            let (events, deliveries) = context.follow(&row, &dispatched.adapter, effects, dispatched.times);
             records.push(MessageRecord { id: row.id, attempt, progress: row.progress, events, deliveries });
         }
         let written = self.store.record_messages(&self.owner, &records, now_ms()).await?;
@@ -116,11 +136,10 @@ impl MessageCourier {
         Ok(taken)
     }
 
-    async fn dispatch(&self, message: &ClaimedMessage) -> (String, Outcome) {
+    async fn dispatch(&self, message: &ClaimedMessage, now: Millis) -> (String, Outcome) {
         let row = &message.row;
         let internal =
             |title: &str, details: String| Outcome::Internal { error: UpstreamError::new(title).details(details) };
-        let now = now_ms();
         let sender = match self.directory.any_sender(row.sender_id).await {
             Ok(Some(sender)) => sender,
             Ok(None) => {
@@ -196,8 +215,8 @@ impl MessageCourier {
                 let mut outcome = ReceiptOutcome::default();
                 for (_, mut row) in rows {
                     let event = Event::Concluded { attempt, outcome: dispatched.outcome.clone() };
-                    let effects = row.progress.apply(event, &self.policy, dispatched.at);
-                    let (events, deliveries) = context.follow(&row, &dispatched.adapter, effects, dispatched.at, None);
+                    let effects = row.progress.apply(event, &self.policy, dispatched.times.at);
+                    let (events, deliveries) = context.follow(&row, &dispatched.adapter, effects, dispatched.times);
                     if !events.is_empty() {
                         outcome.events.extend(events);
                         outcome.deliveries.extend(deliveries);
@@ -295,23 +314,22 @@ impl Context {
         row: &MessageRow,
         adapter: &str,
         effects: Vec<Effect>,
-        at: Millis,
-        network_time: Option<Millis>,
+        times: Times,
     ) -> (Vec<EventRow>, Vec<NewDelivery>) {
         let (mut events, mut deliveries) = (Vec::new(), Vec::new());
         for effect in effects {
             match effect {
                 Effect::Record(note) => {
                     let upstream_id = row.progress.upstream_id.as_deref();
-                    events.push(EventRow::new(&row.id, &note, adapter, at, network_time, upstream_id));
+                    events.push(EventRow::new(&row.id, &note, adapter, times, upstream_id));
                 }
-                Effect::Tell(state) => deliveries.extend(self.deliveries(row, state, network_time.unwrap_or(at), at)),
+                Effect::Tell(state) => deliveries.extend(self.deliveries(row, state, times)),
             }
         }
         (events, deliveries)
     }
 
-    fn deliveries(&self, row: &MessageRow, state: State, status_at: Millis, now: Millis) -> Vec<NewDelivery> {
+    fn deliveries(&self, row: &MessageRow, state: State, times: Times) -> Vec<NewDelivery> {
         let Some(sender) = self.senders.get(&row.sender_id.0) else {
             return Vec::new();
         };
@@ -324,7 +342,7 @@ impl Context {
             &StatusUpdate {
                 message: &row.id,
                 state,
-                at: status_at,
+                at: times.network.unwrap_or(times.at),
                 recipient: &row.recipient,
                 callback_data: row.callback_data.as_deref(),
                 error: row.progress.error.as_ref(),
@@ -332,7 +350,7 @@ impl Context {
         );
         endpoints
             .iter()
-            .map(|endpoint| NewDelivery::new(&row.business_id, &endpoint.id, &row.id, body.clone(), now))
+            .map(|endpoint| NewDelivery::new(&row.business_id, &endpoint.id, &row.id, body.clone(), times.at))
             .collect()
     }
 }

@@ -18,4 +18,5 @@ mod runtime;
 pub use engine::Enqueuer;
 pub(crate) use engine::{Courier, Take, Taken};
 pub use host_io::PluginIo;
+pub(crate) use messages::Times;
 pub use runtime::{DeliverySettings, Equipment, Runtime, WebhookSettings, start};

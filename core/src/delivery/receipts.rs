@@ -12,7 +12,7 @@ use waystation_adapter_sdk::{Callback, Event as NetworkEvent, Payload, StatusEve
 
 use super::{
     engine::{Courier, Enqueuer, Take, Taken},
-    messages::{Context, delivery_job, parse_attempt_ref},
+    messages::{Context, Times, delivery_job, parse_attempt_ref},
 };
 use crate::{
     clock::{Millis, now_ms},
@@ -186,8 +186,8 @@ impl CallbackCourier {
                 if effects.is_empty() {
                     continue;
                 }
-                let (events, deliveries) =
-                    context.follow(row, &callback.adapter, effects, now, Some(receipt.event.at_ms));
+                let times = Times { at: now, started: None, network: Some(receipt.event.at_ms) };
+                let (events, deliveries) = context.follow(row, &callback.adapter, effects, times);
                 outcome.events.extend(events);
                 outcome.deliveries.extend(deliveries);
                 changed.insert(row.id.key().to_owned());

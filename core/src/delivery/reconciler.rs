@@ -13,11 +13,13 @@ use super::lapse::Lapse;
 use crate::{
     clock::{Millis, now_ms},
     queue::{Job, Queue, QueueError, Topic},
-    store::{Store, StoreError, Unfinished},
+    store::{Place, Store, StoreError, Unfinished},
 };
 
 /// Rows looked at in one step.
 const PAGE_ROWS: i64 = 1_000;
+/// Pages that one sweep looks at while nothing is missing.
+const SWEEP_PAGES: u32 = 10;
 /// How overdue a row must be before the queue is asked whether it knows it, in
 /// milliseconds: below, it is normally just being worked on.
 const OVERDUE_MS: Millis = 5_000;
@@ -55,12 +57,13 @@ impl Reconciler {
             let mut sweep = tokio::time::interval(self.interval);
             let mut wipe_check = tokio::time::interval(WIPE_CHECK);
             let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+            let mut places = Topic::ALL.map(|_| Place::start());
             for timer in [&mut sweep, &mut wipe_check, &mut housekeeping] {
                 timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             }
             while !*shutdown.borrow() {
                 tokio::select! {
-                    _ = sweep.tick() => report("overdue work", self.requeue_overdue().await),
+                    _ = sweep.tick() => report("overdue work", self.requeue_overdue(&mut places).await),
                     _ = wipe_check.tick() => report("refill", self.refill_if_wiped().await),
                     _ = housekeeping.tick() => report("housekeeping", self.housekeeping().await),
                     _ = shutdown.changed() => {}
@@ -82,23 +85,32 @@ impl Reconciler {
         }
     }
 
-    /// Overdue work that the queue does not know.
-    async fn requeue_overdue(&self) -> Result<usize, SweepError> {
+    /// Overdue work that the queue does not know. A sweep looks at a few pages and the next
+    /// one goes on from there; where something is missing, it goes on at once.
+    async fn requeue_overdue(&self, places: &mut [Place; Topic::ALL.len()]) -> Result<usize, SweepError> {
         let before = now_ms() - OVERDUE_MS;
         let mut put_back = 0;
-        for topic in Topic::ALL {
-            let rows = match topic {
-                Topic::Messages => self.store.due_messages(before, PAGE_ROWS).await?,
-                Topic::Callbacks => self.store.due_callbacks(before, PAGE_ROWS).await?,
-                Topic::Webhooks => self.store.due_deliveries(before, PAGE_ROWS).await?,
-            };
-            if rows.is_empty() {
-                continue;
-            }
-            let missing = self.queue.missing(topic, &jobs(rows)).await?;
-            if !missing.is_empty() {
-                put_back += missing.len();
-                self.queue.push(topic, &missing).await?;
+        for (topic, place) in Topic::ALL.into_iter().zip(places) {
+            let mut pages_left = SWEEP_PAGES;
+            while pages_left > 0 {
+                let rows = match topic {
+                    Topic::Messages => self.store.due_messages(before, place, PAGE_ROWS).await?,
+                    Topic::Callbacks => self.store.due_callbacks(before, place, PAGE_ROWS).await?,
+                    Topic::Webhooks => self.store.due_deliveries(before, place, PAGE_ROWS).await?,
+                };
+                let Some(last) = rows.last() else {
+                    *place = Place::start();
+                    break;
+                };
+                let next = last.place.clone();
+                let missing = self.queue.missing(topic, &jobs(rows)).await?;
+                if missing.is_empty() {
+                    pages_left -= 1;
+                } else {
+                    put_back += missing.len();
+                    self.queue.push(topic, &missing).await?;
+                }
+                *place = next;
             }
         }
         Ok(put_back)

@@ -45,7 +45,8 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [Self; 9] = [
+    /// Every state, in the order of their codes.
+    pub const ALL: [Self; 9] = [
         Self::Accepted,
         Self::Queued,
         Self::Sending,

@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 
 use diesel::{
-    ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, SelectableHelper,
+    BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, SelectableHelper,
     sql_types::{BigInt, Binary, Bool, Nullable, Text},
 };
 use diesel_async::RunQueryDsl;
 
 use super::{
-    EventRow, MessageRow, NewDelivery, Store, StoreError, Unfinished,
+    EventRow, MessageRow, NewDelivery, Place, Store, StoreError, Unfinished, comes_after,
     connection::{Conn, on},
     messages::{ProgressUpdate, insert_events, update_progress},
     schema::callbacks,
@@ -145,11 +145,17 @@ impl Store {
     }
 
     /// Callbacks whose time has come, oldest first.
-    pub(crate) async fn due_callbacks(&self, before: Millis, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
+    pub(crate) async fn due_callbacks(
+        &self,
+        before: Millis,
+        after: &Place,
+        limit: i64,
+    ) -> Result<Vec<Unfinished>, StoreError> {
         let mut conn = self.pools.read().await?;
         let query = callbacks::table
             .filter(callbacks::due_at.le(before))
-            .order(callbacks::due_at)
+            .filter(comes_after!(callbacks, after))
+            .order((callbacks::due_at, callbacks::id))
             .limit(limit)
             .select((callbacks::id, callbacks::sender_id, callbacks::due_at));
         unfinished(on!(conn, c => query.load(c).await)?)
@@ -169,10 +175,7 @@ impl Store {
 }
 
 fn unfinished(rows: Vec<(String, i64, Option<i64>)>) -> Result<Vec<Unfinished>, StoreError> {
-    Ok(rows
-        .into_iter()
-        .map(|(id, sender, due_at)| Unfinished { id, lane: sender.to_string(), due_at: due_at.unwrap_or(0) })
-        .collect())
+    Ok(rows.into_iter().map(|(id, sender, due_at)| Unfinished::new(id, sender.to_string(), due_at)).collect())
 }
 
 async fn apply<F>(conn: &mut Conn, batch: ReceiptBatch, now: Millis, decide: F) -> Result<ReceiptOutcome, StoreError>

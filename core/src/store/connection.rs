@@ -274,16 +274,17 @@ fn build<T, E: fmt::Display>(pool: Result<T, E>, address: &str) -> Result<T, Sto
 }
 
 async fn connect_postgres(url: String) -> Result<AsyncPgConnection, ConnectionError> {
+    use rustls_platform_verifier::BuilderVerifierExt;
+
     let bad = |error: &dyn fmt::Display| ConnectionError::BadConnection(error.to_string());
     let mut config: tokio_postgres::Config = url.parse().map_err(|error| bad(&error))?;
     let options = format!("{} {PLANNING}", config.get_options().unwrap_or_default());
     config.options(options.trim()).application_name("waystation");
-    let mut roots = rustls::RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| bad(&error))?
-        .with_root_certificates(roots)
+        .with_platform_verifier()
+        .map_err(|error| bad(&error))?
         .with_no_client_auth();
     let (client, connection) = config
         .connect(tokio_postgres_rustls::MakeRustlsConnect::new(tls))

@@ -2,13 +2,13 @@
 //! change it tells of, so that neither exists without the other.
 
 use diesel::{
-    ExpressionMethods, Insertable, JoinOnDsl, QueryDsl, Queryable,
+    BoolExpressionMethods, ExpressionMethods, Insertable, JoinOnDsl, QueryDsl, Queryable,
     sql_types::{BigInt, Integer, Nullable, SmallInt, Text},
 };
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Store, StoreError, Unfinished,
+    Place, Store, StoreError, Unfinished, comes_after,
     connection::{Conn, on},
     schema::{businesses, deliveries, endpoints},
     statement::Statement,
@@ -130,11 +130,17 @@ impl Store {
     }
 
     /// Deliveries whose time has come, oldest first.
-    pub(crate) async fn due_deliveries(&self, before: Millis, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
+    pub(crate) async fn due_deliveries(
+        &self,
+        before: Millis,
+        after: &Place,
+        limit: i64,
+    ) -> Result<Vec<Unfinished>, StoreError> {
         let mut conn = self.pools.read().await?;
         let query = deliveries::table
             .filter(deliveries::due_at.le(before))
-            .order(deliveries::due_at)
+            .filter(comes_after!(deliveries, after))
+            .order((deliveries::due_at, deliveries::id))
             .limit(limit)
             .select((deliveries::id, deliveries::endpoint_id, deliveries::due_at));
         unfinished(on!(conn, c => query.load(c).await)?)
@@ -154,7 +160,7 @@ impl Store {
 }
 
 fn unfinished(rows: Vec<(String, String, Option<i64>)>) -> Result<Vec<Unfinished>, StoreError> {
-    Ok(rows.into_iter().map(|(id, lane, due_at)| Unfinished { id, lane, due_at: due_at.unwrap_or(0) }).collect())
+    Ok(rows.into_iter().map(|(id, lane, due_at)| Unfinished::new(id, lane, due_at)).collect())
 }
 
 pub(super) async fn insert(conn: &mut Conn, rows: Vec<NewDelivery>) -> Result<(), StoreError> {

@@ -12,13 +12,14 @@ use serde::Serialize;
 use waystation_adapter_sdk::UpstreamError;
 
 use super::{
-    NewDelivery, Store, StoreError, Unfinished,
+    NewDelivery, Place, Store, StoreError, Unfinished, comes_after,
     connection::{Conn, on},
     schema::{idempotency_keys, message_events, messages},
     statement::Statement,
 };
 use crate::{
     clock::{Millis, rfc3339},
+    delivery::Times,
     ids::{BusinessId, MessageId, SenderId},
     messages::state::{Note, Progress, Receipts, State},
 };
@@ -190,6 +191,8 @@ pub(crate) struct EventRow {
 struct EventDetail<'a> {
     source: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     network_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream_id: Option<&'a str>,
@@ -204,20 +207,20 @@ impl EventRow {
         message_id: &MessageId,
         note: &Note,
         adapter: &str,
-        at: Millis,
-        network_time: Option<Millis>,
+        times: Times,
         upstream_id: Option<&str>,
     ) -> Self {
         let detail = EventDetail {
             source: if note.from_receipt { "network" } else { "engine" },
-            network_time: network_time.map(rfc3339),
+            started_at: times.started.map(rfc3339),
+            network_time: times.network.map(rfc3339),
             upstream_id,
             retry_at: note.retry_at.map(rfc3339),
             error: note.error.as_ref(),
         };
         Self {
             message_id: message_id.key().to_owned(),
-            at,
+            at: times.at,
             name: note.name,
             attempt: note.attempt.map(to_i32),
             adapter: Some(adapter.to_owned()),
@@ -413,12 +416,18 @@ impl Store {
 
     /// Messages that the engine has to look at before `before`, oldest first: those that
     /// wait, and those whose attempt has lost its lease.
-    pub(crate) async fn due_messages(&self, before: Millis, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
+    pub(crate) async fn due_messages(
+        &self,
+        before: Millis,
+        after: &Place,
+        limit: i64,
+    ) -> Result<Vec<Unfinished>, StoreError> {
         let mut conn = self.pools.read().await?;
         let query = messages::table
             .filter(messages::due_at.le(before))
+            .filter(comes_after!(messages, after))
             .filter(messages::state.ne(State::Sending.code()).or(messages::leased_until.le(before).assume_not_null()))
-            .order(messages::due_at)
+            .order((messages::due_at, messages::id))
             .limit(limit)
             .select((messages::id, messages::sender_id, messages::state, messages::due_at, messages::leased_until));
         unfinished(on!(conn, c => query.load(c).await)?)
@@ -504,7 +513,7 @@ fn unfinished(rows: Vec<UnfinishedColumns>) -> Result<Vec<Unfinished>, StoreErro
         .map(|(id, sender, state, due_at, leased_until)| {
             let running = state == State::Sending.code();
             let look_at = if running { leased_until } else { due_at };
-            Unfinished { id, lane: sender.to_string(), due_at: look_at.unwrap_or(0) }
+            Unfinished { due_at: look_at.unwrap_or(0), ..Unfinished::new(id, sender.to_string(), due_at) }
         })
         .collect())
 }

@@ -226,10 +226,13 @@ async fn a_message_is_claimed_once_and_a_late_worker_overwrites_nothing() {
         assert!(written.is_empty(), "not b's attempt");
         let written = store.record_messages("a", &[record(2, &progress)], 3_000).await.unwrap();
         assert!(written.is_empty(), "not that attempt");
-        assert!(store.due_deliveries(Millis::MAX, 10).await.unwrap().is_empty(), "nothing follows from a late record");
+        assert!(
+            store.due_deliveries(Millis::MAX, &Place::start(), 10).await.unwrap().is_empty(),
+            "nothing follows from a late record"
+        );
         let written = store.record_messages("a", &[record(1, &progress)], 3_000).await.unwrap();
         assert_eq!(written.len(), 1);
-        assert_eq!(store.due_deliveries(Millis::MAX, 10).await.unwrap().len(), 1);
+        assert_eq!(store.due_deliveries(Millis::MAX, &Place::start(), 10).await.unwrap().len(), 1);
         let view = store.message(&business, &new.id).await.unwrap().unwrap();
         assert_eq!((view.progress.state, view.progress.upstream_id.as_deref()), (State::Sent, Some("up-1")));
         let again = store.record_messages("a", &[record(1, &progress)], 3_000).await.unwrap();
@@ -244,12 +247,15 @@ async fn the_sweeps_find_what_waits_and_what_lapsed() {
         let (waiting, running) = (message(&business, 1_000), message(&business, 1_000));
         store.accept(vec![waiting.clone(), running.clone()]).await.unwrap();
         store.claim_messages(&[running.id.key()], "a", 2_000, 60_000).await.unwrap();
-        let due = store.due_messages(5_000, 10).await.unwrap();
+        let due = store.due_messages(5_000, &Place::start(), 10).await.unwrap();
         assert_eq!(due.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), [waiting.id.key()]);
         assert_eq!((due[0].lane.as_str(), due[0].due_at), ("7", 1_000));
-        assert_eq!(store.due_messages(59_999, 10).await.unwrap().len(), 1, "the lease still holds");
-        let due = store.due_messages(60_000, 10).await.unwrap();
+        assert_eq!(store.due_messages(59_999, &Place::start(), 10).await.unwrap().len(), 1, "the lease still holds");
+        let due = store.due_messages(60_000, &Place::start(), 10).await.unwrap();
         assert_eq!(due.len(), 2, "the lease is over");
+        let rest = store.due_messages(60_000, &due[0].place, 10).await.unwrap();
+        assert_eq!(rest, due[1..], "a page starts where the last one ended");
+        assert!(store.due_messages(60_000, &due[1].place, 10).await.unwrap().is_empty());
         let unfinished = store.unfinished_messages("", 10).await.unwrap();
         assert_eq!(unfinished.iter().map(|row| row.due_at).collect::<BTreeSet<_>>(), BTreeSet::from([1_000, 60_000]));
         let both = [waiting.id.key(), running.id.key()];
@@ -270,14 +276,14 @@ async fn a_callback_leaves_with_what_it_changed_or_stays() {
         store.keep_callbacks(vec![callback]).await.unwrap();
         let found = store.callbacks(&[&id]).await.unwrap();
         assert_eq!((found[0].body.as_slice(), found[0].received_at), (b"\xff{}".as_slice(), 1_000));
-        assert!(store.due_callbacks(1_999, 10).await.unwrap().is_empty());
-        assert_eq!(store.due_callbacks(2_000, 10).await.unwrap().len(), 1);
+        assert!(store.due_callbacks(1_999, &Place::start(), 10).await.unwrap().is_empty());
+        assert_eq!(store.due_callbacks(2_000, &Place::start(), 10).await.unwrap().len(), 1);
         let aside = NewCallback::aside(&found[0]);
         let batch = ReceiptBatch { done: vec![id.clone()], ..ReceiptBatch::default() };
         let decide = |_| ReceiptOutcome { parked: vec![aside], ..ReceiptOutcome::default() };
         store.apply_receipts(batch, 3_000, decide).await.unwrap();
         assert!(store.callbacks(&[&id]).await.unwrap().is_empty());
-        assert!(store.due_callbacks(Millis::MAX, 10).await.unwrap().is_empty());
+        assert!(store.due_callbacks(Millis::MAX, &Place::start(), 10).await.unwrap().is_empty());
         assert_eq!(store.overview(0).await.unwrap().receipts_unmatched, 1, "kept aside, not dropped");
     }
 }
