@@ -136,8 +136,8 @@ impl Reconciler {
             loop {
                 let rows = match topic {
                     Topic::Messages => self.store.unfinished_messages(&after, PAGE_ROWS).await?,
-                    Topic::Callbacks => self.store.waiting_callbacks(&after, PAGE_ROWS).await?,
-                    Topic::Webhooks => self.store.waiting_deliveries(&after, PAGE_ROWS).await?,
+                    Topic::Callbacks => self.store.unfinished_callbacks(&after, PAGE_ROWS).await?,
+                    Topic::Webhooks => self.store.unfinished_deliveries(&after, PAGE_ROWS).await?,
                 };
                 let Some(last) = rows.last() else { break };
                 after.clone_from(&last.id);

@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, SelectableHelper,
+    ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, SelectableHelper,
     sql_types::{BigInt, Binary, Bool, Nullable, Text},
 };
 use diesel_async::RunQueryDsl;
 
 use super::{
-    EventRow, MessageRow, NewDelivery, Place, Store, StoreError, Unfinished, comes_after,
+    EventRow, MessageRow, NewDelivery, Store, StoreError,
     connection::{Conn, on},
     messages::{ProgressUpdate, insert_events, update_progress},
     schema::callbacks,
@@ -143,39 +143,6 @@ impl Store {
         let result = apply(&mut conn, batch, now, decide).await;
         conn.finish(result).await
     }
-
-    /// Callbacks whose time has come, oldest first.
-    pub(crate) async fn due_callbacks(
-        &self,
-        before: Millis,
-        after: &Place,
-        limit: i64,
-    ) -> Result<Vec<Unfinished>, StoreError> {
-        let mut conn = self.pools.read().await?;
-        let query = callbacks::table
-            .filter(callbacks::due_at.le(before))
-            .filter(comes_after!(callbacks, after))
-            .order((callbacks::due_at, callbacks::id))
-            .limit(limit)
-            .select((callbacks::id, callbacks::sender_id, callbacks::due_at));
-        unfinished(on!(conn, c => query.load(c).await)?)
-    }
-
-    /// Every waiting callback after `after` in id order.
-    pub(crate) async fn waiting_callbacks(&self, after: &str, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
-        let mut conn = self.pools.read().await?;
-        let query = callbacks::table
-            .filter(callbacks::due_at.is_not_null())
-            .filter(callbacks::id.gt(after))
-            .order(callbacks::id)
-            .limit(limit)
-            .select((callbacks::id, callbacks::sender_id, callbacks::due_at));
-        unfinished(on!(conn, c => query.load(c).await)?)
-    }
-}
-
-fn unfinished(rows: Vec<(String, i64, Option<i64>)>) -> Result<Vec<Unfinished>, StoreError> {
-    Ok(rows.into_iter().map(|(id, sender, due_at)| Unfinished::new(id, sender.to_string(), due_at)).collect())
 }
 
 async fn apply<F>(conn: &mut Conn, batch: ReceiptBatch, now: Millis, decide: F) -> Result<ReceiptOutcome, StoreError>

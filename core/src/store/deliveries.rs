@@ -2,13 +2,13 @@
 //! change it tells of, so that neither exists without the other.
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, Insertable, JoinOnDsl, QueryDsl, Queryable,
+    ExpressionMethods, Insertable, JoinOnDsl, QueryDsl, Queryable,
     sql_types::{BigInt, Integer, Nullable, SmallInt, Text},
 };
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Place, Store, StoreError, Unfinished, comes_after,
+    Store, StoreError,
     connection::{Conn, on},
     schema::{businesses, deliveries, endpoints},
     statement::Statement,
@@ -128,39 +128,6 @@ impl Store {
         let result = update(&mut conn, records, now).await;
         conn.finish(result).await
     }
-
-    /// Deliveries whose time has come, oldest first.
-    pub(crate) async fn due_deliveries(
-        &self,
-        before: Millis,
-        after: &Place,
-        limit: i64,
-    ) -> Result<Vec<Unfinished>, StoreError> {
-        let mut conn = self.pools.read().await?;
-        let query = deliveries::table
-            .filter(deliveries::due_at.le(before))
-            .filter(comes_after!(deliveries, after))
-            .order((deliveries::due_at, deliveries::id))
-            .limit(limit)
-            .select((deliveries::id, deliveries::endpoint_id, deliveries::due_at));
-        unfinished(on!(conn, c => query.load(c).await)?)
-    }
-
-    /// Every waiting delivery after `after` in id order.
-    pub(crate) async fn waiting_deliveries(&self, after: &str, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
-        let mut conn = self.pools.read().await?;
-        let query = deliveries::table
-            .filter(deliveries::due_at.is_not_null())
-            .filter(deliveries::id.gt(after))
-            .order(deliveries::id)
-            .limit(limit)
-            .select((deliveries::id, deliveries::endpoint_id, deliveries::due_at));
-        unfinished(on!(conn, c => query.load(c).await)?)
-    }
-}
-
-fn unfinished(rows: Vec<(String, String, Option<i64>)>) -> Result<Vec<Unfinished>, StoreError> {
-    Ok(rows.into_iter().map(|(id, lane, due_at)| Unfinished::new(id, lane, due_at)).collect())
 }
 
 pub(super) async fn insert(conn: &mut Conn, rows: Vec<NewDelivery>) -> Result<(), StoreError> {

@@ -12,10 +12,11 @@ use serde::Serialize;
 use waystation_adapter_sdk::UpstreamError;
 
 use super::{
-    NewDelivery, Place, Store, StoreError, Unfinished, comes_after,
+    NewDelivery, Place, Store, StoreError, Unfinished,
     connection::{Conn, on},
     schema::{idempotency_keys, message_events, messages},
     statement::Statement,
+    unfinished::comes_after,
 };
 use crate::{
     clock::{Millis, rfc3339},

@@ -22,6 +22,7 @@ mod templates;
 mod tenancy;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 
 pub use callbacks::NewCallback;
 pub(crate) use callbacks::{ClaimedCallback, ReceiptBatch, ReceiptOutcome};
@@ -32,50 +33,9 @@ pub(crate) use messages::{ClaimedMessage, EventRow, MessageRecord, MessageRow};
 pub use migrations::Direction;
 pub use overview::Overview;
 pub use templates::StoredTemplate;
+pub(crate) use unfinished::{Place, Unfinished};
 
 use connection::Pools;
-
-use crate::clock::Millis;
-
-/// A row that the engine has yet to finish, as the reconciler sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unfinished {
-    pub(crate) id: String,
-    pub(crate) lane: String,
-    /// When it has to be looked at.
-    pub(crate) due_at: Millis,
-    /// Where it stands in the order of overdue rows.
-    pub(crate) place: Place,
-}
-
-/// A place in the order of overdue rows: by due time, then by id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) due_at: Millis,
-    pub(crate) id: String,
-}
-
-impl Place {
-    /// Before every row.
-    pub(crate) fn start() -> Self {
-        Self { due_at: Millis::MIN, id: String::new() }
-    }
-}
-
-impl Unfinished {
-    fn new(id: String, lane: String, due_at: Option<Millis>) -> Self {
-        let due_at = due_at.unwrap_or(0);
-        Self { place: Place { due_at, id: id.clone() }, id, lane, due_at }
-    }
-}
-
-/// The rows of `$table` that come after the place `$after`.
-macro_rules! comes_after {
-    ($table:ident, $after:expr) => {
-        $table::due_at.gt($after.due_at).or($table::due_at.eq($after.due_at).and($table::id.gt(&$after.id)))
-    };
-}
-use comes_after;
 
 /// The database of one installation. Clones share its connections.
 #[derive(Debug, Clone)]
