@@ -10,7 +10,8 @@ use waystation_testkit::{
 };
 
 use crate::support::{
-    Client, PATIENCE, Profile, Site, binary, eventually, exchange, names, on_both_profiles, template, text,
+    Client, PATIENCE, Profile, Site, all_told, assert_no_silent_repeat, binary, eventually, exchange, names,
+    on_both_profiles, template, text, told_by,
 };
 
 on_both_profiles!(
@@ -18,6 +19,7 @@ on_both_profiles!(
     every_way_to_send_leads_to_the_same_history,
     the_tenants_own_data_comes_back_in_every_webhook,
     the_networks_refusal_is_told_with_its_code,
+    receipts_in_any_order_and_number_move_a_message_forward_only,
 );
 
 /// What the demo prints for people.
@@ -239,4 +241,50 @@ async fn the_networks_refusal_is_told_with_its_code(profile: Profile) {
     }
     let health = exchange(client.request(reqwest::Method::GET, "/health/ready")).await.expect("an answer");
     assert_eq!((health.status, health.json()["status"].as_str()), (200, Some("ready")));
+}
+
+async fn receipts_in_any_order_and_number_move_a_message_forward_only(profile: Profile) {
+    let site = Site::new(profile).await;
+    let sink = WebhookSink::start().expect("a sink");
+    let demo = site.demo(Some(&sink));
+    let client = Client::new(demo.info(), &demo.info().base_url);
+    let mut ids = Vec::new();
+    for (suffix, last) in [
+        ("0001", "read"),
+        // Delivered, and no more.
+        ("0002", "delivered"),
+        // Read, and never said to be delivered.
+        ("0003", "read"),
+        // Read, delivered, sent, in this order.
+        ("0004", "read"),
+        // All of it before the send is answered.
+        ("0005", "read"),
+        // Everything twice.
+        ("0006", "read"),
+        // Nothing.
+        ("0007", "sent"),
+        // Only once the network has held it back.
+        ("0056", "read"),
+        ("0429", "read"),
+    ] {
+        for _ in 0..5 {
+            let id = client.send(&text(&format!("1650555{suffix}"), suffix)).await.accepted();
+            ids.push((id, last));
+        }
+    }
+    let mut webhooks = 0;
+    for (id, last) in &ids {
+        client.reaches(id, last).await;
+    }
+    site.settled().await;
+    for (id, last) in &ids {
+        let message = client.message(id).await;
+        assert_eq!(message["status"], *last, "{message}");
+        let events = client.events(id).await;
+        assert_no_silent_repeat(&message, &events);
+        all_told(&sink, std::slice::from_ref(id), std::slice::from_ref(&events)).await;
+        webhooks += u64::try_from(told_by(&events).len()).unwrap_or(0);
+    }
+    assert_eq!(sink.tally().repeated, 0, "no status is told twice");
+    assert_eq!(sink.tally().received, webhooks, "and none that the history does not call for");
 }

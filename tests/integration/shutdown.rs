@@ -21,7 +21,7 @@ async fn a_process_that_is_told_to_stop_under_load_leaves_nothing_in_doubt(profi
     for _ in 0..2 {
         let mut server = site.serve("api,worker,admin");
         let client = Client::new(&info, &server.base_url);
-        let load = client.load(300, 6, 200.0, DELIVERED_ONLY);
+        let load = client.load(3_000, 6, 200.0, DELIVERED_ONLY);
         sink.reached("sent", sink.count("sent") + 60, PATIENCE).await;
         stop(&mut server.process);
         let outcome = load.ended().await;
@@ -33,8 +33,8 @@ async fn a_process_that_is_told_to_stop_under_load_leaves_nothing_in_doubt(profi
     let messages = client.all_reach(&ids, "delivered").await;
     let histories = client.all_events(&ids).await;
     for (message, events) in messages.iter().zip(&histories) {
-        assert_eq!((&message["attempts"], &message["ambiguous"]), (&json!(1), &json!(false)), "{message}");
-        assert!(!names(events).contains(&"ambiguous"), "{events:?}");
+        assert!(!names(events).contains(&"ambiguous"), "{message} {events:?}");
+        assert_eq!((&message["attempts"], &message["ambiguous"]), (&json!(1), &json!(false)), "{message} {events:?}");
     }
     all_told(&sink, &ids, &histories).await;
 }

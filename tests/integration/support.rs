@@ -6,11 +6,13 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::{
         Once,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -186,12 +188,12 @@ impl Site {
         demo
     }
 
-    /// Adds a business to this site by a demo that has stopped again when this returns.
+    /// Adds a business to this site by a demo that is gone when this returns: killed, because
+    /// whatever it has told is kept.
     pub(crate) fn add_business(&self, webhook: Option<&WebhookSink>) -> DemoInfo {
         let mut demo = self.demo(webhook);
-        let info = demo.info().clone();
-        stop(&mut demo);
-        info
+        demo.kill9().expect("a kill");
+        demo.info().clone()
     }
 
     /// Starts a process that does what `roles` say, and waits until it listens.
@@ -212,12 +214,25 @@ impl Site {
 
     /// Runs a subcommand to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(binary())
-            .args(arguments)
-            .envs(self.environment())
-            .current_dir(self.folder())
-            .output()
-            .expect("the program runs")
+        let mut command = Command::new(binary());
+        command.args(arguments).envs(self.environment()).current_dir(self.folder());
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
+        let pid = child.id().to_string();
+        let (ended, end) = mpsc::channel();
+        let reader = thread::spawn(move || {
+            let output = child.wait_with_output().expect("its output");
+            // Nobody waits for it any more when it has been given up.
+            let _ = ended.send(());
+            output
+        });
+        let given_up = end.recv_timeout(PATIENCE).is_err();
+        if given_up {
+            // It has not been waited for, so the number is still its own.
+            drop(Command::new("kill").args(["-KILL", &pid]).status());
+        }
+        let output = reader.join().expect("a reader");
+        assert!(!given_up, "{arguments:?} does not end:\n{}", words(&output));
+        output
     }
 
     /// The one number that `query` finds in the database.
@@ -245,6 +260,20 @@ impl Site {
         self.number("SELECT count(*) FROM messages").await
     }
 
+    /// Waits until nothing is left to do: no message waits, no receipt, no webhook.
+    pub(crate) async fn settled(&self) {
+        eventually("nothing is left to do", async || {
+            let mut left = 0;
+            for waiting in
+                ["messages WHERE state < 3", "callbacks WHERE due_at IS NOT NULL", "deliveries WHERE state = 0"]
+            {
+                left += self.number(&format!("SELECT count(*) FROM {waiting}")).await;
+            }
+            (left == 0).then_some(())
+        })
+        .await;
+    }
+
     /// Gives every sender these settings of the pretend network. Processes see it within moments;
     /// those that have not used the sender yet, at once.
     pub(crate) async fn set_connections(&self, settings: &Value) {
@@ -258,7 +287,7 @@ impl Site {
     /// Receipts that come so late that the engine has noted the answer to the send before, however
     /// busy the machine is: then every status is told.
     pub(crate) async fn delay_receipts(&self) {
-        self.set_connections(&json!({"delivered_after_ms": 2_000, "read_after_ms": 3_500, "jitter_percent": 0})).await;
+        self.set_connections(&json!({"delivered_after_ms": 2_000, "read_after_ms": 3_000, "jitter_percent": 0})).await;
     }
 
     fn sqlite(&self) -> diesel::SqliteConnection {

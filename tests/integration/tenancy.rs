@@ -3,9 +3,14 @@
 use serde_json::{Value, json};
 use waystation_testkit::sink::WebhookSink;
 
-use crate::support::{Answer, Client, PATIENCE, Profile, Site, exchange, on_both_profiles, stop, text};
+use crate::support::{
+    Answer, Client, DELIVERED_ONLY, PATIENCE, Profile, Site, accepted, exchange, on_both_profiles, stop, text,
+};
 
-on_both_profiles!(a_business_can_neither_use_nor_see_what_is_anothers);
+on_both_profiles!(
+    a_business_can_neither_use_nor_see_what_is_anothers,
+    a_flood_of_one_businesss_messages_delays_nobody_elses,
+);
 
 /// What an answer says, without what differs from request to request.
 fn said(answer: &Answer, id: &str) -> (u16, Value) {
@@ -75,4 +80,25 @@ async fn a_business_can_neither_use_nor_see_what_is_anothers(profile: Profile) {
     assert_eq!((ours.tally().refused, theirs.tally().refused), (0, 0), "each is signed with its own secret");
     assert_eq!(site.messages().await, 3);
     stop(&mut demo);
+}
+
+async fn a_flood_of_one_businesss_messages_delays_nobody_elses(profile: Profile) {
+    const FLOOD: u64 = 80;
+    let mut site = Site::new(profile).await;
+    // Room for four of one sender's messages at a time, and a network that takes its time.
+    site.set("worker.messages_in_flight", 8);
+    site.set("delivery.sender_in_flight", 4);
+    let info_of_a = site.add_business(None);
+    let demo = site.demo(None);
+    site.set_connections(&json!({"send_latency_ms": 500})).await;
+    let base_url = &demo.info().base_url;
+    let a = Client::new(&info_of_a, base_url);
+    let b = Client::new(demo.info(), base_url);
+    let flood = accepted(&a.load(FLOOD, 4, 1_000.0, DELIVERED_ONLY).ended().await);
+    let id = b.send(&text("16505550002", "hi")).await.accepted();
+    b.reaches(&id, "delivered").await;
+    // All this while most of the flood still waits.
+    let waiting = site.number("SELECT count(*) FROM messages WHERE state < 2").await;
+    assert!(waiting > i64::try_from(FLOOD / 2).unwrap_or(0), "{waiting} wait");
+    a.all_reach(&flood, "delivered").await;
 }
