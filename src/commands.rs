@@ -43,7 +43,7 @@ pub(crate) fn start_logging(config: &Config) {
 pub(crate) async fn serve(file: Option<&Path>, options: cli::Serve) -> anyhow::Result<()> {
     let config = load_config(file)?;
     start_logging(&config);
-    let running = server::start(Installation::open(config).await?, &options.role).await?;
+    let running = server::start(config, &options.role).await?;
     if running.installation().is_new && options.role.contains(&Role::Admin) {
         let token = access::issue_link(&running.installation().store, OWNER, now_ms()).await?;
         println!("Dashboard: {}", server::dashboard_url(&running.base_url));

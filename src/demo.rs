@@ -18,7 +18,6 @@ use crate::{
     cli::{self, Role},
     commands::{self, OWNER, TemporaryFolder},
     config::Config,
-    installation::Installation,
     server::{self, Running},
 };
 
@@ -56,7 +55,7 @@ pub(crate) async fn run(file: Option<&Path>, options: cli::Demo) -> anyhow::Resu
     let (config, temporary) = configure(commands::load_config(file)?, options)?;
     commands::start_logging(&config);
     let data_dir = config.data_dir.clone();
-    let running = server::start(Installation::open(config).await?, &Role::ALL).await?;
+    let running = server::start(config, &Role::ALL).await?;
     let summary = furnish(&running, webhook.as_deref()).await?;
     if json {
         println!("{}", serde_json::to_string(&summary)?);

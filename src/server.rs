@@ -9,12 +9,19 @@ use std::{
 
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use anyhow::{Context, bail};
-use tokio::task::JoinHandle;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
 use waystation_admin_web::{AdapterCard, Dashboard};
 use waystation_core::{delivery::Runtime, plugins::Health};
 use waystation_tenant_api::Api;
 
-use crate::{cli::Role, config::QueueUrl, installation::Installation};
+use crate::{
+    cli::Role,
+    config::{Config, QueueUrl},
+    installation::Installation,
+};
 
 /// How long an idle client connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -29,16 +36,20 @@ pub(crate) struct Running {
     worker: Option<Runtime>,
     server: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
+    stop: StopSignals,
 }
 
-/// Starts the parts of `roles`.
-pub(crate) async fn start(installation: Installation, roles: &[Role]) -> anyhow::Result<Running> {
+/// Opens the installation and starts the parts of `roles`.
+pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Running> {
     let (api, worker) = (roles.contains(&Role::Api), roles.contains(&Role::Worker));
-    if installation.config.queue.url == QueueUrl::Memory && api != worker {
+    if config.queue.url == QueueUrl::Memory && api != worker {
         bail!(
             "the in-process queue needs the roles api and worker in one process; name both, or set queue.url to a Redis"
         );
     }
+    // Before anything is announced: who reads that it is ready may tell it to stop.
+    let stop = StopSignals::listen().context("signals cannot be listened for")?;
+    let installation = Installation::open(config).await?;
     let listen = installation.config.server.listen;
     let listener = TcpListener::bind(listen)
         .with_context(|| format!("{listen} cannot be listened on; choose another with server.listen or --port"))?;
@@ -63,7 +74,7 @@ pub(crate) async fn start(installation: Installation, roles: &[Role]) -> anyhow:
         queue = installation.queue.name(),
         "serving"
     );
-    Ok(Running { base_url, installation, worker, server: handle, serving: tokio::spawn(server) })
+    Ok(Running { base_url, installation, worker, server: handle, serving: tokio::spawn(server), stop })
 }
 
 fn serve(
@@ -128,15 +139,15 @@ impl Running {
         &self.installation
     }
 
-    /// The port it listens on is open; runs until the process is told to stop, then stops.
+    /// Runs until the process is told to stop, then stops.
     pub(crate) async fn until_stopped(self) -> anyhow::Result<()> {
-        let Self { worker, server, mut serving, .. } = self;
+        let Self { worker, server, mut serving, mut stop, .. } = self;
         tokio::select! {
             ended = &mut serving => {
                 ended.context("the HTTP server failed")?.context("the HTTP server failed")?;
                 bail!("the HTTP server ended by itself");
             }
-            signal = stop_signal() => tracing::info!(signal = signal?, "stopping"),
+            signal = stop.received() => tracing::info!(signal, "stopping"),
         }
         server.stop(true).await;
         if let Some(worker) = worker {
@@ -147,13 +158,22 @@ impl Running {
     }
 }
 
-async fn stop_signal() -> std::io::Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
+/// The signals that ask a process to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn received(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }
 
@@ -169,7 +189,7 @@ pub(crate) fn sign_in_url(base_url: &str, token: &str) -> String {
 
 /// The address under which a process with this configuration is reached, before it
 /// listens.
-pub(crate) fn expected_base_url(config: &crate::config::Config) -> String {
+pub(crate) fn expected_base_url(config: &Config) -> String {
     let listen: SocketAddr = config.server.listen;
     config.public_url(listen)
 }

@@ -10,7 +10,7 @@ use waystation_core::{
 use crate::{
     Api,
     auth::Authenticated,
-    failure::{self, CloudErrorBody, Failure},
+    failure::{CloudErrorBody, Failure},
     platform::accept,
     schema::{CloudAccepted, CloudMessage},
 };
@@ -57,7 +57,7 @@ pub(crate) async fn send_message(
 pub(crate) fn without_version() -> Resource {
     web::resource("/{phone_number_id:[0-9]+}/messages")
         .route(web::post().to(send_message_without_version))
-        .default_service(web::to(failure::method_not_allowed))
+        .default_service(web::to(crate::no_such_route))
 }
 
 async fn send_message_without_version(

@@ -38,6 +38,12 @@ pub(crate) fn configure(services: &mut web::ServiceConfig, document: &OpenApi) {
         .service(
             SwaggerUi::new("/docs/{_:.*}")
                 .external_urls_from_iter_unchecked([(OPENAPI_PATH, serde_json::to_value(document).unwrap_or_default())])
-                .config(Config::new([OPENAPI_PATH]).try_it_out_enabled(true).persist_authorization(false)),
+                .config(
+                    // Without this the page asks another host whether the document is valid.
+                    Config::new([OPENAPI_PATH])
+                        .validator_url("none")
+                        .try_it_out_enabled(true)
+                        .persist_authorization(false),
+                ),
         );
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use waystation_core::error::{ApiError, Breach, ErrorKind};
 
-use crate::request::RequestId;
+use crate::{request::RequestId, routes::Routes};
 
 /// How long a client should wait before it repeats a request that was not kept, in
 /// seconds.
@@ -145,14 +145,18 @@ impl ResponseError for Failure {
     }
 }
 
-/// The answer to a path that no route has, or not with this method.
-pub(crate) fn no_such_route(request: &HttpRequest) -> HttpResponse {
-    let details = format!("There is no {} {}.", request.method(), request.path());
-    Failure::new(request, ApiError::new(ErrorKind::NoSuchRoute, details)).error_response()
-}
-
-/// The answer to a path whose route does not know the method.
-pub(crate) async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
-    let details = format!("{} cannot be used here.", request.method());
-    Failure::new(&request, ApiError::new(ErrorKind::MethodNotAllowed, details)).error_response()
+/// The answer to a request that no route takes: no such path, or not with this method.
+pub(crate) fn no_such_route(request: &HttpRequest, routes: &Routes) -> HttpResponse {
+    let (method, path) = (request.method(), request.path());
+    let Some(allowed) = routes.methods(path) else {
+        let details = format!("There is no {method} {path}.");
+        return Failure::new(request, ApiError::new(ErrorKind::NoSuchRoute, details)).error_response();
+    };
+    let details = format!("{method} cannot be used here; {allowed} can.");
+    let failure = Failure::new(request, ApiError::new(ErrorKind::MethodNotAllowed, details));
+    let mut response = failure.error_response();
+    if let Ok(allowed) = header::HeaderValue::from_str(&allowed) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
 }

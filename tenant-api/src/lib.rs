@@ -15,7 +15,10 @@ mod failure;
 mod health;
 mod platform;
 mod request;
+mod routes;
 mod schema;
+
+use std::sync::LazyLock;
 
 use actix_web::{App, dev::ServiceFactory, web};
 use utoipa::{
@@ -27,6 +30,8 @@ use utoipa::{
 };
 use utoipa_actix_web::AppExt;
 use waystation_core::{messages::intake::Intake, store::Store, tenancy::Directory};
+
+use routes::Routes;
 
 pub use health::health;
 pub use request::{RequestId, identify};
@@ -56,9 +61,10 @@ where
     app.service(cloud::without_version()).configure(|services| docs::configure(services, &document))
 }
 
-/// The answer to a path that no route has, in the shape of the API it looks like.
+/// The answer to a request that no route takes, in the shape of the API it looks like.
 pub async fn no_such_route(request: actix_web::HttpRequest) -> actix_web::HttpResponse {
-    failure::no_such_route(&request)
+    static ROUTES: LazyLock<Routes> = LazyLock::new(|| Routes::of(&openapi()));
+    failure::no_such_route(&request, &ROUTES)
 }
 
 /// The OpenAPI document of the tenant routes.

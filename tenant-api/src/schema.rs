@@ -298,8 +298,7 @@ struct MessageEventBody {
     #[schema(example = "sandbox")]
     adapter: Option<String>,
     /// `source` (`engine` or `network`), and where there is one `started_at` (of the attempt), `network_time`,
-    /// `upstream_id`, `retry_at` and the
-    /// network's `error` as it came.
+    /// `upstream_id`, `retry_at` and the network's `error` as it came.
     #[serde(flatten)]
     detail: serde_json::Map<String, Value>,
 }

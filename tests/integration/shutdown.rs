@@ -2,10 +2,13 @@
 //! in doubt.
 
 use serde_json::json;
-use waystation_testkit::sink::WebhookSink;
+use waystation_testkit::{
+    process::{NO_ENV, Waystation},
+    sink::WebhookSink,
+};
 
 use crate::support::{
-    Client, DELIVERED_ONLY, PATIENCE, Profile, Site, accepted, all_told, names, on_both_profiles, stop,
+    Client, DELIVERED_ONLY, PATIENCE, Profile, Site, accepted, all_told, binary, names, on_both_profiles, stop,
 };
 
 on_both_profiles!(a_process_that_is_told_to_stop_under_load_leaves_nothing_in_doubt);
@@ -37,4 +40,12 @@ async fn a_process_that_is_told_to_stop_under_load_leaves_nothing_in_doubt(profi
         assert_eq!((&message["attempts"], &message["ambiguous"]), (&json!(1), &json!(false)), "{message} {events:?}");
     }
     all_told(&sink, &ids, &histories).await;
+}
+
+#[test]
+fn a_process_that_is_told_to_stop_as_soon_as_it_is_ready_stops_in_order() {
+    for _ in 0..5 {
+        let mut demo = Waystation::spawn(binary(), ["demo", "--json", "--port", "0"], NO_ENV).expect("a demo");
+        stop(&mut demo);
+    }
 }

@@ -14,7 +14,7 @@ use crate::{
     batch::Batcher,
     clock::{Millis, now_ms},
     delivery::Enqueuer,
-    error::{ApiError, ErrorKind},
+    error::{ApiError, Breach, ErrorKind},
     ids::{MessageId, SenderId},
     queue::{Job, Topic},
     store::{AcceptResult, IdempotencyClaim, NewMessage, Store, StoreError},
@@ -101,7 +101,9 @@ impl Intake {
             ));
         }
         if sender.phone == request.recipient {
-            return Err(ApiError::new(ErrorKind::RecipientIsSender, "\"to\" is the sender's own number."));
+            let message = "is the sender's own number".to_owned();
+            let breach = Breach { pointer: "/to".to_owned(), message, limit: None, actual: None };
+            return Err(ApiError::breaches(ErrorKind::RecipientIsSender, vec![breach]));
         }
         let rendered = self.render(&sender, &request.content).await?;
         let body = String::from_utf8(incoming.body.to_vec())
@@ -161,10 +163,9 @@ impl Intake {
             (Some(id), _) => id,
             (None, Some(from)) => self.sender_named(principal, from).await?,
             (None, None) => {
-                return Err(ApiError::new(
-                    ErrorKind::ParameterMissing,
-                    "/from is required: the id or the phone number of the sender",
-                ));
+                let message = "is required: the id or the phone number of the sender".to_owned();
+                let breach = Breach { pointer: "/from".to_owned(), message, limit: None, actual: None };
+                return Err(ApiError::breaches(ErrorKind::ParameterMissing, vec![breach]));
             }
         };
         self.directory.sender(&principal.business, id).await?.ok_or_else(|| no_such_sender(&id.to_string()))

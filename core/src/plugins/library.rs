@@ -200,7 +200,7 @@ fn read_description(plugin: &Plugin) -> Result<Description, String> {
 fn load(path: &Path) -> Result<Entry, LoadError> {
     // SAFETY: loading runs the library's initialisers: native code the operator chose to trust, by installing it.
     let library = unsafe { open_now(path) }
-        .map_err(|error| LoadError::NotALibrary { path: path.to_owned(), details: error.to_string() })?;
+        .map_err(|error| LoadError::NotALibrary { path: path.to_owned(), details: reason(&error) })?;
     let library: &'static libloading::Library = Box::leak(Box::new(library));
     // SAFETY: the header that declares the symbol gives it this type; any other is a defect of the plugin that no host
     // can see.
@@ -210,6 +210,14 @@ fn load(path: &Path) -> Result<Entry, LoadError> {
     let table = unsafe { entry() };
     // SAFETY: the pointer is what the entry symbol answered, and the library was leaked above, so it stays loaded.
     Ok(unsafe { Entry::new(table) })
+}
+
+/// What the loader said: it is behind the error, not in it.
+fn reason(error: &libloading::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
 /// Opens a library with every symbol resolved at once: a missing one is an error here, not a crash at its first call.

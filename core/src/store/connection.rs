@@ -256,7 +256,17 @@ impl Conn {
 fn postgres_pool(url: &str, connections: usize) -> Result<Pool<AsyncPgConnection>, StoreError> {
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
-    config.custom_setup = Box::new(|url| connect_postgres(url.to_owned()).boxed());
+    // A connection's driver lives on the runtime that it is made on. Handlers run on
+    // short-lived runtimes of their own, and must not take the couriers' connections along.
+    let home = tokio::runtime::Handle::current();
+    config.custom_setup = Box::new(move |url| {
+        let connecting = home.spawn(connect_postgres(url.to_owned()));
+        async move {
+            let lost = |error: tokio::task::JoinError| ConnectionError::BadConnection(error.to_string());
+            connecting.await.map_err(lost).flatten()
+        }
+        .boxed()
+    });
     let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
     build(Pool::builder(manager).max_size(connections).build(), url)
 }

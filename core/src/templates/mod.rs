@@ -195,7 +195,9 @@ impl Button {
 /// The error for a template that cannot be sent.
 #[must_use]
 pub fn missing(name: &str, language: &str, why: &str) -> ApiError {
-    ApiError::new(ErrorKind::TemplateMissing, format!("template name ({name}) in {language} {why}"))
+    let message = format!("template name ({name}) in {language} {why}");
+    let breach = Breach { pointer: "/template/name".to_owned(), message, limit: None, actual: None };
+    ApiError::breaches(ErrorKind::TemplateMissing, vec![breach])
 }
 
 fn find<'m>(message: &'m TemplateMessage, kind: &str) -> (String, &'m [Parameter]) {

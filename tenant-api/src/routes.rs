@@ -1,0 +1,70 @@
+//! Which paths there are, and with which methods: read off the OpenAPI document, so that
+//! an answer about a path cannot differ from its documentation.
+
+use utoipa::openapi::{OpenApi, PathItem};
+
+/// The paths of a document.
+#[derive(Debug, Clone)]
+pub(crate) struct Routes(Vec<(Vec<String>, String)>);
+
+impl Routes {
+    pub(crate) fn of(document: &OpenApi) -> Self {
+        let mut routes: Vec<_> =
+            document.paths.paths.iter().map(|(path, item)| (segments(path), methods(item))).collect();
+        // Some client libraries leave the version out of the Cloud API's paths.
+        let without_version: Vec<_> = routes
+            .iter()
+            .filter(|(path, _)| path.first().is_some_and(|first| first == "{version}"))
+            .map(|(path, methods)| (path[1..].to_vec(), methods.clone()))
+            .collect();
+        routes.extend(without_version);
+        Self(routes)
+    }
+
+    /// The methods of the route that `path` belongs to, as in an `Allow` header.
+    pub(crate) fn methods(&self, path: &str) -> Option<String> {
+        let asked = segments(path);
+        let matches = |route: &[String]| {
+            route.len() == asked.len()
+                && route.iter().zip(&asked).all(|(route, asked)| match route.as_str() {
+                    "{version}" => asked.strip_prefix('v').is_some_and(|rest| rest.contains('.')),
+                    "{phone_number_id}" => asked.bytes().all(|byte| byte.is_ascii_digit()),
+                    parameter if parameter.starts_with('{') => !asked.is_empty(),
+                    text => text == asked,
+                })
+        };
+        self.0.iter().find(|(route, _)| matches(route)).map(|(_, methods)| methods.clone())
+    }
+}
+
+fn segments(path: &str) -> Vec<String> {
+    path.split('/').skip(1).map(ToOwned::to_owned).collect()
+}
+
+fn methods(item: &PathItem) -> String {
+    let known = [
+        ("GET", &item.get),
+        ("POST", &item.post),
+        ("PUT", &item.put),
+        ("PATCH", &item.patch),
+        ("DELETE", &item.delete),
+    ];
+    known.iter().filter(|(_, operation)| operation.is_some()).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_known_by_its_document_only() {
+        let routes = Routes::of(&crate::openapi());
+        for path in ["/v24.0/106540352242922/messages", "/106540352242922/messages", "/v1/messages"] {
+            assert_eq!(routes.methods(path).as_deref(), Some("POST"), "{path}");
+        }
+        assert_eq!(routes.methods("/v1/messages/wamid.x").as_deref(), Some("GET"));
+        for path in ["/", "/v1", "/v1/nothing", "/v24/1/messages", "/v24.0/x/messages", "/v1/messages/"] {
+            assert_eq!(routes.methods(path), None, "{path}");
+        }
+    }
+}
