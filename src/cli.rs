@@ -117,7 +117,8 @@ pub(crate) struct Demo {
     /// GET ?hub.challenge=… check while the demo starts.
     #[arg(long, value_name = "URL")]
     pub(crate) webhook: Option<String>,
-    /// Use this database instead: postgres://USER:PASSWORD@HOST:PORT/DATABASE.
+    /// Use this database instead: postgres://USER:PASSWORD@HOST:PORT/DATABASE. Goes with
+    /// --queue.
     #[arg(long, value_name = "URL", requires = "queue")]
     pub(crate) database: Option<DatabaseUrl>,
     /// Use this queue instead: redis://HOST:PORT.

@@ -157,7 +157,7 @@ impl TemporaryFolder {
     pub(crate) fn create(purpose: &str) -> anyhow::Result<Self> {
         let unique = waystation_core::ids::CallbackId::generate();
         let path = std::env::temp_dir().join(format!("waystation-{purpose}-{}", unique.key().to_lowercase()));
-        fs::create_dir_all(&path).with_context(|| format!("{} could not be created", path.display()))?;
+        installation::create_private_folder(&path)?;
         Ok(Self(path))
     }
 

@@ -347,9 +347,9 @@ impl Default for Queue {
 impl Default for Worker {
     fn default() -> Self {
         Self {
-            messages_in_flight: 512,
-            callbacks_in_flight: 256,
-            webhooks_in_flight: 512,
+            messages_in_flight: 4_096,
+            callbacks_in_flight: 1_024,
+            webhooks_in_flight: 4_096,
             lease_seconds: 60,
             reconcile_seconds: 10,
         }

@@ -1,7 +1,9 @@
 //! Puts the rooms of the core together as the configuration says.
 
 use std::{
-    fs::{self, File},
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -16,7 +18,7 @@ use waystation_core::{
         state::{self, RetryPolicy},
     },
     plugins::{AdapterHost, HostSettings},
-    queue::{self, EmbeddedQueue, Queue},
+    queue::{self, EmbeddedQueue, Queue, QueueError, Topic},
     store::{Direction, Store, StoreSettings, StoreUrl},
     tenancy::Directory,
 };
@@ -58,6 +60,12 @@ impl Installation {
             QueueUrl::Memory => Arc::new(EmbeddedQueue::new()),
             QueueUrl::Redis(url) => Arc::new(queue::connect(url.expose(), &config.queue.prefix).await?),
         };
+        // One that cannot be reached may come back; one that refuses needs its settings mended.
+        match queue.depth(Topic::Messages).await {
+            Err(QueueError::Refused(reason)) => bail!("the queue at queue.url refuses to work: {reason}"),
+            Err(error) => tracing::warn!(%error, "the queue cannot be reached; messages are accepted and wait for it"),
+            Ok(_) => {}
+        }
         let egress = Egress::new(&EgressSettings {
             allow_private_networks: config.egress.allow_private_networks,
             connect_timeout: Duration::from_millis(config.egress.connect_timeout_ms),
@@ -114,15 +122,34 @@ pub(crate) async fn open_database(config: &Config, purpose: Use) -> anyhow::Resu
         DatabaseUrl::Postgres(url) => (StoreUrl::Postgres(url.expose().clone()), None),
         DatabaseUrl::Sqlite(path) => {
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                fs::create_dir_all(folder)
-                    .with_context(|| format!("the folder {} could not be created", folder.display()))?;
+                create_private_folder(folder)?;
             }
+            create_private_file(&path)?;
             let lock = if purpose == Use::Work { Some(lock(&path)?) } else { None };
             (StoreUrl::Sqlite(path), lock)
         }
     };
     let store = Store::open(&StoreSettings { url, connections: config.database.connections }).await?;
     Ok((store, lock))
+}
+
+/// Creates a folder that only this user can enter. One that exists stays as it is.
+pub(crate) fn create_private_folder(folder: &Path) -> anyhow::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("the folder {} could not be created", folder.display()))
+}
+
+/// Creates the database file so that only this user can read it, before SQLite does; its
+/// other files take after it.
+fn create_private_file(path: &Path) -> anyhow::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("{} could not be created", path.display())),
+    }
 }
 
 /// Makes sure that no other process works on the SQLite file. The lock ends with the

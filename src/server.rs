@@ -149,11 +149,16 @@ impl Running {
             }
             signal = stop.received() => tracing::info!(signal, "stopping"),
         }
-        server.stop(true).await;
-        if let Some(worker) = worker {
-            worker.stop().await;
+        let in_order = async {
+            server.stop(true).await;
+            if let Some(worker) = worker {
+                worker.stop().await;
+            }
+        };
+        tokio::select! {
+            () = in_order => tracing::info!("stopped"),
+            signal = stop.received() => bail!("stopped at once by a second {signal}; what was under way is ambiguous"),
         }
-        tracing::info!("stopped");
         Ok(())
     }
 }

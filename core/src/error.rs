@@ -109,6 +109,13 @@ errors! {
         title: "Request body too large",
         advice: "Send a smaller body; the details name the limit.",
     }
+    /// The body did not arrive in time.
+    BodyTooSlow {
+        name: "body_too_slow", code: 100, kind_of: "OAuthException",
+        cloud: 408, v1: 408, retryable: true,
+        title: "Request body did not arrive in time",
+        advice: "Send the request again; the details name the limit.",
+    }
     /// A parameter that must be there is not.
     ParameterMissing {
         name: "parameter_missing", code: 131008, kind_of: "OAuthException",
@@ -186,12 +193,12 @@ errors! {
         title: "A request with this idempotency key is in progress",
         advice: "Ask again after the time in Retry-After: the answer is then that of the first request.",
     }
-    /// The server cannot keep the request right now.
+    /// The database cannot be reached, or does not answer in time.
     Unavailable {
         name: "unavailable", code: 131016, kind_of: "OAuthException",
         cloud: 503, v1: 503, retryable: true,
         title: "Service unavailable",
-        advice: "Nothing was accepted. Send the request again, with its idempotency key.",
+        advice: "It is not known whether the request was kept. Repeat it with the same Idempotency-Key: then it is one message.",
     }
     /// A defect of ours.
     Internal {

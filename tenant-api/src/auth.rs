@@ -8,7 +8,7 @@ use waystation_core::{
     tenancy::Principal,
 };
 
-use crate::{Api, failure::Failure};
+use crate::{Api, failure::Failure, platform::ask};
 
 /// The principal of a request. A handler that takes it cannot run without a live key.
 #[derive(Debug)]
@@ -25,16 +25,18 @@ impl FromRequest for Authenticated {
             let Some(api) = request.app_data::<web::Data<Api>>() else {
                 return Err(Failure::new(&request, ApiError::new(ErrorKind::Internal, "The API is not set up.")));
             };
+            if request.headers().get_all(AUTHORIZATION).count() > 1 {
+                return Err(refuse("There is more than one Authorization header."));
+            }
             let Some(header) = request.headers().get(AUTHORIZATION) else {
                 return Err(refuse("The Authorization header is missing."));
             };
             let Some(key) = header.to_str().ok().and_then(bearer) else {
                 return Err(refuse("The Authorization header must be \"Bearer\" and an API key."));
             };
-            match api.directory.principal(key).await {
-                Ok(Some(principal)) => Ok(Self(principal)),
-                Ok(None) => Err(refuse("The API key is not known, was revoked or has expired.")),
-                Err(error) => Err(Failure::new(&request, error)),
+            match ask(&request, api.directory.principal(key)).await? {
+                Some(principal) => Ok(Self(principal)),
+                None => Err(refuse("The API key is not known, was revoked or has expired.")),
             }
         })
     }

@@ -36,9 +36,10 @@ use crate::{
         (status = 401, description = "No live API key.", body = CloudErrorBody),
         (status = 403, description = "The business is not verified.", body = CloudErrorBody),
         (status = 404, description = "No such sender, or no such approved template.", body = CloudErrorBody),
+        (status = 408, description = "The body did not arrive in time.", body = CloudErrorBody),
         (status = 413, description = "The body is too large.", body = CloudErrorBody),
         (status = 422, description = "The idempotency key belongs to another request.", body = CloudErrorBody),
-        (status = 503, description = "It could not be kept; send it again.", body = CloudErrorBody),
+        (status = 503, description = "It is not known whether it was kept; repeat it with the same idempotency key.", body = CloudErrorBody),
     ),
 )]
 #[post("/{version:v[0-9]+\\.[0-9]+}/{phone_number_id}/messages")]

@@ -1,5 +1,7 @@
 //! `/v1`: the platform's own routes.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use waystation_core::{
     error::{ApiError, ErrorKind},
@@ -8,6 +10,7 @@ use waystation_core::{
         intake::{AcceptedMessage, Incoming},
         request::Dialect,
     },
+    store::StoreError,
 };
 
 use crate::{
@@ -16,6 +19,11 @@ use crate::{
     failure::{Failure, Problem},
     schema::{Accepted, Message, MessageEvents, PlatformMessage},
 };
+
+/// How long a body may take to arrive.
+const BODY_MAX: Duration = Duration::from_secs(30);
+/// How long the database may take to answer a question.
+const QUERY_MAX: Duration = Duration::from_secs(10);
 
 /// Send a message
 ///
@@ -34,10 +42,11 @@ use crate::{
         (status = 401, description = "No live API key.", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The business is not verified.", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such sender.", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time.", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Something is wrong with the message; `errors` lists all of it.", body = Problem,
             content_type = "application/problem+json"),
-        (status = 503, description = "It could not be kept; send it again.", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It is not known whether it was kept; repeat it with the same idempotency key.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 #[post("/v1/messages")]
@@ -75,7 +84,7 @@ pub(crate) async fn get_message(
     principal: Authenticated,
 ) -> Result<HttpResponse, Failure> {
     let found = match id.parse::<MessageId>() {
-        Ok(id) => api.store.message(&principal.0.business, &id).await.map_err(|error| Failure::new(&request, error))?,
+        Ok(id) => ask(&request, api.store.message(&principal.0.business, &id)).await?,
         Err(_) => None,
     };
     found.map(|message| HttpResponse::Ok().json(Message::from(message))).ok_or_else(|| no_such_message(&request))
@@ -103,15 +112,26 @@ pub(crate) async fn list_message_events(
     principal: Authenticated,
 ) -> Result<HttpResponse, Failure> {
     let found = match id.parse::<MessageId>() {
-        Ok(id) => {
-            let history = api.store.message_history(&principal.0.business, &id).await;
-            history.map_err(|error| Failure::new(&request, error))?
-        }
+        Ok(id) => ask(&request, api.store.message_history(&principal.0.business, &id)).await?,
         Err(_) => None,
     };
     found
         .map(|(message, events)| HttpResponse::Ok().json(MessageEvents::new(&message, events)))
         .ok_or_else(|| no_such_message(&request))
+}
+
+/// The answer of a query, in time or not at all.
+pub(crate) async fn ask<T>(
+    request: &HttpRequest,
+    query: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(QUERY_MAX, query).await {
+        Ok(answer) => answer.map_err(|error| Failure::new(request, error)),
+        Err(_) => {
+            let details = "The database does not answer in time.";
+            Err(Failure::new(request, ApiError::new(ErrorKind::Unavailable, details)))
+        }
+    }
 }
 
 fn no_such_message(request: &HttpRequest) -> Failure {
@@ -130,17 +150,25 @@ pub(crate) async fn accept(
 ) -> Result<AcceptedMessage, Failure> {
     let fail = |error: ApiError| Failure::new(request, error);
     let limit = api.body_limit_bytes;
-    let body = match payload.to_bytes_limited(limit).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(error)) => {
-            let details = format!("The body could not be read: {error}.");
+    let body = match tokio::time::timeout(BODY_MAX, payload.to_bytes_limited(limit)).await {
+        Ok(Ok(Ok(body))) => body,
+        Ok(Ok(Err(_))) => {
+            let details = "The body ended early, or its chunks are not well formed.";
             return Err(fail(ApiError::new(ErrorKind::MalformedBody, details)));
         }
         Err(_) => {
+            let details = format!("The body did not arrive within {} seconds.", BODY_MAX.as_secs());
+            return Err(fail(ApiError::new(ErrorKind::BodyTooSlow, details)));
+        }
+        Ok(Err(_)) => {
             let details = format!("The body has more than {limit} bytes.");
             return Err(fail(ApiError::new(ErrorKind::BodyTooLarge, details)));
         }
     };
+    if request.headers().get_all("idempotency-key").count() > 1 {
+        let details = "There is more than one Idempotency-Key header.";
+        return Err(fail(ApiError::new(ErrorKind::ParameterInvalid, details)));
+    }
     let idempotency_key = match request.headers().get("idempotency-key").map(|value| value.to_str()) {
         None => None,
         Some(Ok(key)) => Some(key),

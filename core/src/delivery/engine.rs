@@ -51,6 +51,13 @@ pub(crate) trait Courier: Send + Sync + 'static {
     /// Writes what attempts came to and says, for each, what the queue is to do. Called
     /// again with the same batch when it fails.
     fn record(&self, done: &[Self::Done]) -> impl Future<Output = Result<Vec<Settle>, StoreError>> + Send;
+
+    /// What is left to do for an outcome that the database refuses for good: the job leaves
+    /// the queue, and nobody else's outcome waits for it.
+    fn set_aside(&self, done: &Self::Done) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = done;
+        async { Ok(()) }
+    }
 }
 
 /// What became of jobs that were to be taken, by id.
@@ -89,6 +96,7 @@ impl Enqueuer {
         let (sender, mut receiver) = mpsc::channel::<(Topic, Vec<Job>)>(ENQUEUE_WAITING_MAX_BATCHES);
         tokio::spawn(async move {
             let mut waiting = Vec::new();
+            let mut trouble = Trouble::default();
             while receiver.recv_many(&mut waiting, ENQUEUE_MAX_JOBS).await > 0 {
                 for topic in Topic::ALL {
                     let jobs: Vec<Job> = waiting
@@ -99,8 +107,9 @@ impl Enqueuer {
                     if jobs.is_empty() {
                         continue;
                     }
-                    if let Err(error) = queue.push(topic, &jobs).await {
-                        tracing::warn!(%topic, jobs = jobs.len(), %error, "jobs are left to the reconciler");
+                    match queue.push(topic, &jobs).await {
+                        Ok(()) => trouble.over(),
+                        Err(error) => trouble.left(jobs.len(), &error),
                     }
                 }
                 waiting.clear();
@@ -116,6 +125,32 @@ impl Enqueuer {
         }
         if let Err(error) = self.sender.try_send((topic, jobs)) {
             tracing::warn!(%topic, %error, "jobs are left to the reconciler");
+        }
+    }
+}
+
+/// Keeps the log readable while the queue is away: it says so when that begins, every ten
+/// seconds, and when it is over.
+#[derive(Default)]
+struct Trouble {
+    said: Option<Instant>,
+    jobs: usize,
+}
+
+impl Trouble {
+    const EVERY: Duration = Duration::from_secs(10);
+
+    fn left(&mut self, jobs: usize, error: &dyn std::fmt::Display) {
+        self.jobs += jobs;
+        if self.said.is_none_or(|said| said.elapsed() >= Self::EVERY) {
+            tracing::warn!(jobs = self.jobs, %error, "the queue takes no jobs; they are left to the reconciler");
+            self.said = Some(Instant::now());
+        }
+    }
+
+    fn over(&mut self) {
+        if self.said.take().is_some() {
+            tracing::info!(jobs = std::mem::take(&mut self.jobs), "the queue takes jobs again");
         }
     }
 }
@@ -155,8 +190,14 @@ impl<C: Courier> Engine<C> {
             tracing::warn!(topic = %C::TOPIC, "attempts still ran at shutdown; they will be found ambiguous");
         }
         drop(finished);
-        if let Err(error) = recorder.await {
-            tracing::error!(topic = %C::TOPIC, %error, "the recorder failed");
+        let stop = recorder.abort_handle();
+        match tokio::time::timeout(DRAIN_MAX, recorder).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(topic = %C::TOPIC, %error, "the recorder failed"),
+            Err(_) => {
+                stop.abort();
+                tracing::warn!(topic = %C::TOPIC, "outcomes could not be recorded at shutdown; they will be ambiguous");
+            }
         }
     }
 
@@ -238,21 +279,47 @@ async fn record_all<C: Courier>(courier: Arc<C>, queue: Arc<dyn Queue>, mut outc
     let mut batch = Vec::with_capacity(RECORD_MAX_JOBS);
     while outcomes.recv_many(&mut batch, RECORD_MAX_JOBS).await > 0 {
         let (claimed, done): (Vec<Claimed>, Vec<C::Done>) = batch.drain(..).unzip();
-        let since = Instant::now();
-        let settles = loop {
-            match courier.record(&done).await {
-                Ok(settles) => break settles,
-                Err(error) => {
-                    tracing::warn!(
-                        topic = %C::TOPIC, %error, outcomes = done.len(), for_ms = since.elapsed().as_millis(),
-                        "outcomes could not be recorded; trying again"
-                    );
-                    tokio::time::sleep(FAULT_WAIT).await;
-                }
-            }
-        };
+        let settles = record_batch(&*courier, &done).await;
         let settled: Vec<_> = claimed.into_iter().zip(settles).collect();
         settle(&*queue, C::TOPIC, &settled).await;
+    }
+}
+
+/// Records a batch, as often as it takes while the database is away. An outcome that it
+/// refuses for good is found by recording each alone, and is set aside.
+async fn record_batch<C: Courier>(courier: &C, done: &[C::Done]) -> Vec<Settle> {
+    match record_patiently(courier, done).await {
+        Ok(settles) => settles,
+        Err(error) if done.len() == 1 => {
+            tracing::error!(topic = %C::TOPIC, %error, "an outcome cannot be recorded and is set aside");
+            if let Err(error) = courier.set_aside(&done[0]).await {
+                tracing::error!(topic = %C::TOPIC, %error, "setting it aside failed; the reconciler will find its row");
+            }
+            vec![Settle::Done]
+        }
+        Err(_) => {
+            let mut settles = Vec::with_capacity(done.len());
+            for alone in done.chunks(1) {
+                settles.extend(Box::pin(record_batch(courier, alone)).await);
+            }
+            settles
+        }
+    }
+}
+
+async fn record_patiently<C: Courier>(courier: &C, done: &[C::Done]) -> Result<Vec<Settle>, StoreError> {
+    let since = Instant::now();
+    loop {
+        match courier.record(done).await {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(
+                    topic = %C::TOPIC, %error, outcomes = done.len(), for_ms = since.elapsed().as_millis(),
+                    "outcomes could not be recorded; trying again"
+                );
+                tokio::time::sleep(FAULT_WAIT).await;
+            }
+            result => return result,
+        }
     }
 }
 
@@ -263,5 +330,86 @@ async fn settle(queue: &dyn Queue, topic: Topic, settled: &[(Claimed, Settle)]) 
     }
     if let Err(error) = queue.settle(topic, settled).await {
         tracing::warn!(%topic, jobs = settled.len(), %error, "the queue could not be told; leases will run out");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::queue::{EmbeddedQueue, Lane};
+
+    /// A courier whose database refuses some outcomes for good, and is away for a while.
+    #[derive(Default)]
+    struct Picky {
+        away: Mutex<u32>,
+        recorded: Mutex<Vec<u32>>,
+        aside: Mutex<Vec<u32>>,
+    }
+
+    const REFUSED: u32 = 3;
+
+    impl Courier for Picky {
+        const TOPIC: Topic = Topic::Messages;
+        type Job = u32;
+        type Done = u32;
+
+        async fn claim(&self, claimed: &[Claimed]) -> Result<Taken<u32>, StoreError> {
+            Ok(claimed.iter().map(|job| (job.id.to_string(), Take::Job(job.id.parse().unwrap_or(0)))).collect())
+        }
+
+        async fn attempt(&self, job: u32) -> u32 {
+            job
+        }
+
+        async fn record(&self, done: &[u32]) -> Result<Vec<Settle>, StoreError> {
+            let mut away = self.away.lock().unwrap();
+            if *away > 0 {
+                *away -= 1;
+                return Err(StoreError::Unreachable { address: "db".to_owned(), reason: "away".to_owned() });
+            }
+            if done.contains(&REFUSED) {
+                return Err(StoreError::Unreadable { table: "messages", reason: "refused".to_owned() });
+            }
+            self.recorded.lock().unwrap().extend(done);
+            Ok(vec![Settle::Done; done.len()])
+        }
+
+        async fn set_aside(&self, done: &u32) -> Result<(), StoreError> {
+            self.aside.lock().unwrap().push(*done);
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outcome_that_the_database_refuses_stops_no_other() {
+        let courier = Picky { away: Mutex::new(4), ..Picky::default() };
+        let settles = record_batch(&courier, &[1, 2, REFUSED, 4]).await;
+        assert_eq!(settles, vec![Settle::Done; 4]);
+        assert_eq!(*courier.recorded.lock().unwrap(), [1, 2, 4]);
+        assert_eq!(*courier.aside.lock().unwrap(), [REFUSED]);
+    }
+
+    #[tokio::test]
+    async fn every_due_job_is_attempted_and_recorded_before_the_engine_stops() {
+        let queue: Arc<dyn Queue> = Arc::new(EmbeddedQueue::new());
+        let courier = Arc::new(Picky::default());
+        let (stop, stopping) = watch::channel(false);
+        let settings = EngineSettings { in_flight: 8, lane_in_flight: 4, lease_ms: 60_000 };
+        let engine = spawn(courier.clone(), queue.clone(), settings, stopping);
+        let jobs: Vec<Job> =
+            (10..60).map(|id: u32| Job { lane: Lane::from("lane"), id: id.to_string().into(), due_ms: 0 }).collect();
+        queue.push(Topic::Messages, &jobs).await.unwrap();
+        while courier.recorded.lock().unwrap().len() < 50 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stop.send(true).unwrap();
+        engine.await.unwrap();
+        let mut recorded = courier.recorded.lock().unwrap().clone();
+        recorded.sort_unstable();
+        assert_eq!(recorded, (10..60).collect::<Vec<_>>(), "each once");
+        let depth = queue.depth(Topic::Messages).await.unwrap();
+        assert_eq!((depth.waiting, depth.leased), (0, 0));
     }
 }

@@ -119,21 +119,17 @@ impl Courier for MessageCourier {
 }
 
 impl MessageCourier {
-    /// Due messages that could not be claimed: an attempt that lost its lease becomes
-    /// ambiguous now, one that still holds it is looked at again when it ends.
+    /// Messages that could not be claimed: an attempt that lost its lease becomes ambiguous
+    /// now; one that still holds it, and a message that is not due, are looked at again
+    /// when it ends, or when it is.
     async fn look_after(&self, ids: &[&str], now: Millis) -> Result<Taken<ClaimedMessage>, StoreError> {
-        let running = self.store.running_messages(ids).await?;
-        let (lost, held): (Vec<_>, Vec<_>) =
-            running.into_iter().partition(|row| row.progress.due_at.is_none_or(|end| end <= now));
-        let mut taken: Taken<ClaimedMessage> = held
+        let unfinished = self.store.unfinished_among(ids).await?;
+        let (lost, waiting): (Vec<_>, Vec<_>) = unfinished
             .into_iter()
-            .filter_map(|row| Some((row.id.key().to_owned(), Take::Later(row.progress.due_at?))))
-            .collect();
+            .partition(|row| row.progress.state == State::Sending && row.progress.due_at.is_none_or(|end| end <= now));
         let lapsed = self.lapse.settle(lost, now).await?;
-        taken.extend(
-            lapsed.into_iter().filter_map(|row| Some((row.id.key().to_owned(), Take::Later(row.progress.due_at?)))),
-        );
-        Ok(taken)
+        let later = waiting.into_iter().chain(lapsed);
+        Ok(later.filter_map(|row| Some((row.id.key().to_owned(), Take::Later(row.progress.due_at?)))).collect())
     }
 
     async fn dispatch(&self, message: &ClaimedMessage, now: Millis) -> (String, Outcome) {

@@ -103,6 +103,13 @@ impl Courier for CallbackCourier {
         self.enqueuer.enqueue(Topic::Callbacks, outcome.parked.iter().filter_map(callback_job).collect());
         Ok(settles)
     }
+
+    async fn set_aside(&self, read: &Read) -> Result<(), StoreError> {
+        let batch = ReceiptBatch { done: vec![read.callback.id.clone()], ..ReceiptBatch::default() };
+        let aside = NewCallback::aside(&read.callback);
+        let decide = |_| ReceiptOutcome { parked: vec![aside], ..ReceiptOutcome::default() };
+        self.store.apply_receipts(batch, now_ms(), decide).await.map(drop)
+    }
 }
 
 impl CallbackCourier {
@@ -125,6 +132,9 @@ impl CallbackCourier {
         let received = match adapter.receive(&callback.sender_id.to_string(), &input).await {
             Ok(received) => received,
             Err(ReceiveFailure::Refused(error)) => return Err(Unread::Never(error.to_string())),
+            Err(failure @ ReceiveFailure::Fault { .. }) if self.waited_enough(callback) => {
+                return Err(Unread::Never(failure.to_string()));
+            }
             Err(failure) => return Err(Unread::Later(failure.to_string())),
         };
         let mut receipts = Vec::with_capacity(received.events.len());
@@ -197,12 +207,16 @@ impl CallbackCourier {
         outcome
     }
 
+    fn waited_enough(&self, callback: &ClaimedCallback) -> bool {
+        let patience = i64::try_from(self.receipt_wait.as_millis()).unwrap_or(i64::MAX);
+        now_ms() - callback.received_at >= patience
+    }
+
     /// A receipt whose message is not known: to be looked at again, or, when it has
     /// waited long enough, kept aside.
     fn park(&self, callback: &ClaimedCallback, receipt: &Receipt, now: Millis) -> Option<NewCallback> {
         let age = now - callback.received_at;
-        let patience = i64::try_from(self.receipt_wait.as_millis()).unwrap_or(i64::MAX);
-        let due_at = (age < patience).then(|| now + age.clamp(PARKED_WAIT_MIN_MS, PARKED_WAIT_MAX_MS));
+        let due_at = (!self.waited_enough(callback)).then(|| now + age.clamp(PARKED_WAIT_MIN_MS, PARKED_WAIT_MAX_MS));
         if due_at.is_none() {
             tracing::warn!(
                 adapter = callback.adapter,

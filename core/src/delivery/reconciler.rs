@@ -93,11 +93,7 @@ impl Reconciler {
         for (topic, place) in Topic::ALL.into_iter().zip(places) {
             let mut pages_left = SWEEP_PAGES;
             while pages_left > 0 {
-                let rows = match topic {
-                    Topic::Messages => self.store.due_messages(before, place, PAGE_ROWS).await?,
-                    Topic::Callbacks => self.store.due_callbacks(before, place, PAGE_ROWS).await?,
-                    Topic::Webhooks => self.store.due_deliveries(before, place, PAGE_ROWS).await?,
-                };
+                let rows = self.unfinished(topic, before, place).await?;
                 let Some(last) = rows.last() else {
                     *place = Place::start();
                     break;
@@ -132,20 +128,25 @@ impl Reconciler {
     async fn refill(&self) -> Result<usize, SweepError> {
         let mut put_back = 0;
         for topic in Topic::ALL {
-            let mut after = String::new();
+            let mut place = Place::start();
             loop {
-                let rows = match topic {
-                    Topic::Messages => self.store.unfinished_messages(&after, PAGE_ROWS).await?,
-                    Topic::Callbacks => self.store.unfinished_callbacks(&after, PAGE_ROWS).await?,
-                    Topic::Webhooks => self.store.unfinished_deliveries(&after, PAGE_ROWS).await?,
-                };
+                let rows = self.unfinished(topic, Millis::MAX, &place).await?;
                 let Some(last) = rows.last() else { break };
-                after.clone_from(&last.id);
+                place = last.place.clone();
                 put_back += rows.len();
                 self.queue.push(topic, &jobs(rows)).await?;
             }
         }
         Ok(put_back)
+    }
+
+    /// A page of what is to be looked at by `before`, after `place`.
+    async fn unfinished(&self, topic: Topic, before: Millis, place: &Place) -> Result<Vec<Unfinished>, StoreError> {
+        match topic {
+            Topic::Messages => self.store.due_messages(before, place, PAGE_ROWS).await,
+            Topic::Callbacks => self.store.due_callbacks(before, place, PAGE_ROWS).await,
+            Topic::Webhooks => self.store.due_deliveries(before, place, PAGE_ROWS).await,
+        }
     }
 
     async fn housekeeping(&self) -> Result<usize, SweepError> {

@@ -18,6 +18,9 @@ use crate::{
     webhooks::courier::WebhookCourier,
 };
 
+/// Callbacks of one sender being read at once, over all workers, at most.
+const CALLBACK_LANE_MAX: usize = 128;
+
 /// How a worker works.
 #[derive(Debug, Clone)]
 pub struct DeliverySettings {
@@ -116,7 +119,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
             receipt_wait: settings.receipt_wait,
         }),
         queue.clone(),
-        engine(settings.callbacks_in_flight, settings.callbacks_in_flight),
+        engine(settings.callbacks_in_flight, CALLBACK_LANE_MAX.min(settings.callbacks_in_flight)),
         stopping.clone(),
     ));
     tasks.push(engine::spawn(

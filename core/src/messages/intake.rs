@@ -24,6 +24,8 @@ use crate::{
 
 /// Messages in one commit at most.
 const COMMIT_MAX_MESSAGES: usize = 500;
+/// How long a commit may take before the client is told that it is not known.
+const COMMIT_MAX: Duration = Duration::from_secs(10);
 /// How long an idempotency key holds, in milliseconds.
 const IDEMPOTENCY_LIFE_MS: Millis = 24 * 60 * 60 * 1_000;
 /// Longest idempotency key, in characters.
@@ -88,8 +90,9 @@ impl Intake {
     /// Accepts one message.
     ///
     /// # Errors
-    /// What is wrong with the request; [`ErrorKind::Unavailable`] when it could not be
-    /// kept. In both cases nothing was accepted.
+    /// What is wrong with the request: then nothing was accepted. Or
+    /// [`ErrorKind::Unavailable`]: then the database did not say in time whether it was
+    /// kept, and only a repeat with the same idempotency key is sure to be one message.
     pub async fn accept(&self, principal: &Principal, incoming: Incoming<'_>) -> Result<AcceptedMessage, ApiError> {
         check_idempotency_key(incoming.idempotency_key)?;
         let request = SendRequest::read(incoming.body, incoming.dialect)?;
@@ -106,28 +109,26 @@ impl Intake {
             return Err(ApiError::breaches(ErrorKind::RecipientIsSender, vec![breach]));
         }
         let rendered = self.render(&sender, &request.content).await?;
-        let body = String::from_utf8(incoming.body.to_vec())
-            .map_err(|_| ApiError::new(ErrorKind::MalformedBody, "The body is not valid UTF-8."))?;
 
         let now = now_ms();
         let id = MessageId::generate();
         let kind = request.content.kind();
-        let result = self
-            .commits
-            .submit(NewMessage {
-                id: id.clone(),
-                business_id: principal.business.clone(),
-                sender_id: sender.id,
-                recipient: request.recipient.clone(),
-                kind,
-                body,
-                rendered,
-                callback_data: request.callback_data,
-                accepted_at: now,
-                expires_at: now + i64::try_from(self.message_ttl.as_millis()).unwrap_or(i64::MAX / 2),
-                idempotency: incoming.idempotency_key.map(|key| claim(principal, &incoming, sender.id, key, now)),
-            })
-            .await?;
+        let committing = self.commits.submit(NewMessage {
+            id: id.clone(),
+            business_id: principal.business.clone(),
+            sender_id: sender.id,
+            recipient: request.recipient.clone(),
+            kind,
+            body: request.object,
+            rendered,
+            callback_data: request.callback_data,
+            accepted_at: now,
+            expires_at: now + i64::try_from(self.message_ttl.as_millis()).unwrap_or(i64::MAX / 2),
+            idempotency: incoming.idempotency_key.map(|key| claim(principal, &incoming, sender.id, key, now)),
+        });
+        let result = tokio::time::timeout(COMMIT_MAX, committing)
+            .await
+            .map_err(|_| ApiError::new(ErrorKind::Unavailable, "The database does not answer in time."))??;
         let accepted = AcceptedMessage {
             id,
             sender: sender.id,
@@ -201,7 +202,7 @@ impl Intake {
 fn no_such_sender(given: &str) -> ApiError {
     ApiError::new(
         ErrorKind::NotFound,
-        format!("No phone number with the id {} belongs to this key's business.", given.escape_debug()),
+        format!("No phone number with the id {} belongs to this key's business.", super::request::excerpt(given)),
     )
 }
 

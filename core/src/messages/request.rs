@@ -16,6 +16,9 @@ pub const CALLBACK_DATA_MAX_CHARS: usize = 512;
 /// Longest template name, in characters (Cloud API, templates).
 const TEMPLATE_NAME_MAX_CHARS: usize = 512;
 
+/// How much of what a request said is repeated in an error, in characters.
+const EXCERPT_MAX_CHARS: usize = 64;
+
 /// The message types that this version sends.
 pub const KINDS: [&str; 2] = ["text", "template"];
 
@@ -52,6 +55,9 @@ pub struct SendRequest {
     pub callback_data: Option<String>,
     /// What is to be sent.
     pub content: Content,
+    /// The whole object, as it was checked: what travels to the adapter. Of members that
+    /// the body names twice it has the one that was checked.
+    pub object: String,
 }
 
 /// Whether the body must name the product, as the Cloud API asks.
@@ -79,6 +85,7 @@ impl SendRequest {
         let mut reader = Reader { object: &object, breaches: Vec::new() };
         reader.product(dialect);
         reader.no_other_purpose();
+        reader.context();
         let from = reader.text("from", None).map(ToOwned::to_owned);
         let recipient = reader.recipient();
         let callback_data =
@@ -86,9 +93,9 @@ impl SendRequest {
         let content = reader.content();
         match (recipient, content) {
             (Some((to, recipient)), Some(content)) if reader.breaches.is_empty() => {
-                Ok(Self { from, to, recipient, callback_data, content })
+                Ok(Self { from, to, recipient, callback_data, content, object: Value::Object(object).to_string() })
             }
-            _ => Err(reader.into_error()),
+            _ => Err(into_error(reader.breaches)),
         }
     }
 }
@@ -166,6 +173,19 @@ impl<'b> Reader<'b> {
         }
     }
 
+    fn context(&mut self) {
+        let Some(context) = self.get("context") else { return };
+        match context.get("message_id").filter(|id| !id.is_null()) {
+            Some(id) if id.is_string() => {}
+            Some(_) => self.breach(ErrorKind::ParameterInvalid, "/context/message_id", "must be a string"),
+            None => self.breach(
+                ErrorKind::ParameterInvalid,
+                "/context",
+                "must be an object with the message_id of the message that is answered",
+            ),
+        }
+    }
+
     fn recipient(&mut self) -> Option<(String, String)> {
         if self.get("to").is_none() {
             if self.get("recipient").is_some() {
@@ -207,7 +227,7 @@ impl<'b> Reader<'b> {
                 self.breach(
                     ErrorKind::UnsupportedType,
                     "/type",
-                    format!("\"{}\" is not one of {}", other.escape_debug(), KINDS.join(", ")),
+                    format!("\"{}\" is not one of {}", excerpt(other), KINDS.join(", ")),
                 );
                 None
             }
@@ -271,11 +291,20 @@ impl<'b> Reader<'b> {
         }
         Some(Content::Template(template))
     }
+}
 
-    fn into_error(self) -> ApiError {
-        let kind = self.breaches.first().map_or(ErrorKind::Internal, |(kind, _)| *kind);
-        ApiError::breaches(kind, self.breaches.into_iter().map(|(_, breach)| breach).collect())
+fn into_error(breaches: Vec<(ErrorKind, Breach)>) -> ApiError {
+    let kind = breaches.first().map_or(ErrorKind::Internal, |(kind, _)| *kind);
+    ApiError::breaches(kind, breaches.into_iter().map(|(_, breach)| breach).collect())
+}
+
+/// `text` as it can stand in an error: printable, and not longer than it helps.
+pub(crate) fn excerpt(text: &str) -> String {
+    let mut shown: String = text.chars().take(EXCERPT_MAX_CHARS).flat_map(char::escape_debug).collect();
+    if text.chars().nth(EXCERPT_MAX_CHARS).is_some() {
+        shown.push('…');
     }
+    shown
 }
 
 /// Whether any text in `value` holds U+0000, which PostgreSQL does not store.
@@ -348,6 +377,34 @@ mod tests {
         let mut request = text("hi");
         request["type"] = json!("hologram");
         assert_eq!(read(&request).unwrap_err().kind, ErrorKind::UnsupportedType);
+    }
+
+    #[test]
+    fn what_travels_on_is_what_was_checked() {
+        let twice = br#"{"messaging_product":"whatsapp","to":"16505550001","to":"16505550002","text":{"body":"hi"},"extra":[1.50]}"#;
+        let request = SendRequest::read(twice, Dialect::CloudApi).unwrap();
+        let object: Value = serde_json::from_str(&request.object).unwrap();
+        assert_eq!(object["to"], "16505550002");
+        assert_eq!(request.recipient, "16505550002");
+        assert_eq!(object["extra"], json!([1.5]), "members that are not known are kept");
+    }
+
+    #[test]
+    fn an_answer_names_its_message() {
+        for (context, fits) in
+            [(json!({"message_id": "wamid.x"}), true), (json!(5), false), (json!({"message_id": 5}), false)]
+        {
+            let mut request = text("hi");
+            request["context"] = context;
+            assert_eq!(read(&request).is_ok(), fits, "{request}");
+        }
+    }
+
+    #[test]
+    fn an_error_repeats_little_of_what_was_sent() {
+        let mut request = text("hi");
+        request["type"] = "x".repeat(50_000).into();
+        assert!(read(&request).unwrap_err().details.len() < 200);
     }
 
     #[test]

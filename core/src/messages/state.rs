@@ -357,13 +357,17 @@ impl Progress {
     }
 
     fn conclude(&mut self, attempt: u32, outcome: Outcome, policy: &RetryPolicy, now: Millis) -> Vec<Effect> {
+        // An attempt that lost its lease and was repeated may still turn out to have been
+        // taken: that is news. That it failed is not.
+        let outcome = match outcome {
+            Outcome::Accepted { upstream_id } if (1..=self.attempt).contains(&attempt) => {
+                return self.sent(attempt, upstream_id);
+            }
+            other => other,
+        };
         if attempt != self.attempt {
             return Vec::new();
         }
-        let outcome = match outcome {
-            Outcome::Accepted { upstream_id } => return self.sent(upstream_id),
-            other => other,
-        };
         // Only an attempt that is still running can fail; one that lapsed or was
         // settled by a receipt has been judged already.
         if self.state != State::Sending {
@@ -390,12 +394,12 @@ impl Progress {
     }
 
     /// The network took the message. Receipts may have told more already.
-    fn sent(&mut self, upstream_id: String) -> Vec<Effect> {
+    fn sent(&mut self, attempt: u32, upstream_id: String) -> Vec<Effect> {
         self.upstream_id.get_or_insert(upstream_id);
         self.ambiguous = false;
         let mut effects = vec![Effect::Record(Note {
             name: "sent",
-            attempt: Some(self.attempt),
+            attempt: Some(attempt),
             from_receipt: false,
             error: None,
             retry_at: None,
@@ -662,6 +666,24 @@ mod tests {
         progress.apply(Event::LeaseLapsed { attempt: 1 }, &policy, 60_000);
         let answer = Event::Concluded { attempt: 1, outcome: Outcome::Accepted { upstream_id: "up-1".to_owned() } };
         assert_eq!(told(&progress.apply(answer, &policy, 61_000)), [State::Sent]);
+    }
+
+    #[test]
+    fn a_late_answer_of_a_repeated_attempt_is_not_lost() {
+        let policy = policy(AmbiguousPolicy::Retry);
+        let mut progress = Progress::accepted(0, EXPIRES_AT);
+        progress.apply(Event::Claimed { until: 60_000 }, &policy, 0);
+        progress.apply(Event::LeaseLapsed { attempt: 1 }, &policy, 60_000);
+        progress.apply(Event::Claimed { until: 125_000 }, &policy, 65_000);
+        let taken = |attempt, upstream_id: &str| Event::Concluded {
+            attempt,
+            outcome: Outcome::Accepted { upstream_id: upstream_id.to_owned() },
+        };
+        assert_eq!(told(&progress.apply(taken(1, "up-1"), &policy, 66_000)), [State::Sent]);
+        let repeat = progress.apply(taken(2, "up-2"), &policy, 67_000);
+        assert!(matches!(&repeat[..], [Effect::Record(note)] if note.attempt == Some(2)), "{repeat:?}");
+        assert_eq!(progress.upstream_id.as_deref(), Some("up-1"));
+        assert_eq!(progress.apply(taken(3, "up-3"), &policy, 68_000), []);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use waystation_adapter_sdk::wire::{
     IoAnswer, IoOp, IoRequest, IoResult, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, StartRef, Step,
 };
 use waystation_adapter_sdk::{
-    Accepted, Callback, Description, Level, Outbound, ReceiveError, Received, SendError, UpstreamError,
+    Accepted, Callback, Description, Event, Level, Outbound, ReceiveError, Received, SendError, UpstreamError,
 };
 
 use super::library::{Library, LoadError};
@@ -163,9 +163,10 @@ impl Adapter {
             Err(fault) => return Err(self.conclude(fault)),
         };
         match step.send {
-            Some(SendAnswer::Accepted(accepted)) if accepted.upstream_id.is_empty() => {
+            Some(SendAnswer::Accepted(accepted)) if !is_fit_id(&accepted.upstream_id) => {
                 // It claims success, so the message may well have left by whatever means.
-                Err(self.conclude(defect(true, "it accepted the message without an upstream id")))
+                let text = format!("it accepted the message with an upstream id that is none: {UPSTREAM_ID_RULE}");
+                Err(self.conclude(defect(true, text)))
             }
             Some(answer) => answer.into(),
             None => Err(self.conclude(defect(may_have_left, "it ended a send without an outcome"))),
@@ -186,7 +187,20 @@ impl Adapter {
             }
         })?;
         match step.receive {
-            Some(ReceiveAnswer::Received(received)) => Ok(received),
+            Some(ReceiveAnswer::Received(received)) => {
+                let unfit = received.events.iter().any(|event| match event {
+                    Event::Status(status) => {
+                        !is_fit_id(&status.upstream_id)
+                            || status.attempt_ref.as_deref().is_some_and(|id| !is_fit_id(id))
+                    }
+                    Event::Unknown { .. } => false,
+                });
+                if unfit {
+                    let details = format!("a receipt carries an id that is none: {UPSTREAM_ID_RULE}");
+                    return Err(ReceiveFailure::Refused(ReceiveError::Malformed { details }));
+                }
+                Ok(received)
+            }
             Some(ReceiveAnswer::Failed(error)) => Err(ReceiveFailure::Refused(error)),
             None => Err(ReceiveFailure::Fault {
                 details: format!("adapter `{}`: it ended a receive without an outcome", self.description.name),
@@ -223,6 +237,17 @@ impl Adapter {
     /// Runs one operation to its last step. `may_have_left` becomes true with the first request that could carry a
     /// message out.
     async fn operate(&self, input: Vec<u8>, sender_id: &str, may_have_left: &mut bool) -> Result<Step, Fault> {
+        let running = self.run(input, sender_id, &mut *may_have_left);
+        match tokio::time::timeout(self.operation_deadline, running).await {
+            Ok(result) => result,
+            Err(_) => {
+                let text = format!("it was not done within {} ms", self.operation_deadline.as_millis());
+                Err(defect(*may_have_left, text))
+            }
+        }
+    }
+
+    async fn run(&self, input: Vec<u8>, sender_id: &str, may_have_left: &mut bool) -> Result<Step, Fault> {
         let called = self.take(self.pool.call_start(input).await, *may_have_left)?;
         let Some(task) = called.task else {
             self.pass_on_log(&called.step);
@@ -236,7 +261,6 @@ impl Adapter {
     async fn go_on(&self, task: u64, first: Step, sender_id: &str, may_have_left: &mut bool) -> Result<Step, Fault> {
         let mut guard = TaskGuard { pool: &self.pool, task: Some(task) };
         let origin = CallbackOrigin { adapter: self.description.name.clone(), sender_id: sender_id.to_owned() };
-        let deadline = tokio::time::Instant::now() + self.operation_deadline;
         let mut open: FuturesUnordered<BoxFuture<'_, IoResult>> = FuturesUnordered::new();
         let mut step = first;
         for _ in 0..STEPS_MAX {
@@ -252,10 +276,7 @@ impl Adapter {
             if open.is_empty() {
                 return Err(defect(*may_have_left, "it waits for nothing"));
             }
-            let Ok(first) = tokio::time::timeout_at(deadline, open.next()).await else {
-                let text = format!("it was not done within {} ms", self.operation_deadline.as_millis());
-                return Err(defect(*may_have_left, text));
-            };
+            let first = open.next().await;
             let mut results: Vec<IoResult> = first.into_iter().collect();
             while let Some(Some(result)) = open.next().now_or_never() {
                 results.push(result);
@@ -362,6 +383,15 @@ impl Drop for TaskGuard<'_> {
             self.pool.free_task(task);
         }
     }
+}
+
+/// What an id of a network must be, so that both databases can keep and look it up.
+const UPSTREAM_ID_RULE: &str = "it must have 1 to 512 bytes and no control character";
+/// Longest id of a network, in bytes.
+const UPSTREAM_ID_MAX_BYTES: usize = 512;
+
+fn is_fit_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= UPSTREAM_ID_MAX_BYTES && !id.chars().any(char::is_control)
 }
 
 fn defect(may_have_left: bool, text: impl Into<String>) -> Fault {

@@ -321,13 +321,34 @@ async fn garbage_is_an_error_of_the_operation() {
     assert_unsent(adapter.send(&message("1")).await, "502 Bad Gateway");
     assert_unsent(adapter.send(&message("2")).await, "status 77");
     assert_unsent(adapter.send(&message("3")).await, "no task");
-    assert_ambiguous(adapter.send(&message("4")).await, "without an upstream id");
+    assert_ambiguous(adapter.send(&message("4")).await, "upstream id that is none");
     assert_ambiguous(adapter.send(&message("5")).await, "not a step");
     assert_unsent(adapter.send(&message("6")).await, "waits for nothing");
     assert_unsent(adapter.send(&message("7")).await, "no bytes");
     assert_unsent(adapter.send(&message("8")).await, "without an outcome");
     assert_unsent(adapter.send(&message("9")).await, "not a step");
     assert_eq!(adapter.send(&message("0")).await.unwrap().upstream_id, "c-1");
+}
+
+#[tokio::test]
+async fn an_id_that_the_database_could_not_keep_is_refused_at_the_border() {
+    let (host, _io) = host();
+    let too_long = format!("BAD_ID=\"{}\"", "x".repeat(513));
+    for define in ["BAD_ID=\"a\\\\u0000b\"", too_long.as_str()] {
+        let (_folder, path) = c_library("garbage", &[define]);
+        let adapter = host.load(&path, None).unwrap();
+        assert_ambiguous(adapter.send(&message("4")).await, "no control character");
+    }
+    let sandbox = host.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
+    let body = json!({"entry": [{"changes": [{"value": {"statuses": [{"id": "a\u{0}b", "status": "read"}]}}]}]});
+    let callback = Callback {
+        body: body.to_string().into_bytes().into(),
+        headers: Vec::new(),
+        connection: Value::Null,
+        received_at_ms: 1,
+    };
+    let refused = sandbox.receive("snd_1", &callback).await;
+    assert!(matches!(refused, Err(ReceiveFailure::Refused(ReceiveError::Malformed { .. }))), "{refused:?}");
 }
 
 fn hang_settings() -> HostSettings {

@@ -2,7 +2,7 @@
 //! because SQLite has one write lock and waiting for it in a queue of ours is fairer
 //! than waiting for it in its busy handler.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use diesel::{ConnectionError, result::DatabaseErrorKind, sqlite::SqliteConnection};
 use diesel_async::{
@@ -18,7 +18,14 @@ use futures_util::FutureExt;
 /// Every statement here goes by an index, and is planned once for each connection: a
 /// plan must not depend on how full the tables were then. Left to itself, PostgreSQL
 /// plans a batch on an empty table as a scan, and keeps to it when the table has grown.
-const PLANNING: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off";
+const PLANNING: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off";
+
+/// How long a connection is waited for, and how long making one may take.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long a peer may leave sent data unacknowledged before the connection is given up.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
+/// How long a quiet connection stays unprobed.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 
 /// A SQLite connection behind tokio's pool of blocking threads.
 pub(super) type AsyncSqlite = SyncConnectionWrapper<SqliteConnection>;
@@ -103,6 +110,13 @@ impl StoreError {
                         || text.contains("shutting down")
                         || text.contains("starting up")
                         || text.contains("connection closed")
+                        // Out of something that can come back: disk, memory, connections.
+                        || text.contains("disk is full")
+                        || text.contains("No space left")
+                        || text.contains("disk I/O error")
+                        || text.contains("out of memory")
+                        || text.contains("too many clients")
+                        || text.contains("read-only transaction")
                 }
             }
             Self::Query(_) | Self::Migration(_) | Self::Unreadable { .. } => false,
@@ -110,11 +124,21 @@ impl StoreError {
     }
 }
 
-/// `url` with its password, if any, replaced.
+/// `url` with its password, wherever it stands, replaced.
 pub(super) fn redact(url: &str) -> String {
     url::Url::parse(url).map_or_else(
         |_| "(unreadable address)".to_owned(),
         |mut parsed| {
+            let secret = |name: &str| name.contains("password") || name.contains("secret");
+            if parsed.query_pairs().any(|(name, _)| secret(&name)) {
+                let pairs: Vec<(String, String)> = parsed
+                    .query_pairs()
+                    .map(|(name, value)| {
+                        (name.to_string(), if secret(&name) { "redacted".into() } else { value.into() })
+                    })
+                    .collect();
+                parsed.query_pairs_mut().clear().extend_pairs(pairs);
+            }
             if parsed.password().is_some() {
                 // Fails only for addresses that cannot have a password.
                 let _ = parsed.set_password(Some("[redacted]"));
@@ -196,12 +220,8 @@ impl Pools {
     /// A connection for reading.
     pub(super) async fn read(&self) -> Result<Conn, StoreError> {
         match self {
-            Self::Postgres { pool, .. } => {
-                pool.get().await.map(|object| Conn::Pg(Box::new(object))).map_err(|error| self.unreachable(&error))
-            }
-            Self::Sqlite { readers, .. } => {
-                readers.get().await.map(Conn::Sqlite).map_err(|error| self.unreachable(&error))
-            }
+            Self::Postgres { pool, .. } => self.take(pool.get()).await.map(|object| Conn::Pg(Box::new(object))),
+            Self::Sqlite { readers, .. } => self.take(readers.get()).await.map(Conn::Sqlite),
         }
     }
 
@@ -209,9 +229,16 @@ impl Pools {
     pub(super) async fn write(&self) -> Result<Conn, StoreError> {
         match self {
             Self::Postgres { .. } => self.read().await,
-            Self::Sqlite { writer, .. } => {
-                writer.get().await.map(Conn::Sqlite).map_err(|error| self.unreachable(&error))
-            }
+            Self::Sqlite { writer, .. } => self.take(writer.get()).await.map(Conn::Sqlite),
+        }
+    }
+
+    /// What `taking` gives, or an error when that takes too long.
+    async fn take<T, E: fmt::Display>(&self, taking: impl Future<Output = Result<T, E>>) -> Result<T, StoreError> {
+        match tokio::time::timeout(CONNECT_MAX, taking).await {
+            Ok(Ok(object)) => Ok(object),
+            Ok(Err(error)) => Err(self.unreachable(&error)),
+            Err(_) => Err(self.unreachable(&format!("no connection within {} s", CONNECT_MAX.as_secs()))),
         }
     }
 
@@ -289,7 +316,12 @@ async fn connect_postgres(url: String) -> Result<AsyncPgConnection, ConnectionEr
     let bad = |error: &dyn fmt::Display| ConnectionError::BadConnection(error.to_string());
     let mut config: tokio_postgres::Config = url.parse().map_err(|error| bad(&error))?;
     let options = format!("{} {PLANNING}", config.get_options().unwrap_or_default());
-    config.options(options.trim()).application_name("waystation");
+    config
+        .options(options.trim())
+        .application_name("waystation")
+        .connect_timeout(CONNECT_MAX)
+        .tcp_user_timeout(UNACKNOWLEDGED_MAX)
+        .keepalives_idle(KEEPALIVE_IDLE);
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| bad(&error))?
@@ -328,4 +360,23 @@ async fn connect_sqlite(path: String) -> Result<AsyncSqlite, ConnectionError> {
     .await
     .map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(conn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redact;
+
+    #[test]
+    fn no_form_of_a_password_is_shown() {
+        for url in [
+            "postgres://ada:hunter2@db/ws",
+            "postgres://db/ws?user=ada&password=hunter2",
+            "postgres://db/ws?sslpassword=hunter2&sslmode=require",
+            "not an address with hunter2",
+        ] {
+            let shown = redact(url);
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        assert!(redact("postgres://db/ws?password=x&sslmode=require").contains("sslmode=require"));
+    }
 }

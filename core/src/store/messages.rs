@@ -380,16 +380,20 @@ impl Store {
     ) -> Result<Vec<ClaimedMessage>, StoreError> {
         let mut conn = self.pools.write().await?;
         let waiting = [State::Accepted.code(), State::Queued.code()];
-        let query =
-            diesel::update(messages::table.filter(messages::id.eq_any(ids)).filter(messages::state.eq_any(waiting)))
-                .set((
-                    messages::state.eq(State::Sending.code()),
-                    messages::attempt.eq(messages::attempt + 1),
-                    messages::owner.eq(Some(owner)),
-                    messages::leased_until.eq(Some(lease_until)),
-                    messages::attempted_at.eq(Some(now)),
-                    messages::updated_at.eq(now),
-                ));
+        let query = diesel::update(
+            messages::table
+                .filter(messages::id.eq_any(ids))
+                .filter(messages::state.eq_any(waiting))
+                .filter(messages::due_at.le(now)),
+        )
+        .set((
+            messages::state.eq(State::Sending.code()),
+            messages::attempt.eq(messages::attempt + 1),
+            messages::owner.eq(Some(owner)),
+            messages::leased_until.eq(Some(lease_until)),
+            messages::attempted_at.eq(Some(now)),
+            messages::updated_at.eq(now),
+        ));
         let rows: Vec<(StoredMessage, StoredContent)> = on!(conn, c => query
             .returning((StoredMessage::as_returning(), StoredContent::as_returning()))
             .get_results(c)
@@ -434,24 +438,10 @@ impl Store {
         unfinished(on!(conn, c => query.load(c).await)?)
     }
 
-    /// Every unfinished message after `after` in id order, however far its due time: for
-    /// refilling a queue that lost everything.
-    pub(crate) async fn unfinished_messages(&self, after: &str, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
+    /// Those of `ids` that are unfinished, as they are now.
+    pub(crate) async fn unfinished_among(&self, ids: &[&str]) -> Result<Vec<MessageRow>, StoreError> {
         let mut conn = self.pools.read().await?;
-        let query = messages::table
-            .filter(messages::due_at.is_not_null())
-            .filter(messages::id.gt(after))
-            .order(messages::id)
-            .limit(limit)
-            .select((messages::id, messages::sender_id, messages::state, messages::due_at, messages::leased_until));
-        unfinished(on!(conn, c => query.load(c).await)?)
-    }
-
-    /// Of `ids`, those whose attempt runs, or was lost. Whether its lease is over is in
-    /// their progress.
-    pub(crate) async fn running_messages(&self, ids: &[&str]) -> Result<Vec<MessageRow>, StoreError> {
-        let mut conn = self.pools.read().await?;
-        let query = messages::table.filter(messages::id.eq_any(ids)).filter(messages::state.eq(State::Sending.code()));
+        let query = messages::table.filter(messages::id.eq_any(ids)).filter(messages::due_at.is_not_null());
         let rows: Vec<StoredMessage> = on!(conn, c => query.select(StoredMessage::as_select()).load(c).await)?;
         rows.into_iter().map(TryInto::try_into).collect()
     }

@@ -213,6 +213,10 @@ async fn a_message_is_claimed_once_and_a_late_worker_overwrites_nothing() {
         assert_eq!(claimed.len(), 1);
         assert_eq!((claimed[0].row.progress.attempt, claimed[0].body.as_str()), (1, new.body.as_str()));
         assert!(store.claim_messages(&[new.id.key()], "b", 2_000, 60_000).await.unwrap().is_empty());
+        let early = message(&business, 5_000);
+        store.accept(vec![early.clone()]).await.unwrap();
+        let claimed_early = store.claim_messages(&[early.id.key()], "a", 4_999, 60_000).await.unwrap();
+        assert!(claimed_early.is_empty(), "it is not due");
 
         let progress = sent(claimed[0].row.progress.clone(), "up-1", 3_000);
         let record = |attempt, progress: &Progress| MessageRecord {
@@ -256,14 +260,10 @@ async fn the_sweeps_find_what_waits_and_what_lapsed() {
         let rest = store.due_messages(60_000, &due[0].place, 10).await.unwrap();
         assert_eq!(rest, due[1..], "a page starts where the last one ended");
         assert!(store.due_messages(60_000, &due[1].place, 10).await.unwrap().is_empty());
-        let unfinished = store.unfinished_messages("", 10).await.unwrap();
-        assert_eq!(unfinished.iter().map(|row| row.due_at).collect::<BTreeSet<_>>(), BTreeSet::from([1_000, 60_000]));
         let both = [waiting.id.key(), running.id.key()];
-        let last = both.iter().max().unwrap();
-        assert!(store.unfinished_messages(last, 10).await.unwrap().is_empty());
-        let rows = store.running_messages(&both).await.unwrap();
-        assert_eq!(rows.iter().map(|row| &row.id).collect::<Vec<_>>(), [&running.id]);
-        assert_eq!(rows[0].progress.due_at, Some(60_000));
+        let rows = store.unfinished_among(&both).await.unwrap();
+        let ends: BTreeSet<_> = rows.iter().map(|row| (row.progress.state.code(), row.progress.due_at)).collect();
+        assert_eq!(ends, BTreeSet::from([(0, Some(1_000)), (2, Some(60_000))]));
         assert_eq!(store.all_running_messages(10).await.unwrap().len(), 1);
     }
 }

@@ -45,17 +45,17 @@ impl Unfinished {
 /// The rows of `$table` that come after the place `$after`.
 macro_rules! comes_after {
     ($table:ident, $after:expr) => {
-        $table::due_at.gt($after.due_at).or($table::due_at.eq($after.due_at).and($table::id.gt(&$after.id)))
+        // The first bound says nothing new, but databases look it up in the index.
+        $table::due_at.ge($after.due_at).and($table::due_at.gt($after.due_at).or($table::id.gt(&$after.id)))
     };
 }
 pub(super) use comes_after;
 
-/// The two ways to go through what is unfinished in a table: `$due`, what is overdue, in
-/// the order of [`Place`]s; `$all`, everything, in the order of ids.
+/// The way to go through what is unfinished in a table, in the order of [`Place`]s.
 macro_rules! sweeps {
-    ($due:ident, $all:ident, $table:ident, $lane:ident: $Lane:ty) => {
+    ($due:ident, $table:ident, $lane:ident: $Lane:ty) => {
         impl Store {
-            /// Rows whose time has come, oldest first.
+            /// Unfinished rows whose time comes by `before`, oldest first.
             pub(crate) async fn $due(
                 &self,
                 before: Millis,
@@ -72,22 +72,9 @@ macro_rules! sweeps {
                 let rows: Vec<(String, $Lane, Option<Millis>)> = on!(conn, c => query.load(c).await)?;
                 Ok(rows.into_iter().map(|(id, lane, due_at)| Unfinished::new(id, lane.to_string(), due_at)).collect())
             }
-
-            /// Every unfinished row after `after` in id order.
-            pub(crate) async fn $all(&self, after: &str, limit: i64) -> Result<Vec<Unfinished>, StoreError> {
-                let mut conn = self.pools.read().await?;
-                let query = $table::table
-                    .filter($table::due_at.is_not_null())
-                    .filter($table::id.gt(after))
-                    .order($table::id)
-                    .limit(limit)
-                    .select(($table::id, $table::$lane, $table::due_at));
-                let rows: Vec<(String, $Lane, Option<Millis>)> = on!(conn, c => query.load(c).await)?;
-                Ok(rows.into_iter().map(|(id, lane, due_at)| Unfinished::new(id, lane.to_string(), due_at)).collect())
-            }
         }
     };
 }
 
-sweeps!(due_callbacks, unfinished_callbacks, callbacks, sender_id: i64);
-sweeps!(due_deliveries, unfinished_deliveries, deliveries, endpoint_id: String);
+sweeps!(due_callbacks, callbacks, sender_id: i64);
+sweeps!(due_deliveries, deliveries, endpoint_id: String);

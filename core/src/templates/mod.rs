@@ -11,7 +11,10 @@ use serde::Deserialize;
 
 use crate::{
     error::{ApiError, Breach, ErrorKind},
-    messages::template::{Component, Parameter, TemplateMessage},
+    messages::{
+        request::excerpt,
+        template::{Component, Parameter, TemplateMessage},
+    },
     store::{StoreError, StoredTemplate},
 };
 use placeholders::Text;
@@ -195,7 +198,7 @@ impl Button {
 /// The error for a template that cannot be sent.
 #[must_use]
 pub fn missing(name: &str, language: &str, why: &str) -> ApiError {
-    let message = format!("template name ({name}) in {language} {why}");
+    let message = format!("template name ({}) in {} {why}", excerpt(name), excerpt(language));
     let breach = Breach { pointer: "/template/name".to_owned(), message, limit: None, actual: None };
     ApiError::breaches(ErrorKind::TemplateMissing, vec![breach])
 }

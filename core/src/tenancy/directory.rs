@@ -137,7 +137,8 @@ impl<K: Eq + Hash + Clone, V> Entries<K, V> {
         let loaded = self
             .cache
             .get_or_insert_async(&key, async {
-                match load().await {
+                // Boxed, so that what is found in the cache is a small future.
+                match Box::pin(load()).await {
                     Ok(Some(value)) => Ok((Arc::new(value), Instant::now())),
                     Ok(None) => Err(Missing::NoSuch),
                     Err(error) => Err(Missing::Failed(error)),

@@ -87,7 +87,7 @@ CREATE TABLE messages (
     updated_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 );
-CREATE INDEX messages_due ON messages (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX messages_due ON messages (due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX messages_by_upstream_id ON messages (upstream_id) WHERE upstream_id IS NOT NULL;
 
 CREATE TABLE message_events (
@@ -123,7 +123,8 @@ CREATE TABLE callbacks (
     received_at BIGINT NOT NULL,
     due_at BIGINT
 );
-CREATE INDEX callbacks_due ON callbacks (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX callbacks_due ON callbacks (due_at, id) WHERE due_at IS NOT NULL;
+CREATE INDEX callbacks_aside ON callbacks (id) WHERE due_at IS NULL;
 
 CREATE TABLE endpoints (
     id TEXT PRIMARY KEY NOT NULL,
@@ -150,7 +151,8 @@ CREATE TABLE deliveries (
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
-CREATE INDEX deliveries_due ON deliveries (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX deliveries_due ON deliveries (due_at, id) WHERE due_at IS NOT NULL;
+CREATE INDEX deliveries_dead ON deliveries (id) WHERE state = 2;
 
 CREATE TABLE sign_in_links (
     hash TEXT PRIMARY KEY NOT NULL,

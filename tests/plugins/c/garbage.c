@@ -1,6 +1,10 @@
 /* An adapter whose answers are wrong in a way that the recipient's last digit chooses. */
 #include "fixture.h"
 
+#ifndef BAD_ID
+#define BAD_ID ""
+#endif
+
 static int32_t fixture_start(const uint8_t *input, size_t len, uint64_t *task, WaystationBuffer *answer)
 {
     *task = 0;
@@ -11,8 +15,8 @@ static int32_t fixture_start(const uint8_t *input, size_t len, uint64_t *task, W
         return answer_text(answer, 77, "{}");
     case '3': /* pending, without a task */
         return answer_text(answer, WAYSTATION_STATUS_PENDING, ASK_HTTP);
-    case '4': /* success, without an id */
-        return answer_text(answer, WAYSTATION_STATUS_DONE, "{\"v\":1,\"send\":{\"accepted\":{\"upstream_id\":\"\"}}}");
+    case '4': /* success, with an id that is none */
+        return answer_text(answer, WAYSTATION_STATUS_DONE, "{\"v\":1,\"send\":{\"accepted\":{\"upstream_id\":\"" BAD_ID "\"}}}");
     case '5': /* wrong only after it used the network */
         *task = 9;
         return answer_text(answer, WAYSTATION_STATUS_PENDING, ASK_HTTP);
