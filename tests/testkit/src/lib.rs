@@ -1,4 +1,9 @@
-//! Placeholder.
+//! What the tests and the benchmarks share: private PostgreSQL and Redis servers, the
+//! real binary as a process, a webhook sink that checks signatures, and a load generator.
+//!
+//! Whatever it starts ends with the process that started it, however that ends.
+
+#![forbid(unsafe_code)]
 
 pub mod load;
 pub mod process;
