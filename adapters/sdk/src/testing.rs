@@ -1,12 +1,53 @@
 //! Guarantee: an adapter can be tested without a network, a runtime or a clock: every request it makes is answered by
 //! the test, and the whole exchange is returned.
 //!
-//! ```ignore
-//! let run = testing::send(&MyAdapter, message, |op| match op {
-//!     IoOp::Http(request) => testing::json_response(200, r#"{"messages":[{"id":"wamid.1"}]}"#),
-//!     _ => testing::agree(op),
+//! ```
+//! use serde_json::json;
+//! use waystation_adapter_sdk::{
+//!     Accepted, Capabilities, Channel, Description, HttpRequest, Io, Outbound, SendError, TransportAdapter, async_trait,
+//!     testing, wire::IoOp,
+//! };
+//!
+//! struct Gateway;
+//!
+//! #[async_trait]
+//! impl TransportAdapter for Gateway {
+//!     fn describe(&self) -> Description {
+//!         Description {
+//!             name: "gateway".to_owned(),
+//!             version: "1.0.0".to_owned(),
+//!             channel: Channel::Sms,
+//!             capabilities: Capabilities::default(),
+//!             connection_schema: json!({"type": "object"}),
+//!         }
+//!     }
+//!
+//!     async fn send(&self, io: &Io, message: Outbound) -> Result<Accepted, SendError> {
+//!         let request = HttpRequest {
+//!             method: "POST".to_owned(),
+//!             url: "https://gateway.example/messages".to_owned(),
+//!             headers: Vec::new(),
+//!             body: message.text.as_str().into(),
+//!             timeout_ms: None,
+//!         };
+//!         let response = io.http(request).await?;
+//!         let upstream_id = String::from_utf8_lossy(response.body.as_bytes()).into_owned();
+//!         Ok(Accepted { upstream_id, recipient_id: None })
+//!     }
+//! }
+//!
+//! let message: Outbound = serde_json::from_value(json!({
+//!     "message_id": "wamid.1", "attempt": 1, "attempt_ref": "1.1", "accepted_at_ms": 0, "attempt_at_ms": 0,
+//!     "sender": {"id": "1", "phone": "15550783881"}, "recipient": {"phone": "16505551234"},
+//!     "kind": "text", "body": {"text": {"body": "hi"}}, "text": "hi",
+//! }))
+//! .unwrap();
+//! let run = testing::send(&Gateway, message, |op| match op {
+//!     IoOp::Http(_) => testing::json_response(200, "gw-1"),
+//!     other => testing::agree(other),
 //! });
-//! assert_eq!(run.outcome.unwrap().upstream_id, "wamid.1");
+//! assert_eq!(run.outcome.unwrap().upstream_id, "gw-1");
+//! assert_eq!(run.requests.len(), 1);
 //! ```
 
 use std::sync::Arc;

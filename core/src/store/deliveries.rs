@@ -4,6 +4,7 @@
 use diesel::{
     ExpressionMethods, Insertable, JoinOnDsl, QueryDsl, Queryable,
     sql_types::{BigInt, Integer, Nullable, SmallInt, Text},
+    sqlite::SqliteConnection,
 };
 use diesel_async::RunQueryDsl;
 
@@ -124,9 +125,8 @@ impl Store {
         if records.is_empty() {
             return Ok(());
         }
-        let mut conn = self.pools.begin().await?;
-        let result = update(&mut conn, records, now).await;
-        conn.finish(result).await
+        let mut conn = self.pools.write().await?;
+        update(&mut conn, records, now).await
     }
 }
 
@@ -183,7 +183,7 @@ async fn update(conn: &mut Conn, records: Vec<DeliveryRecord>, now: Millis) -> R
             .await?;
         }
         Conn::Sqlite(c) => {
-            c.spawn_blocking(move |c| {
+            let update = move |c: &mut SqliteConnection| {
                 for record in &records {
                     let row = deliveries::table
                         .filter(deliveries::id.eq(&record.id))
@@ -199,8 +199,9 @@ async fn update(conn: &mut Conn, records: Vec<DeliveryRecord>, now: Millis) -> R
                     diesel::RunQueryDsl::execute(diesel::update(row).set(values), c)?;
                 }
                 Ok(())
-            })
-            .await?;
+            };
+            // One statement on PostgreSQL; here, one commit for all of them.
+            c.spawn_blocking(move |c| c.immediate_transaction(update)).await?;
         }
     }
     Ok(())
