@@ -1,7 +1,7 @@
 //! The command line says what it can do, and refuses what cannot work before anything starts, with
 //! what to do instead.
 
-use std::{fs, process::Output};
+use std::{fs, os::unix::fs::PermissionsExt, process::Output};
 
 use serde_json::Value;
 
@@ -200,4 +200,15 @@ async fn the_sandbox_is_listed_and_conforms() {
     printed(&site.run(&with_settings.each_ref().map(String::as_str)));
     let said = refusal(&site.run(&["adapters", "check", "no-such-library.so"]));
     assert!(said.contains("no-such-library.so"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_on_disk_can_be_read_by_its_owner_only() {
+    let mut site = embedded().await;
+    let folder = site.folder().join("data");
+    site.set("database.url", format!("sqlite:{}", folder.join("ws.db").display()));
+    let mode = |path: &std::path::Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
+    printed(&site.run(&["migrate"]));
+    assert_eq!(mode(&folder), 0o700);
+    assert_eq!(mode(&folder.join("ws.db")), 0o600);
 }

@@ -1,7 +1,7 @@
 //! A database that is gone is no reason to lose or to invent anything: what cannot be kept is
 //! refused in words that tell clients to come again, and what was kept is delivered.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use waystation_testkit::{
     servers::{Postgres, Redis},
@@ -84,4 +84,59 @@ async fn no_accepted_message_is_lost_when_postgresql_is_killed_under_load() {
     // A commit may have been made although its answer was lost; more than was asked for there never is.
     let kept = site.messages().await;
     assert!(kept >= i64::try_from(ids.len()).unwrap_or(i64::MAX), "{kept} of {}", ids.len());
+}
+
+/// The processes of a PostgreSQL, its own first.
+fn processes(postgres: &Postgres) -> Vec<String> {
+    let file = std::fs::read_to_string(postgres.folder().join("data/postmaster.pid")).expect("a pid file");
+    let main = file.lines().next().expect("a pid").to_owned();
+    let mut all = vec![main.clone()];
+    for entry in std::fs::read_dir("/proc").expect("processes").flatten() {
+        let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).map(str::trim);
+        if parent == Some(main.as_str()) {
+            all.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    all
+}
+
+fn signal(signal: &str, processes: &[String]) {
+    // One that has ended meanwhile needs no signal.
+    Command::new("kill").arg(signal).args(processes).output().expect("kill runs");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_hangs_leaves_no_request_without_an_answer() {
+    let postgres = Postgres::start().await.expect("a PostgreSQL");
+    let site = Site::on(&postgres, Redis::shared().await.expect("a Redis")).await;
+    let info = site.add_business(None);
+    let server = site.serve("api,worker,admin");
+    let client = Client::new(&info, &server.base_url);
+    let message = text("16505550002", "hi");
+    let id = client.post(&client.cloud_path(), &message).await.accepted();
+    client.reaches(&id, "delivered").await;
+
+    let frozen = processes(&postgres);
+    assert!(frozen.len() > 3, "{frozen:?}");
+    signal("-STOP", &frozen);
+    let (path, one) = (client.cloud_path(), format!("/v1/messages/{id}"));
+    let (sent, read, ready, live) = tokio::join!(
+        client.post(&path, &message),
+        client.get(&one),
+        client.get("/health/ready"),
+        client.get("/health/live"),
+    );
+    signal("-CONT", &frozen);
+    assert_eq!((sent.status, read.status, ready.status, live.status), (503, 503, 503, 200), "{}", sent.body);
+    for answer in [&sent, &read] {
+        assert!(answer.header("retry-after").is_some(), "{}", answer.body);
+    }
+
+    let after = eventually("the database is back", async || {
+        let answer = client.post(&path, &message).await;
+        (answer.status == 200).then(|| answer.accepted())
+    })
+    .await;
+    client.reaches(&after, "delivered").await;
 }
