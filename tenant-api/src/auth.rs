@@ -8,7 +8,7 @@ use waystation_core::{
     tenancy::Principal,
 };
 
-use crate::{Api, failure::Failure, platform::ask};
+use crate::{Api, failure::Failure, shared::ask};
 
 /// The principal of a request. A handler that takes it cannot run without a live key.
 #[derive(Debug)]

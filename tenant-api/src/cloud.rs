@@ -11,8 +11,8 @@ use crate::{
     Api,
     auth::Authenticated,
     failure::{CloudErrorBody, Failure},
-    platform::accept,
     schema::{CloudAccepted, CloudMessage},
+    shared::accept,
 };
 
 /// Send a message

@@ -17,6 +17,7 @@ mod platform;
 mod request;
 mod routes;
 mod schema;
+mod shared;
 
 use std::sync::LazyLock;
 

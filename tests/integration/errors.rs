@@ -21,7 +21,7 @@ struct Refusal {
     code: i64,
     name: &'static str,
     /// Where in the body, for `/v1`; none for what is no matter of one place.
-    pointer: Option<&'static str>,
+    pointer: &'static str,
 }
 
 async fn what_is_wrong_with_a_request_is_told_and_nothing_of_it_is_accepted(profile: Profile) {
@@ -39,9 +39,7 @@ async fn what_is_wrong_with_a_request_is_told_and_nothing_of_it_is_accepted(prof
         message["from"] = client.phone_number_id.as_str().into();
         let answer = client.post("/v1/messages", &message).await;
         assert_is_problem(refusal.what, &answer, refusal.status, refusal.code, refusal.name);
-        if let Some(pointer) = refusal.pointer {
-            assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{}: {}", refusal.what, answer.body);
-        }
+        assert_eq!(answer.json()["errors"][0]["pointer"], refusal.pointer, "{}: {}", refusal.what, answer.body);
     }
     wrong_keys(&client).await;
     wrong_addresses(&client).await;
@@ -78,18 +76,18 @@ fn wrong_messages(template_name: &str) -> Vec<Refusal> {
             (400, 422),
             100,
             "parameter_too_long",
-            Some("/text/body"),
+            "/text/body",
         ),
-        refusal("no text", text(recipient, " "), (400, 422), 131_009, "parameter_invalid", Some("/text/body")),
-        refusal("no number", text("nobody", "hi"), (400, 422), 131_009, "parameter_invalid", Some("/to")),
-        refusal("no recipient", without_recipient, (400, 422), 131_008, "parameter_missing", Some("/to")),
+        refusal("no text", text(recipient, " "), (400, 422), 131_009, "parameter_invalid", "/text/body"),
+        refusal("no number", text("nobody", "hi"), (400, 422), 131_009, "parameter_invalid", "/to"),
+        refusal("no recipient", without_recipient, (400, 422), 131_008, "parameter_missing", "/to"),
         refusal(
             "an unknown type",
             json!({"messaging_product": "whatsapp", "to": recipient, "type": "hologram", "hologram": {}}),
             (400, 422),
             131_051,
             "unsupported_type",
-            Some("/type"),
+            "/type",
         ),
         refusal(
             "the sender's own number",
@@ -97,7 +95,7 @@ fn wrong_messages(template_name: &str) -> Vec<Refusal> {
             (400, 422),
             131_021,
             "recipient_is_sender",
-            Some("/to"),
+            "/to",
         ),
         refusal(
             "an unknown template",
@@ -105,7 +103,7 @@ fn wrong_messages(template_name: &str) -> Vec<Refusal> {
             (404, 422),
             132_001,
             "template_missing",
-            Some("/template/name"),
+            "/template/name",
         ),
         refusal(
             "one parameter too few",
@@ -113,7 +111,7 @@ fn wrong_messages(template_name: &str) -> Vec<Refusal> {
             (400, 422),
             132_000,
             "template_parameter_count",
-            Some("/template/components/0/parameters"),
+            "/template/components/0/parameters",
         ),
         refusal(
             "one parameter too many",
@@ -121,7 +119,7 @@ fn wrong_messages(template_name: &str) -> Vec<Refusal> {
             (400, 422),
             132_000,
             "template_parameter_count",
-            Some("/template/components/0/parameters"),
+            "/template/components/0/parameters",
         ),
     ]
 }

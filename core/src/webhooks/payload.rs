@@ -1,6 +1,6 @@
 //! Webhook bodies in the Cloud API's shape.
 //!
-//! They are pure ASCII: whatever is not is written as `\uXXXX`, as Meta does, because
+//! They are pure ASCII: whatever is not is written as a JSON escape, as Meta does, because
 //! at least one client library checks the signature over that form.
 
 use std::fmt::Write as _;
