@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use waystation_core::audit::ChainHead;
 
 use crate::config::{DatabaseUrl, QueueUrl};
 
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Config(Config),
     /// List the adapters that are loaded, or check one.
     Adapters(Adapters),
+    /// Check the audit log.
+    Audit(Audit),
     /// Issue a one-time link that signs its holder in to the dashboard as owner.
     SignInLink,
 }
@@ -164,5 +167,29 @@ pub(crate) enum AdaptersCommand {
         /// Settings of a sender that the adapter would accept, as a JSON object.
         #[arg(long, value_name = "JSON", default_value = "{}")]
         connection: String,
+    },
+}
+
+/// Options of `audit`.
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+}
+
+/// What can be done with the audit log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Prove that no entry was altered, removed or inserted: walk the chain of hashes from
+    /// the first entry to the last, and print its end. Fails at the first entry that does
+    /// not fit.
+    ///
+    /// Note the end down in a place of its own. Given with --noted the next time, it proves
+    /// that not even the whole chain was rewritten since.
+    Verify {
+        /// An end that an earlier run printed: it has to be in the chain.
+        #[arg(long, value_name = "SEQ:HASH")]
+        noted: Option<ChainHead>,
     },
 }

@@ -149,6 +149,16 @@ pub(crate) async fn sign_in_link(file: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `audit verify`
+pub(crate) async fn audit(file: Option<&Path>, options: cli::Audit) -> anyhow::Result<()> {
+    let cli::AuditCommand::Verify { noted } = options.command;
+    let config = load_config(file)?;
+    let (store, _) = installation::open_database(&config, Use::Visit).await?;
+    let head = store.verify_audit(noted).await?.context("the audit log does not hold")?;
+    println!("The audit log holds: {} entries, each as it was written. It ends with\n{head}", head.seq);
+    Ok(())
+}
+
 /// A folder of this process, removed when it is dropped.
 pub(crate) struct TemporaryFolder(PathBuf);
 

@@ -21,11 +21,15 @@ use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tracing_subscriber::EnvFilter;
+use waystation_core::vault::{KEY_BYTES, VaultKey};
 
 use schema::{Fault, Kind, Schema, closest};
 use secret::redact;
@@ -57,6 +61,10 @@ const TIMEOUT_MIN_MS: u64 = 10;
 const TIMEOUT_MAX_MS: u64 = 300_000;
 const RETRIES_MAX_ENTRIES: usize = 50;
 const ADAPTERS_MAX_ENTRIES: usize = 64;
+const PROXIES_MAX_ENTRIES: usize = 64;
+const VAULT_KEYS_MAX_ENTRIES: usize = 16;
+const RATE_MAX: u32 = 1_000_000;
+const DAILY_MAX: u64 = 1_000_000_000_000;
 const FILTER_MAX_CHARACTERS: usize = 4_096;
 
 /// The configuration of one process.
@@ -85,6 +93,12 @@ pub struct Config {
     pub adapters: Adapters,
     /// What connections to other servers are allowed.
     pub egress: Egress,
+    /// What encrypts secrets and documents in the database.
+    pub vault: Vault,
+    /// How often tenants may ask, unless their reseller or their own limits say less.
+    pub limits: Limits,
+    /// When a sender is paused for what its recipients and the network say of it.
+    pub abuse: Abuse,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -110,6 +124,11 @@ pub struct Server {
     /// The largest request body accepted, in bytes.
     #[schemars(range(min = BODY_MIN_BYTES, max = BODY_MAX_BYTES))]
     pub body_limit_bytes: usize,
+    /// The reverse proxies whose X-Forwarded-For is believed, as addresses or
+    /// networks: ["10.0.0.0/8"]. Without them the address of a connection is
+    /// that of the client, which is what allow-lists and back-off look at.
+    #[schemars(with = "Vec<String>", length(min = 0, max = PROXIES_MAX_ENTRIES))]
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// `[database]`
@@ -281,6 +300,68 @@ pub struct Egress {
     pub connect_timeout_ms: u64,
 }
 
+/// `[vault]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Vault {
+    /// The key: 32 random bytes in base64, as `openssl rand -base64 32` prints
+    /// them. Every process of an installation needs the same. Empty: the file
+    /// vault.key in data_dir, made when it does not exist. Keep a copy apart
+    /// from the database's: without the key, what it encrypted is lost.
+    #[serde(with = "blank_is_none")]
+    #[schemars(with = "String")]
+    pub key: Option<VaultKeyText>,
+    /// Keys that were used before, so that what they encrypted can be read.
+    #[schemars(with = "Vec<String>", length(min = 0, max = VAULT_KEYS_MAX_ENTRIES))]
+    pub older_keys: Vec<VaultKeyText>,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests a second of one business, over all its credentials. 0: no limit.
+    #[schemars(range(min = 0, max = RATE_MAX))]
+    pub business_requests_per_second: u32,
+    /// Requests a second of one credential. 0: no limit.
+    #[schemars(range(min = 0, max = RATE_MAX))]
+    pub key_requests_per_second: u32,
+    /// Messages that one business may have accepted in a day (UTC). 0: no limit.
+    #[schemars(range(min = 0, max = DAILY_MAX))]
+    pub business_messages_per_day: u64,
+    /// Refused credentials a minute from one address before it has to wait.
+    #[schemars(range(min = 1, max = RATE_MAX))]
+    pub refused_per_minute: u32,
+}
+
+/// `[abuse]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Abuse {
+    /// Messages of a sender in two days below which it is not judged.
+    #[schemars(range(min = 1, max = DAILY_MAX))]
+    pub messages_min: u64,
+    /// The share of messages that the network may take for spam, in
+    /// thousandths. A sender that reaches it is paused, and a case opened for a
+    /// reviewer.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub spam_permille: u32,
+    /// The share of recipients who may opt out, in thousandths.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub opt_out_permille: u32,
+    /// The share of recipients who may block the sender, in thousandths.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub block_permille: u32,
+}
+
+/// An address or a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(pub IpNet);
+
+/// A key of the vault. Printed nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VaultKeyText(Secret<[u8; KEY_BYTES]>);
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -316,6 +397,9 @@ impl Default for Config {
             webhooks: Webhooks::default(),
             adapters: Adapters::default(),
             egress: Egress::default(),
+            vault: Vault::default(),
+            limits: Limits::default(),
+            abuse: Abuse::default(),
             log: Log::default(),
         }
     }
@@ -328,6 +412,7 @@ impl Default for Server {
             public_url: None,
             threads: 0,
             body_limit_bytes: 1_048_576,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -395,6 +480,29 @@ impl Default for Adapters {
 impl Default for Egress {
     fn default() -> Self {
         Self { allow_private_networks: false, connect_timeout_ms: 5_000 }
+    }
+}
+
+impl Default for Vault {
+    fn default() -> Self {
+        Self { key: None, older_keys: Vec::new() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            business_requests_per_second: 1_000,
+            key_requests_per_second: 1_000,
+            business_messages_per_day: 0,
+            refused_per_minute: 20,
+        }
+    }
+}
+
+impl Default for Abuse {
+    fn default() -> Self {
+        Self { messages_min: 100, spam_permille: 10, opt_out_permille: 30, block_permille: 30 }
     }
 }
 
@@ -799,6 +907,58 @@ impl<'de> Deserialize<'de> for Sha256 {
         let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
         bytes.filter(|_| odd.is_empty()).and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or_else(|| {
             D::Error::custom(format!("`{text}` is no SHA-256: write its 64 hexadecimal digits, as sha256sum does"))
+        })
+    }
+}
+
+impl VaultKeyText {
+    /// The key itself.
+    pub fn key(&self) -> VaultKey {
+        VaultKey::from_bytes(*self.0.expose())
+    }
+}
+
+impl fmt::Debug for VaultKeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for VaultKeyText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl FromStr for VaultKeyText {
+    type Err = String;
+
+    /// The text is not repeated: it may be most of a key.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes = STANDARD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
+        let refusal = "a vault key must be 32 bytes in base64: write what `openssl rand -base64 32` prints";
+        bytes.map(|bytes| Self(Secret::new(bytes))).ok_or_else(|| refusal.to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for VaultKeyText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map(Self).map_err(|_| {
+            D::Error::custom(format!("`{text}` is no address or network: write one like 10.0.0.0/8 or ::1"))
         })
     }
 }

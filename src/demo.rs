@@ -7,11 +7,12 @@ use serde::Serialize;
 use serde_json::json;
 use waystation_core::{
     access,
+    audit::Actor,
     clock::now_ms,
-    credentials::{self, Issued},
-    ids::{AccountId, SenderId},
+    credentials::{GrantRequest, Issued},
+    ids::AccountId,
     store::{Store, StoreError, StoredTemplate},
-    webhooks::registration,
+    tenancy::{BusinessRequest, EndpointRequest, ResellerRequest, Sender, SenderRequest, Subtree},
 };
 
 use crate::{
@@ -33,6 +34,8 @@ const TEMPLATE_LANGUAGE: &str = "en_US";
 struct Summary {
     base_url: String,
     token: String,
+    partner_token: String,
+    business_id: String,
     phone_number_id: String,
     waba_id: String,
     app_secret: String,
@@ -94,22 +97,35 @@ fn configure(mut config: Config, options: cli::Demo) -> anyhow::Result<(Config, 
 async fn furnish(running: &Running, webhook: Option<&str>) -> anyhow::Result<Summary> {
     let installation = running.installation();
     let (store, now) = (&installation.store, now_ms());
-    let app_secret = credentials::app_secret();
     let verify_token = Issued::token().reveal().to_owned();
+    let (by, platform) = (Actor::operator(), Subtree::Platform);
 
-    let reseller = store.add_reseller("Demo Reseller", now).await?;
-    let (business, account) = store.add_business(&reseller, "Demo Bakery", &app_secret, Some(now), now).await?;
-    let sender = store.add_sender((&business, account), SENDER_PHONE, "Demo Bakery", "sandbox", "{}", now).await?;
-    let key = Issued::api_key(false);
-    store.add_api_key(&business, "demo", key.prefix(), &key.hash(), now).await?;
-    add_template(store, (&business, account)).await?;
+    let reseller = ResellerRequest { name: "Demo Reseller".to_owned(), ..ResellerRequest::default() };
+    let reseller = installation.registry.create_reseller(&by, &platform, &reseller, now).await?.id;
+    let request = BusinessRequest { name: "Demo Bakery".to_owned(), ..BusinessRequest::default() };
+    let (business, app_secret) =
+        installation.registry.create_business(&by, &platform, &reseller, &request, now).await?;
+    let sender = SenderRequest {
+        phone: SENDER_PHONE.to_owned(),
+        display_name: "Demo Bakery".to_owned(),
+        ..SenderRequest::default()
+    };
+    let sender = installation.registry.add_sender(&by, &platform, &business.id, &sender, now).await?.sender;
+    installation.registry.vouch(&business.id, now).await?;
+    let owner = installation.credentials.owner(&platform, Some(&business.id)).await?;
+    let grant = GrantRequest { name: "demo".to_owned(), mode: Some("live".to_owned()), ..GrantRequest::default() };
+    let (_, key) = installation.credentials.issue_key(&by, &owner, &grant, now).await?;
+    let partner = installation.credentials.reseller_owner(&platform, &reseller).await?;
+    let grant = GrantRequest { name: "demo".to_owned(), ..GrantRequest::default() };
+    let (_, partner_key) = installation.credentials.issue_key(&by, &partner, &grant, now).await?;
+    add_template(store, (&business.id, business.account)).await?;
     if let Some(url) = webhook {
-        registration::register(store, &installation.egress, &business, url, &verify_token)
-            .await
-            .context("the webhook could not be registered")?;
+        let endpoint = EndpointRequest { url: url.to_owned(), verify_token: verify_token.clone() };
+        let added = installation.registry.add_endpoint(&by, &platform, &business.id, &endpoint, now).await;
+        added.context("the webhook could not be registered")?;
     }
     let link = access::issue_link(store, OWNER, now).await?;
-    Ok(summary(running, (&key, sender, account), app_secret, verify_token, &link))
+    Ok(summary(running, (&key, &partner_key), &sender, app_secret, verify_token, &link))
 }
 
 async fn add_template(store: &Store, owner: (&waystation_core::ids::BusinessId, AccountId)) -> Result<(), StoreError> {
@@ -133,7 +149,8 @@ async fn add_template(store: &Store, owner: (&waystation_core::ids::BusinessId, 
 
 fn summary(
     running: &Running,
-    (key, sender, account): (&Issued, SenderId, AccountId),
+    (key, partner_key): (&Issued, &Issued),
+    sender: &Sender,
     app_secret: String,
     verify_token: String,
     link: &Issued,
@@ -141,8 +158,10 @@ fn summary(
     let base_url = running.base_url.clone();
     Summary {
         token: key.reveal().to_owned(),
-        phone_number_id: sender.to_string(),
-        waba_id: account.to_string(),
+        partner_token: partner_key.reveal().to_owned(),
+        business_id: sender.business.to_string(),
+        phone_number_id: sender.id.to_string(),
+        waba_id: sender.account.to_string(),
         app_secret,
         verify_token,
         template: TemplateName { name: TEMPLATE_NAME, language: TEMPLATE_LANGUAGE },
@@ -183,6 +202,8 @@ fn for_people(summary: &Summary, data_dir: &Path, webhook: Option<&str>) -> Stri
          Demo Bakery may send from phone number id {phone_number_id}, account {waba},\n\
          over the sandbox network: nothing leaves this machine. {told}\n\
          \n\
+         Its reseller's key, for /partner/v1: {partner}\n\
+         \n\
          Send a message:\n\
          \n\
          curl -sS {base_url}/v24.0/{phone_number_id}/messages -H 'Authorization: Bearer {token}' \\\n  \
@@ -197,5 +218,6 @@ fn for_people(summary: &Summary, data_dir: &Path, webhook: Option<&str>) -> Stri
         sign_in = summary.sign_in_url,
         data = data_dir.display(),
         waba = summary.waba_id,
+        partner = summary.partner_token,
     )
 }

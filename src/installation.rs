@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::ErrorKind,
+    io::{ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,9 +10,14 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use waystation_core::{
+    abuse::{Abuse, AbuseRule},
+    clock::now_ms,
+    credentials::Credentials,
     delivery::{self, DeliverySettings, Enqueuer, Equipment, PluginIo, WebhookSettings},
     egress::{Egress, EgressSettings},
+    limits::Limiter,
     messages::{
         intake::Intake,
         state::{self, RetryPolicy},
@@ -20,10 +25,14 @@ use waystation_core::{
     plugins::{AdapterHost, HostSettings},
     queue::{self, EmbeddedQueue, Queue, QueueError, Topic},
     store::{Direction, Store, StoreSettings, StoreUrl},
-    tenancy::Directory,
+    tenancy::{Directory, Policy, Registry},
+    vault::{Vault, VaultKey},
 };
 
-use crate::config::{AmbiguousPolicy, Config, DatabaseUrl, QueueUrl};
+use crate::config::{AmbiguousPolicy, Config, DatabaseUrl, QueueUrl, VaultKeyText};
+
+/// The file with the vault's key, in the data folder.
+const KEY_FILE: &str = "vault.key";
 
 /// The adapters whose libraries are built with this binary: the name in the
 /// configuration, the crate, and which build of it.
@@ -45,6 +54,16 @@ pub(crate) struct Installation {
     pub(crate) adapters: Arc<AdapterHost>,
     /// The way out.
     pub(crate) egress: Egress,
+    /// What seals.
+    pub(crate) vault: Vault,
+    /// The tree.
+    pub(crate) registry: Registry,
+    /// What issues credentials.
+    pub(crate) credentials: Credentials,
+    /// The rule against spam.
+    pub(crate) abuse: Abuse,
+    /// How often tenants may ask.
+    pub(crate) limiter: Limiter,
     /// Whether the database had no tables when it was opened.
     pub(crate) is_new: bool,
     alone: Option<File>,
@@ -56,6 +75,8 @@ impl Installation {
         config.validate()?;
         let (store, alone) = open_database(&config, Use::Work).await?;
         let is_new = !store.migrate(Direction::Up).await?.is_empty();
+        let vault = open_vault(&config)?;
+        store.adopt_vault(&vault, now_ms()).await?;
         let queue: Arc<dyn Queue> = match &config.queue.url {
             QueueUrl::Memory => Arc::new(EmbeddedQueue::new()),
             QueueUrl::Redis(url) => Arc::new(queue::connect(url.expose(), &config.queue.prefix).await?),
@@ -73,8 +94,23 @@ impl Installation {
         .map_err(anyhow::Error::msg)?;
         let enqueuer = Enqueuer::start(queue.clone());
         let adapters = load_adapters(&config, &store, &egress, &enqueuer)?;
+        let limiter = match &config.queue.url {
+            QueueUrl::Memory => Limiter::local(store.clone()),
+            QueueUrl::Redis(url) => {
+                Limiter::shared(store.clone(), url.expose(), &config.queue.prefix).map_err(anyhow::Error::msg)?
+            }
+        };
+        let directory = Directory::new(store.clone(), vault.clone(), default_policy(&config));
+        directory.follow();
+        let registry = Registry::new(store.clone(), vault.clone(), directory.clone(), adapters.clone(), egress.clone());
+        registry.seal_what_is_clear().await?;
         Ok(Self {
-            directory: Directory::new(store.clone()),
+            credentials: Credentials::new(store.clone(), vault.clone(), directory.clone()),
+            abuse: Abuse::new(store.clone(), directory.clone(), abuse_rule(&config)),
+            registry,
+            limiter,
+            vault,
+            directory,
             config,
             store,
             queue,
@@ -95,6 +131,7 @@ impl Installation {
             enqueuer: self.enqueuer.clone(),
             adapters: self.adapters.clone(),
             egress: self.egress.clone(),
+            abuse: self.abuse.clone(),
         };
         delivery::start(equipment, delivery_settings(&self.config, self.alone.is_some())).await
     }
@@ -102,7 +139,7 @@ impl Installation {
     /// Starts the way in for messages.
     pub(crate) fn start_intake(&self) -> Intake {
         let ttl = Duration::from_secs(self.config.delivery.message_ttl_seconds);
-        Intake::start(self.store.clone(), self.directory.clone(), self.enqueuer.clone(), ttl)
+        Intake::start(self.store.clone(), self.directory.clone(), self.limiter.clone(), self.enqueuer.clone(), ttl)
     }
 }
 
@@ -131,6 +168,67 @@ pub(crate) async fn open_database(config: &Config, purpose: Use) -> anyhow::Resu
     };
     let store = Store::open(&StoreSettings { url, connections: config.database.connections }).await?;
     Ok((store, lock))
+}
+
+/// The vault with the keys of the configuration, or else with that of a file beside the
+/// data, which is made when it does not exist.
+fn open_vault(config: &Config) -> anyhow::Result<Vault> {
+    let key = match &config.vault.key {
+        Some(key) => key.key(),
+        None => key_file(&config.data_dir)?,
+    };
+    let older: Vec<VaultKey> = config.vault.older_keys.iter().map(VaultKeyText::key).collect();
+    Ok(Vault::new(&key, &older))
+}
+
+fn key_file(folder: &Path) -> anyhow::Result<VaultKey> {
+    create_private_folder(folder)?;
+    let path = folder.join(KEY_FILE);
+    let unreadable = || format!("{} holds no vault key; put the key back that was there", path.display());
+    // Written beside its place and linked into it, so that nobody reads half a key and of
+    // two processes that start together one key stays.
+    if !path.exists() {
+        let draft = folder.join(format!("{KEY_FILE}.{}", std::process::id()));
+        let text = format!("{}\n", STANDARD.encode(VaultKey::generate().bytes()));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft);
+        let written =
+            file.as_mut().map_err(|error| std::io::Error::new(error.kind(), error.to_string())).and_then(|file| {
+                file.write_all(text.as_bytes())?;
+                file.sync_all()?;
+                fs::hard_link(&draft, &path)
+            });
+        let _ = fs::remove_file(&draft);
+        match written {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(error).with_context(|| format!("{} could not be created", path.display()));
+            }
+            _ => {}
+        }
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let key: VaultKeyText = text.parse().map_err(anyhow::Error::msg).with_context(unreadable)?;
+    Ok(key.key())
+}
+
+/// What holds above every reseller.
+fn default_policy(config: &Config) -> Policy {
+    let limits = &config.limits;
+    Policy {
+        requests_per_second: Some(limits.business_requests_per_second).filter(|rate| *rate > 0),
+        requests_per_second_and_key: Some(limits.key_requests_per_second).filter(|rate| *rate > 0),
+        messages_per_day: Some(limits.business_messages_per_day).filter(|cap| *cap > 0),
+        ..Policy::default()
+    }
+}
+
+fn abuse_rule(config: &Config) -> AbuseRule {
+    let abuse = &config.abuse;
+    AbuseRule {
+        messages_min: i64::try_from(abuse.messages_min).unwrap_or(i64::MAX),
+        spam_permille: abuse.spam_permille.into(),
+        opt_out_permille: abuse.opt_out_permille.into(),
+        block_permille: abuse.block_permille.into(),
+    }
 }
 
 /// Creates a folder that only this user can enter. One that exists stays as it is.

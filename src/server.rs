@@ -15,7 +15,7 @@ use tokio::{
 };
 use waystation_admin_web::{AdapterCard, Dashboard};
 use waystation_core::{delivery::Runtime, plugins::Health};
-use waystation_tenant_api::Api;
+use waystation_tenant_api::{Api, Guard, TrustedProxies};
 
 use crate::{
     cli::Role,
@@ -62,6 +62,11 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
         intake: installation.start_intake(),
         store: installation.store.clone(),
         directory: installation.directory.clone(),
+        limiter: installation.limiter.clone(),
+        guard: Arc::new(Guard::new(installation.config.limits.refused_per_minute)),
+        registry: installation.registry.clone(),
+        credentials: installation.credentials.clone(),
+        abuse: installation.abuse.clone(),
         body_limit_bytes: installation.config.server.body_limit_bytes,
     });
     let admin = roles.contains(&Role::Admin);
@@ -86,6 +91,8 @@ fn serve(
 ) -> anyhow::Result<actix_web::dev::Server> {
     let store = installation.store.clone();
     let adapters = installation.adapters.clone();
+    let proxies = installation.config.server.trusted_proxies.iter().map(|network| network.0).collect();
+    let proxies = web::Data::new(TrustedProxies(proxies));
     let secure_cookies = base_url.starts_with("https:");
     let threads = match installation.config.server.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -95,6 +102,7 @@ fn serve(
         let mut app = App::new()
             .wrap(from_fn(waystation_tenant_api::identify))
             .app_data(web::Data::new(store.clone()))
+            .app_data(proxies.clone())
             .service(waystation_tenant_api::health())
             .default_service(web::to(waystation_tenant_api::no_such_route));
         if let Some(api) = &api {

@@ -12,9 +12,11 @@ use actix_web::{
 use tempfile::TempDir;
 use waystation_core::{
     access::{LINK_LIFE_MS, SESSION_LIFE_MS, issue_link},
+    audit::Actor,
     clock::now_ms,
     ids::{BusinessId, MessageId, SenderId},
     store::{Direction, NewMessage, Store, StoreSettings, StoreUrl},
+    tenancy::Policy,
 };
 
 use crate::{
@@ -350,7 +352,8 @@ async fn home_tells_what_there_is() {
     );
 
     for name in ["North", "South"] {
-        fixture.dashboard.store.add_reseller(name, now_ms()).await.unwrap();
+        let (by, policy) = (Actor::system(), Policy::default());
+        fixture.dashboard.store.add_reseller(&by, name, &policy, now_ms()).await.unwrap();
     }
     for _ in 0..3 {
         fixture.accept_message().await;

@@ -67,12 +67,75 @@ errors! {
         title: "Invalid access token",
         advice: "Send a live API key as \"Authorization: Bearer ws_live_…\".",
     }
+    /// The key was live once, and its time is over.
+    KeyExpired {
+        name: "key_expired", code: 190, kind_of: "OAuthException",
+        cloud: 401, v1: 401, retryable: false,
+        title: "Access token has expired",
+        advice: "Use the key's successor, or a new access token.",
+    }
+    /// The key was live once, and was revoked.
+    KeyRevoked {
+        name: "key_revoked", code: 190, kind_of: "OAuthException",
+        cloud: 401, v1: 401, retryable: false,
+        title: "Access token was revoked",
+        advice: "Use another key; a revoked one never comes back.",
+    }
+    /// The request is not signed, or not with a live secret, or not in time.
+    SignatureInvalid {
+        name: "signature_invalid", code: 190, kind_of: "OAuthException",
+        cloud: 401, v1: 401, retryable: false,
+        title: "Request signature is not valid",
+        advice: "Sign method, path, timestamp and body with a live signing secret, and send the timestamp's own time.",
+    }
+    /// The key is not for this address.
+    AddressNotAllowed {
+        name: "address_not_allowed", code: 10, kind_of: "OAuthException",
+        cloud: 403, v1: 403, retryable: false,
+        title: "Address not allowed",
+        advice: "Use the key from an address in its allow-list, or add this one.",
+    }
+    /// The key lacks a scope.
+    ScopeMissing {
+        name: "scope_missing", code: 10, kind_of: "OAuthException",
+        cloud: 403, v1: 403, retryable: false,
+        title: "Permission denied: scope missing",
+        advice: "Use a key that has the scope in the details.",
+    }
     /// The key may not do this.
     PermissionDenied {
         name: "permission_denied", code: 10, kind_of: "OAuthException",
         cloud: 403, v1: 403, retryable: false,
         title: "Permission denied",
-        advice: "The business has to be verified before it can send through this sender.",
+        advice: "The details say what is not allowed, and what would be.",
+    }
+    /// The business is not verified, or the key is a test key.
+    NotVerified {
+        name: "not_verified", code: 10, kind_of: "OAuthException",
+        cloud: 403, v1: 403, retryable: false,
+        title: "Business not verified",
+        advice: "Send through a sandbox sender until the business is verified; then use a live key.",
+    }
+    /// The reseller, the business or the sender is stopped.
+    Suspended {
+        name: "suspended", code: 131031, kind_of: "OAuthException",
+        cloud: 403, v1: 403, retryable: false,
+        title: "Account has been locked",
+        advice: "The details say what is suspended and why. What is queued is kept and goes out once it is resumed.",
+    }
+    /// Too many requests.
+    RateLimited {
+        name: "rate_limited", code: 130429, kind_of: "OAuthException",
+        cloud: 429, v1: 429, retryable: true,
+        title: "Rate limit hit",
+        advice: "Wait for the time in Retry-After; the RateLimit headers say how much is left.",
+    }
+    /// The day's messages are used up.
+    DailyCapReached {
+        name: "daily_cap_reached", code: 80007, kind_of: "OAuthException",
+        cloud: 429, v1: 429, retryable: true,
+        title: "Daily cap reached",
+        advice: "Wait for the time in Retry-After, when the day (UTC) is over, or have the cap raised.",
     }
     /// The object is not there, or is another tenant's.
     NotFound {
@@ -179,6 +242,48 @@ errors! {
         title: "Parameter format does not match format in the created template",
         advice: "Give the parameter the type or name that the details ask for.",
     }
+    /// What was asked for stands against what is there.
+    Conflict {
+        name: "conflict", code: 100, kind_of: "OAuthException",
+        cloud: 409, v1: 409, retryable: false,
+        title: "Conflict",
+        advice: "Read the object again: the details say what stands in the way.",
+    }
+    /// A step that the state does not allow.
+    IllegalTransition {
+        name: "illegal_transition", code: 100, kind_of: "OAuthException",
+        cloud: 409, v1: 409, retryable: false,
+        title: "Not possible in this state",
+        advice: "Take one of the steps that the details name.",
+    }
+    /// A wrong or expired code, or none was asked for.
+    CodeInvalid {
+        name: "code_invalid", code: 136025, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Code is not valid",
+        advice: "Compare the code, or have a new one sent.",
+    }
+    /// Too many codes were sent to a number.
+    TooManyCodes {
+        name: "too_many_codes", code: 136024, kind_of: "OAuthException",
+        cloud: 429, v1: 429, retryable: true,
+        title: "Too many codes",
+        advice: "Wait for the time in Retry-After before another code is sent to this number.",
+    }
+    /// A document of a type that is not taken.
+    UnsupportedDocument {
+        name: "unsupported_document", code: 100, kind_of: "OAuthException",
+        cloud: 415, v1: 415, retryable: false,
+        title: "Unsupported document",
+        advice: "Upload a PDF, JPEG or PNG; the type is read off the bytes, not the name.",
+    }
+    /// A document that is too large.
+    DocumentTooLarge {
+        name: "document_too_large", code: 100, kind_of: "OAuthException",
+        cloud: 413, v1: 413, retryable: false,
+        title: "Document too large",
+        advice: "Upload a smaller file; the details name the limit.",
+    }
     /// The idempotency key belongs to another request.
     IdempotencyKeyReused {
         name: "idempotency_key_reused", code: 100, kind_of: "OAuthException",
@@ -244,13 +349,33 @@ pub struct ApiError {
     pub details: String,
     /// Everything that is wrong with its body.
     pub breaches: Vec<Breach>,
+    /// When the same request may succeed, in milliseconds from now, where that is known.
+    pub retry_after_ms: Option<u64>,
 }
 
 impl ApiError {
     /// An error with details for the person who made the request.
     #[must_use]
     pub fn new(kind: ErrorKind, details: impl Into<String>) -> Self {
-        Self { kind, details: details.into(), breaches: Vec::new() }
+        Self { kind, details: details.into(), breaches: Vec::new(), retry_after_ms: None }
+    }
+
+    /// The same error with the time until the request may succeed.
+    #[must_use]
+    pub fn retry_after_ms(mut self, wait: u64) -> Self {
+        self.retry_after_ms = Some(wait);
+        self
+    }
+
+    /// The object `id` is not there, as far as whoever asks can see.
+    pub(crate) fn missing(kind: &str, id: &dyn std::fmt::Display) -> Self {
+        Self::new(ErrorKind::NotFound, format!("There is no {kind} {id} that you can see."))
+    }
+
+    /// An error about one place of the body.
+    pub(crate) fn breach(pointer: &str, message: impl Into<String>) -> Self {
+        let breach = Breach { pointer: pointer.to_owned(), message: message.into(), limit: None, actual: None };
+        Self::breaches(ErrorKind::ParameterInvalid, vec![breach])
     }
 
     /// An error about the body, with everything that is wrong with it. The details
@@ -262,7 +387,7 @@ impl ApiError {
             .map(|breach| format!("{} {}", breach.pointer, breach.message))
             .collect::<Vec<_>>()
             .join("; ");
-        Self { kind, details, breaches }
+        Self { kind, details, breaches, retry_after_ms: None }
     }
 }
 

@@ -95,6 +95,12 @@ text_ids! {
     BusinessId, "business", "biz_";
     /// An API key; says nothing about its secret.
     ApiKeyId, "API key", "key_";
+    /// An OAuth client: its client id.
+    ClientId, "client", "client_";
+    /// A secret that signs a business's webhooks; says nothing about the secret.
+    SigningSecretId, "signing secret", "sec_";
+    /// A case of suspected abuse.
+    CaseId, "case", "case_";
     /// A tenant's webhook endpoint.
     EndpointId, "endpoint", "ep_";
     /// One delivery of one event to one endpoint: the `webhook-id` that repeats

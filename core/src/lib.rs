@@ -12,9 +12,14 @@
 //! - [`delivery`]: the engine, its couriers and the reconciler;
 //! - [`plugins`]: the host of the transport adapters;
 //! - [`webhooks`]: how a business is told;
-//! - [`access`]: who may open the dashboard.
+//! - [`limits`]: how often somebody may ask;
+//! - [`abuse`]: the rule against spam, and its cases;
+//! - [`access`]: who may open the dashboard;
+//! - [`audit`] and [`vault`]: what was changed by whom, and what is encrypted at rest.
 
+pub mod abuse;
 pub mod access;
+pub mod audit;
 pub mod batch;
 pub mod clock;
 pub mod credentials;
@@ -22,10 +27,13 @@ pub mod delivery;
 pub mod egress;
 pub mod error;
 pub mod ids;
+pub mod limits;
 pub mod messages;
+pub mod paging;
 pub mod plugins;
 pub mod queue;
 pub mod store;
 pub mod templates;
 pub mod tenancy;
+pub mod vault;
 pub mod webhooks;

@@ -201,7 +201,7 @@ fn all_unknown_keys_and_bounds_are_told_at_once() {
         &[],
     );
     for expected in [
-        ":1:1: unknown key `colour`; known here: adapters, data_dir",
+        ":1:1: unknown key `colour`; known here: abuse, adapters, data_dir",
         ":3:17: `worker.lease_seconds` must be from 5 to 3600, not 1",
         ":4:22: `worker.messages_in_flight` must be from 1 to 100000, not 0",
         ":6:28: unknown key `adapters.libraries.sum`; known here: path, sha256",

@@ -1,45 +1,218 @@
-//! Who asks: the bearer key, and nothing else in the request.
+//! Who asks, and whether they may: the bearer credential, and nothing else in the request.
+//!
+//! A handler names what it needs by the type of its argument: [`ByTenant`] or
+//! [`ByPartner`] with a scope, or their forms [`SentByTenant`] and [`SentByPartner`] that
+//! come with the body. It cannot run without a live credential of that kind with that
+//! scope, within its rate, and with a valid signature where the credential asks for one.
 
-use std::{future::Future, pin::Pin, sync::Arc};
-
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web};
-use waystation_core::{
-    error::{ApiError, ErrorKind},
-    tenancy::Principal,
+use std::{
+    collections::HashMap,
+    future::Future,
+    marker::PhantomData,
+    net::IpAddr,
+    pin::Pin,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use crate::{Api, failure::Failure, shared::ask};
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest,
+    dev::Payload,
+    http::header::AUTHORIZATION,
+    web::{self, Bytes},
+};
+use waystation_core::{
+    audit::{Actor, Origin},
+    clock::now_ms,
+    credentials::request_signature::{SIGNATURE_HEADER, Signed, TIMESTAMP_HEADER},
+    error::{ApiError, ErrorKind},
+    limits::{Demand, Limiter, Ruling},
+    tenancy::{Partner, Principal, Scope, Tenant},
+};
 
-/// The principal of a request. A handler that takes it cannot run without a live key.
+use crate::{Api, failure::Failure, request::origin_of, shared};
+
+/// The window in which refused credentials are counted, in milliseconds.
+const REFUSED_WINDOW_MS: u32 = 60_000;
+/// Addresses that wait at most; those whose time is over leave first.
+const WAITING_MAX: usize = 10_000;
+
+/// A scope, as a type.
+pub(crate) trait Needs: 'static {
+    const SCOPE: Scope;
+}
+
+macro_rules! needs {
+    ($($scope:ident),+ $(,)?) => {$(
+        #[doc = concat!("[`Scope::", stringify!($scope), "`]")]
+        #[derive(Debug)]
+        pub(crate) struct $scope;
+
+        impl Needs for $scope {
+            const SCOPE: Scope = Scope::$scope;
+        }
+    )+};
+}
+
+needs!(MessagesSend, MessagesRead);
+
+/// A kind of principal that handlers are for.
+pub(crate) trait Party: std::ops::Deref<Target = Principal> + Sized + 'static {
+    fn of(principal: std::sync::Arc<Principal>) -> Result<Self, ApiError>;
+}
+
+impl Party for Tenant {
+    fn of(principal: std::sync::Arc<Principal>) -> Result<Self, ApiError> {
+        Self::of(principal)
+    }
+}
+
+impl Party for Partner {
+    fn of(principal: std::sync::Arc<Principal>) -> Result<Self, ApiError> {
+        Self::of(principal)
+    }
+}
+
+/// A request without a body by a principal with a scope.
 #[derive(Debug)]
-pub(crate) struct Authenticated(pub(crate) Arc<Principal>);
+pub(crate) struct By<P, N> {
+    pub(crate) principal: P,
+    pub(crate) origin: Origin,
+    needs: PhantomData<N>,
+}
 
-impl FromRequest for Authenticated {
+/// The same with its body.
+#[derive(Debug)]
+pub(crate) struct SentBy<P, N> {
+    pub(crate) by: By<P, N>,
+    pub(crate) body: Bytes,
+}
+
+/// A request without a body for a business.
+pub(crate) type ByTenant<N> = By<Tenant, N>;
+/// A request with a body for a business.
+pub(crate) type SentByTenant<N> = SentBy<Tenant, N>;
+
+impl<P: Party, N> By<P, N> {
+    /// Who asks, as the audit log names them.
+    pub(crate) fn actor(&self) -> Actor {
+        self.principal.actor(&self.origin)
+    }
+}
+
+type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, Failure>>>>;
+
+impl<P: Party, N: Needs> FromRequest for By<P, N> {
     type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Failure>>>>;
+    type Future = Extracting<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let refuse = |details: &str| Failure::new(&request, ApiError::new(ErrorKind::Unauthenticated, details));
-            let Some(api) = request.app_data::<web::Data<Api>>() else {
-                return Err(Failure::new(&request, ApiError::new(ErrorKind::Internal, "The API is not set up.")));
-            };
-            if request.headers().get_all(AUTHORIZATION).count() > 1 {
-                return Err(refuse("There is more than one Authorization header."));
-            }
-            let Some(header) = request.headers().get(AUTHORIZATION) else {
-                return Err(refuse("The Authorization header is missing."));
-            };
-            let Some(key) = header.to_str().ok().and_then(bearer) else {
-                return Err(refuse("The Authorization header must be \"Bearer\" and an API key."));
-            };
-            match ask(&request, api.directory.principal(key)).await? {
-                Some(principal) => Ok(Self(principal)),
-                None => Err(refuse("The API key is not known, was revoked or has expired.")),
-            }
+            let by = Self::authenticated(&request).await?;
+            by.check_signature(&request, &[]).await?;
+            Ok(by)
         })
     }
+}
+
+impl<P: Party, N: Needs> FromRequest for SentBy<P, N> {
+    type Error = Failure;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            // Before anything of the body is read: strangers cannot make us keep it.
+            let by = By::<P, N>::authenticated(&request).await?;
+            let body =
+                shared::read_body(&request, web::Payload::from_request(&request, &mut { payload }).await).await?;
+            by.check_signature(&request, &body).await?;
+            Ok(Self { by, body })
+        })
+    }
+}
+
+impl<P: Party, N: Needs> By<P, N> {
+    async fn authenticated(request: &HttpRequest) -> Result<Self, Failure> {
+        let fail = |error: ApiError| Failure::new(request, error);
+        let Some(api) = request.app_data::<web::Data<Api>>() else {
+            return Err(fail(ApiError::new(ErrorKind::Internal, "The API is not set up.")));
+        };
+        let origin = origin_of(request);
+        let key = bearer_of(request).map_err(fail)?;
+        api.guard.let_through(&api.directory, &origin, key).map_err(fail)?;
+        let found = shared::ask(request, api.directory.principal_of_request(key, origin.address)).await?;
+        let admitted = match found {
+            Some(principal) => principal.admit(origin.address, now_ms()).map(|()| principal),
+            None => Err(ApiError::new(ErrorKind::Unauthenticated, "The API key is not known.")),
+        };
+        let principal = match admitted {
+            Ok(principal) => principal,
+            Err(error) => {
+                if error.kind == ErrorKind::Unauthenticated {
+                    api.guard.refused(&api.limiter, &origin).await;
+                }
+                return Err(fail(error));
+            }
+        };
+        let ruling = api.limiter.take(demands(&principal)).await;
+        let (allowed, wait) = (ruling.allowed, ruling.retry_after_ms());
+        request.extensions_mut().insert(Rates(ruling));
+        if !allowed {
+            let details = "This credential, or all of its business together, asks too often.";
+            return Err(fail(ApiError::new(ErrorKind::RateLimited, details).retry_after_ms(wait)));
+        }
+        let principal = P::of(principal).map_err(fail)?;
+        principal.require(N::SCOPE).map_err(fail)?;
+        Ok(Self { principal, origin, needs: PhantomData })
+    }
+
+    /// A signature that is there is checked, whether it is asked for or not.
+    async fn check_signature(&self, request: &HttpRequest, body: &[u8]) -> Result<(), Failure> {
+        let fail = |details: &str| Err(Failure::new(request, ApiError::new(ErrorKind::SignatureInvalid, details)));
+        let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+        let (signature, timestamp) = match (header(SIGNATURE_HEADER), header(TIMESTAMP_HEADER)) {
+            (None, _) if !self.principal.signed => return Ok(()),
+            (Some(signature), Some(timestamp)) => (signature, timestamp),
+            _ => return fail("Requests with this key have to be signed: a signature or its timestamp is missing."),
+        };
+        let (Some(api), Some(business)) = (request.app_data::<web::Data<Api>>(), &self.principal.business) else {
+            return fail("There is no signing secret to check the signature with.");
+        };
+        let secrets = shared::ask(request, api.directory.signing_secrets(business)).await?;
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let signed = Signed { method: request.method().as_str(), path, timestamp, body };
+        signed.verify(signature, &secrets, now_ms()).map_err(|error| Failure::new(request, error))
+    }
+}
+
+/// How a request stood with its limits; told in the answer's headers.
+pub(crate) struct Rates(pub(crate) Ruling);
+
+fn demands(principal: &Principal) -> Vec<Demand> {
+    let limits = principal.limits;
+    let key = limits.requests_per_second_and_key.map(|rate| (format!("key:{}", principal.credential), rate));
+    let owner = limits.requests_per_second.map(|rate| {
+        let owner = principal.business.as_ref().map_or_else(|| principal.reseller.to_string(), ToString::to_string);
+        (format!("owner:{owner}"), rate)
+    });
+    key.into_iter().chain(owner).map(|(bucket, rate)| Demand::per_second(bucket, rate)).collect()
+}
+
+/// The key behind the Authorization header.
+fn bearer_of(request: &HttpRequest) -> Result<&str, ApiError> {
+    let refuse = |details: &str| ApiError::new(ErrorKind::Unauthenticated, details);
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    let header = headers.next().ok_or_else(|| refuse("The Authorization header is missing."))?;
+    if headers.next().is_some() {
+        return Err(refuse("There is more than one Authorization header."));
+    }
+    let key = header.to_str().ok().and_then(bearer);
+    key.ok_or_else(|| refuse("The Authorization header must be \"Bearer\" and an API key or access token."))
 }
 
 /// The key behind `Bearer`, however it is written, or behind `OAuth`, which the Cloud
@@ -48,6 +221,75 @@ fn bearer(header: &str) -> Option<&str> {
     let (scheme, key) = header.trim().split_once(' ')?;
     let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("oauth");
     Some(key.trim()).filter(|key| known && !key.is_empty())
+}
+
+/// Makes whoever tries keys wait: after too many that are not known, an address gets no
+/// look-up until its time is over. Keys that are known here already pass all the same, so
+/// nobody can shut out a neighbour behind the same address.
+#[derive(Debug)]
+pub struct Guard {
+    refused_per_minute: u32,
+    waiting: Mutex<HashMap<IpAddr, Instant>>,
+    anybody: AtomicBool,
+}
+
+impl Guard {
+    /// Lets an address fail so often in a minute.
+    #[must_use]
+    pub fn new(refused_per_minute: u32) -> Self {
+        Self { refused_per_minute, waiting: Mutex::default(), anybody: AtomicBool::new(false) }
+    }
+
+    fn let_through(
+        &self,
+        directory: &waystation_core::tenancy::Directory,
+        origin: &Origin,
+        key: &str,
+    ) -> Result<(), ApiError> {
+        match self.wait_of(origin) {
+            Some(wait) if !directory.remembers(key) => Err(too_many(wait)),
+            _ => Ok(()),
+        }
+    }
+
+    /// How long this address has to wait.
+    pub(crate) fn wait_of(&self, origin: &Origin) -> Option<Duration> {
+        if !self.anybody.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        waiting.retain(|_, until| *until > now);
+        self.anybody.store(!waiting.is_empty(), Ordering::Relaxed);
+        Some(waiting.get(&origin.address?)?.saturating_duration_since(now))
+    }
+
+    /// Counts a credential that was not known.
+    pub(crate) async fn refused(&self, limiter: &Limiter, origin: &Origin) {
+        let Some(address) = origin.address else { return };
+        let demand = Demand {
+            bucket: format!("refused:{address}"),
+            limit: self.refused_per_minute,
+            window_ms: REFUSED_WINDOW_MS,
+        };
+        let ruling = limiter.take(vec![demand]).await;
+        if ruling.allowed {
+            return;
+        }
+        let until = Instant::now() + Duration::from_millis(ruling.retry_after_ms());
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < WAITING_MAX {
+            waiting.insert(address, until);
+            self.anybody.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The answer to somebody who has to wait.
+pub(crate) fn too_many(wait: Duration) -> ApiError {
+    let details = "Too many credentials from this address were not valid.";
+    let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    ApiError::new(ErrorKind::RateLimited, details).retry_after_ms(wait)
 }
 
 #[cfg(test)]

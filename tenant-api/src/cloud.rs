@@ -9,7 +9,7 @@ use waystation_core::{
 
 use crate::{
     Api,
-    auth::Authenticated,
+    auth::{MessagesSend, SentByTenant},
     failure::{CloudErrorBody, Failure},
     schema::{CloudAccepted, CloudMessage},
     shared::accept,
@@ -47,11 +47,10 @@ pub(crate) async fn send_message(
     request: HttpRequest,
     path: web::Path<(String, String)>,
     api: web::Data<Api>,
-    principal: Authenticated,
-    payload: web::Payload,
+    sent: SentByTenant<MessagesSend>,
 ) -> Result<HttpResponse, Failure> {
     let (_, sender) = path.into_inner();
-    send(request, &sender, api, principal, payload).await
+    send(request, &sender, api, sent).await
 }
 
 /// The same without a version: some client libraries leave it out.
@@ -65,24 +64,22 @@ async fn send_message_without_version(
     request: HttpRequest,
     sender: web::Path<String>,
     api: web::Data<Api>,
-    principal: Authenticated,
-    payload: web::Payload,
+    sent: SentByTenant<MessagesSend>,
 ) -> Result<HttpResponse, Failure> {
-    send(request, &sender, api, principal, payload).await
+    send(request, &sender, api, sent).await
 }
 
 async fn send(
     request: HttpRequest,
     sender: &str,
     api: web::Data<Api>,
-    principal: Authenticated,
-    payload: web::Payload,
+    sent: SentByTenant<MessagesSend>,
 ) -> Result<HttpResponse, Failure> {
     let Ok(sender) = sender.parse::<SenderId>() else {
         let details = "The phone number id in the path is not a number.";
         return Err(Failure::new(&request, ApiError::new(ErrorKind::NotFound, details)));
     };
-    let accepted = accept(&request, &api, &principal, Some(sender), Dialect::CloudApi, payload).await?;
+    let accepted = accept(&request, &api, &sent, Some(sender), Dialect::CloudApi).await?;
     Ok(answer(accepted))
 }
 

@@ -27,8 +27,13 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(request: &HttpRequest, error: impl Into<ApiError>) -> Self {
-        Self { error: error.into(), cloud: !request.path().starts_with("/v1/"), request_id: RequestId::of(request) }
+        Self { error: error.into(), cloud: !is_platform(request.path()), request_id: RequestId::of(request) }
     }
+}
+
+/// Whether a path is one of the platform's own, whose errors are problem documents.
+fn is_platform(path: &str) -> bool {
+    ["/v1/", "/partner/v1/"].iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// The Cloud API's error body.
@@ -106,14 +111,13 @@ impl ResponseError for Failure {
     fn error_response(&self) -> HttpResponse {
         let row = self.error.kind.row();
         let mut response = HttpResponse::build(self.status_code());
-        match self.error.kind {
-            ErrorKind::Unauthenticated => {
-                response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"waystation\""));
-            }
-            ErrorKind::Unavailable | ErrorKind::IdempotencyInProgress => {
-                response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
-            }
-            _ => {}
+        if self.status_code() == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"waystation\""));
+        }
+        if let Some(wait_ms) = self.error.retry_after_ms {
+            response.insert_header((header::RETRY_AFTER, wait_ms.div_ceil(1_000).max(1).to_string()));
+        } else if matches!(self.error.kind, ErrorKind::Unavailable | ErrorKind::IdempotencyInProgress) {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
         }
         if self.cloud {
             return response.json(CloudErrorBody {

@@ -19,7 +19,7 @@ mod routes;
 mod schema;
 mod shared;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use actix_web::{App, dev::ServiceFactory, web};
 use utoipa::{
@@ -30,15 +30,24 @@ use utoipa::{
     },
 };
 use utoipa_actix_web::AppExt;
-use waystation_core::{messages::intake::Intake, store::Store, tenancy::Directory};
+use waystation_core::{
+    abuse::Abuse,
+    credentials::Credentials,
+    limits::Limiter,
+    messages::intake::Intake,
+    store::Store,
+    tenancy::{Directory, Registry},
+};
 
 use routes::Routes;
 
+pub use auth::Guard;
 pub use health::health;
-pub use request::{RequestId, identify};
+pub use request::{RequestId, TrustedProxies, identify, origin_of};
 
 /// What the handlers work with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "a bundle of handles")]
 pub struct Api {
     /// The way in for messages.
     pub intake: Intake,
@@ -46,6 +55,16 @@ pub struct Api {
     pub store: Store,
     /// Who asks.
     pub directory: Directory,
+    /// How often they may ask.
+    pub limiter: Limiter,
+    /// Makes those wait who try keys.
+    pub guard: Arc<Guard>,
+    /// The tree.
+    pub registry: Registry,
+    /// What issues credentials.
+    pub credentials: Credentials,
+    /// The cases of suspected abuse.
+    pub abuse: Abuse,
     /// Largest request body, in bytes.
     pub body_limit_bytes: usize,
 }

@@ -9,7 +9,7 @@ use waystation_core::{
 
 use crate::{
     Api,
-    auth::Authenticated,
+    auth::{ByTenant, MessagesRead, MessagesSend, SentByTenant},
     failure::{Failure, Problem},
     schema::{Accepted, Message, MessageEvents, PlatformMessage},
     shared::{accept, ask},
@@ -43,10 +43,9 @@ use crate::{
 pub(crate) async fn send_message(
     request: HttpRequest,
     api: web::Data<Api>,
-    principal: Authenticated,
-    payload: web::Payload,
+    sent: SentByTenant<MessagesSend>,
 ) -> Result<HttpResponse, Failure> {
-    let accepted = accept(&request, &api, &principal, None, Dialect::Platform, payload).await?;
+    let accepted = accept(&request, &api, &sent, None, Dialect::Platform).await?;
     let mut response = HttpResponse::Accepted();
     if accepted.replayed {
         response.insert_header(("Idempotency-Replayed", "true"));
@@ -71,10 +70,10 @@ pub(crate) async fn get_message(
     request: HttpRequest,
     id: web::Path<String>,
     api: web::Data<Api>,
-    principal: Authenticated,
+    by: ByTenant<MessagesRead>,
 ) -> Result<HttpResponse, Failure> {
     let found = match id.parse::<MessageId>() {
-        Ok(id) => ask(&request, api.store.message(&principal.0.business, &id)).await?,
+        Ok(id) => ask(&request, api.store.message(by.principal.business(), &id)).await?,
         Err(_) => None,
     };
     found.map(|message| HttpResponse::Ok().json(Message::from(message))).ok_or_else(|| no_such_message(&request))
@@ -99,10 +98,10 @@ pub(crate) async fn list_message_events(
     request: HttpRequest,
     id: web::Path<String>,
     api: web::Data<Api>,
-    principal: Authenticated,
+    by: ByTenant<MessagesRead>,
 ) -> Result<HttpResponse, Failure> {
     let found = match id.parse::<MessageId>() {
-        Ok(id) => ask(&request, api.store.message_history(&principal.0.business, &id)).await?,
+        Ok(id) => ask(&request, api.store.message_history(by.principal.business(), &id)).await?,
         Err(_) => None,
     };
     found

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, web};
+use actix_web::{
+    HttpRequest,
+    web::{self, Bytes},
+};
 use waystation_core::{
     error::{ApiError, ErrorKind},
     ids::SenderId,
@@ -14,7 +17,11 @@ use waystation_core::{
     store::StoreError,
 };
 
-use crate::{Api, auth::Authenticated, failure::Failure};
+use crate::{
+    Api,
+    auth::{MessagesSend, SentByTenant},
+    failure::Failure,
+};
 
 /// How long a body may take to arrive.
 const BODY_MAX: Duration = Duration::from_secs(30);
@@ -35,32 +42,36 @@ pub(crate) async fn ask<T>(
     }
 }
 
+/// The body of a request, whole and in time.
+pub(crate) async fn read_body(
+    request: &HttpRequest,
+    payload: Result<web::Payload, actix_web::Error>,
+) -> Result<Bytes, Failure> {
+    let fail = |kind: ErrorKind, details: String| Err(Failure::new(request, ApiError::new(kind, details)));
+    let ended = "The body ended early, or its chunks are not well formed.";
+    let limit = request.app_data::<web::Data<Api>>().map_or(0, |api| api.body_limit_bytes);
+    let Ok(payload) = payload else {
+        return fail(ErrorKind::MalformedBody, ended.to_owned());
+    };
+    match tokio::time::timeout(BODY_MAX, payload.to_bytes_limited(limit)).await {
+        Ok(Ok(Ok(body))) => Ok(body),
+        Ok(Ok(Err(_))) => fail(ErrorKind::MalformedBody, ended.to_owned()),
+        Err(_) => {
+            fail(ErrorKind::BodyTooSlow, format!("The body did not arrive within {} seconds.", BODY_MAX.as_secs()))
+        }
+        Ok(Err(_)) => fail(ErrorKind::BodyTooLarge, format!("The body has more than {limit} bytes.")),
+    }
+}
+
 /// The one handler behind both ways to send.
 pub(crate) async fn accept(
     request: &HttpRequest,
     api: &Api,
-    principal: &Authenticated,
+    sent: &SentByTenant<MessagesSend>,
     sender: Option<SenderId>,
     dialect: Dialect,
-    payload: web::Payload,
 ) -> Result<AcceptedMessage, Failure> {
     let fail = |error: ApiError| Failure::new(request, error);
-    let limit = api.body_limit_bytes;
-    let body = match tokio::time::timeout(BODY_MAX, payload.to_bytes_limited(limit)).await {
-        Ok(Ok(Ok(body))) => body,
-        Ok(Ok(Err(_))) => {
-            let details = "The body ended early, or its chunks are not well formed.";
-            return Err(fail(ApiError::new(ErrorKind::MalformedBody, details)));
-        }
-        Err(_) => {
-            let details = format!("The body did not arrive within {} seconds.", BODY_MAX.as_secs());
-            return Err(fail(ApiError::new(ErrorKind::BodyTooSlow, details)));
-        }
-        Ok(Err(_)) => {
-            let details = format!("The body has more than {limit} bytes.");
-            return Err(fail(ApiError::new(ErrorKind::BodyTooLarge, details)));
-        }
-    };
     if request.headers().get_all("idempotency-key").count() > 1 {
         let details = "There is more than one Idempotency-Key header.";
         return Err(fail(ApiError::new(ErrorKind::ParameterInvalid, details)));
@@ -73,6 +84,6 @@ pub(crate) async fn accept(
             return Err(fail(ApiError::new(ErrorKind::ParameterInvalid, details)));
         }
     };
-    let incoming = Incoming { sender, dialect, body: &body, idempotency_key };
-    api.intake.accept(&principal.0, incoming).await.map_err(fail)
+    let incoming = Incoming { sender, dialect, body: &sent.body, idempotency_key };
+    api.intake.accept(&sent.by.principal, incoming).await.map_err(fail)
 }

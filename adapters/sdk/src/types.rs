@@ -53,6 +53,17 @@ pub enum Channel {
     Sms,
 }
 
+impl Channel {
+    /// The name that it has in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Whatsapp => "whatsapp",
+            Self::Sms => "sms",
+        }
+    }
+}
+
 /// What an adapter is and what it needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Description {

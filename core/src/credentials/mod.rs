@@ -1,18 +1,35 @@
-//! Secrets that we issue: an API key is shown once and kept as a hash, so that
-//! neither a copy of the database nor a log gives one away.
+//! Secrets that we issue: each is shown once. What lets somebody in is kept as a hash,
+//! what signs is kept sealed, so that neither a copy of the database nor a log gives one
+//! away.
 //!
 //! A key has 256 random bits, so a plain SHA-256 is enough: there is no dictionary
 //! to try, and a slow hash would only slow every request.
+//!
+//! Three kinds: API keys, which a program sends as they are; OAuth clients, whose secret is
+//! exchanged for short-lived access tokens; and signing secrets, which are never sent and
+//! sign webhooks to a business and, where it wants that, its requests to us.
+
+mod issuing;
+pub mod request_signature;
 
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
+use crate::tenancy::Mode;
+
 /// Random bytes in an API key, a sign-in link and a session.
 const SECRET_BYTES: usize = 32;
-/// How much of a key stays visible, in characters.
-const PREFIX_CHARS: usize = 14;
+/// How much of a key's random part stays visible, in characters.
+const VISIBLE_CHARS: usize = 6;
+/// What an access token begins with.
+pub(crate) const ACCESS_TOKEN_PREFIX: &str = "ws_at_";
+
+pub use issuing::{
+    AccessToken, Credentials, GRACE_DEFAULT_MS, GRACE_MAX_MS, Grant, GrantRequest, KEYS_MAX_PER_OWNER, TOKEN_LIFE_MS,
+};
+pub(crate) use issuing::{new_signing_secret, seal_clear_secrets, signing_secret_context};
 
 /// Fills `bytes` from the operating system's generator.
 ///
@@ -45,13 +62,35 @@ impl KeyHash {
 #[derive(Clone)]
 pub struct Issued {
     secret: String,
+    visible_chars: usize,
 }
 
 impl Issued {
-    /// A new API key: `ws_live_` or `ws_test_` and 43 characters.
+    /// A new API key of a business: `ws_live_` or `ws_test_` and 43 characters.
     #[must_use]
-    pub fn api_key(live: bool) -> Self {
-        Self::with_prefix(if live { "ws_live_" } else { "ws_test_" })
+    pub fn api_key(mode: Mode) -> Self {
+        Self::with_prefix(match mode {
+            Mode::Live => "ws_live_",
+            Mode::Test => "ws_test_",
+        })
+    }
+
+    /// A new API key of a reseller.
+    #[must_use]
+    pub fn reseller_key() -> Self {
+        Self::with_prefix("ws_reseller_")
+    }
+
+    /// A new secret of an OAuth client.
+    #[must_use]
+    pub fn client_secret() -> Self {
+        Self::with_prefix("ws_secret_")
+    }
+
+    /// A new access token.
+    #[must_use]
+    pub fn access_token() -> Self {
+        Self::with_prefix(ACCESS_TOKEN_PREFIX)
     }
 
     /// A new secret without a prefix, for links and sessions.
@@ -63,7 +102,10 @@ impl Issued {
     fn with_prefix(prefix: &str) -> Self {
         let mut bytes = [0; SECRET_BYTES];
         fill_random(&mut bytes);
-        Self { secret: format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)) }
+        Self {
+            secret: format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)),
+            visible_chars: prefix.len() + VISIBLE_CHARS,
+        }
     }
 
     /// The secret itself: to be shown once.
@@ -75,7 +117,7 @@ impl Issued {
     /// What may be shown later, to tell keys apart.
     #[must_use]
     pub fn prefix(&self) -> &str {
-        &self.secret[..PREFIX_CHARS]
+        &self.secret[..self.visible_chars]
     }
 
     /// What is kept.
@@ -105,10 +147,10 @@ mod tests {
 
     #[test]
     fn a_key_shows_its_beginning_only() {
-        let key = Issued::api_key(true);
+        let key = Issued::api_key(Mode::Live);
         assert!(key.reveal().starts_with("ws_live_"));
         assert_eq!(key.reveal().len(), 8 + 43);
-        assert!(!format!("{key:?}").contains(&key.reveal()[PREFIX_CHARS..]));
-        assert_ne!(key.hash(), Issued::api_key(true).hash());
+        assert!(!format!("{key:?}").contains(&key.reveal()[14..]));
+        assert_ne!(key.hash(), Issued::api_key(Mode::Live).hash());
     }
 }

@@ -1,7 +1,10 @@
 //! Carries messages to the network: claim, dispatch through the sender's adapter,
 //! record, tell.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use waystation_adapter_sdk::{Outbound, RateScope, Recipient, SendError, Sender as OutboundSender, UpstreamError};
 
@@ -11,10 +14,10 @@ use super::{
 };
 use crate::{
     clock::{Millis, now_ms},
-    ids::MessageId,
+    ids::{MessageId, SenderId},
     messages::state::{Effect, Event, Outcome, RetryPolicy, State},
     plugins::AdapterHost,
-    queue::{Claimed, Job, Queue, Settle, Topic},
+    queue::{Claimed, Job, Lane, Queue, Settle, Topic},
     store::{
         ClaimedMessage, EventRow, MessageRecord, MessageRow, NewDelivery, ReceiptBatch, ReceiptOutcome, Store,
         StoreError,
@@ -26,6 +29,8 @@ use crate::{
 /// How long a channel that is down holds its sender's lane before it is tried with the
 /// next message, in milliseconds.
 const CHANNEL_DOWN_HOLD_MS: u64 = 5_000;
+/// How often it is looked whether a sender that is held may go on, in milliseconds.
+const HELD_LOOK_EVERY_MS: Millis = 1_000;
 /// When a message that met a channel that needs a person is tried again, in milliseconds.
 const OPERATOR_WAIT_MS: u64 = 60_000;
 
@@ -74,11 +79,16 @@ impl Courier for MessageCourier {
     type Done = Dispatched;
 
     async fn claim(&self, claimed: &[Claimed]) -> Result<Taken<ClaimedMessage>, StoreError> {
-        let ids: Vec<&str> = claimed.iter().map(|job| job.id.as_str()).collect();
         let now = now_ms();
+        let held = self.held_lanes(claimed, now).await?;
+        let (kept, free): (Vec<&Claimed>, Vec<&Claimed>) = claimed.iter().partition(|job| held.contains(&job.lane));
+        // Due at once, behind a lane that is held: they keep their places.
+        let kept = kept.into_iter().map(|job| (job.id.as_str().to_owned(), Take::Later(now)));
+        let ids: Vec<&str> = free.iter().map(|job| job.id.as_str()).collect();
         let messages = self.store.claim_messages(&ids, &self.owner, now, now + self.lease_ms).await?;
         let mut taken: Taken<ClaimedMessage> =
             messages.into_iter().map(|message| (message.row.id.key().to_owned(), Take::Job(message))).collect();
+        taken.extend(kept);
         let others: Vec<&str> = ids.into_iter().filter(|id| !taken.contains_key(*id)).collect();
         if !others.is_empty() {
             taken.extend(self.look_after(&others, now).await?);
@@ -119,6 +129,25 @@ impl Courier for MessageCourier {
 }
 
 impl MessageCourier {
+    /// The lanes of senders that must not send now. They are held in the queue for a moment,
+    /// so that what waits there costs nothing, and looked at again when it is over.
+    async fn held_lanes(&self, claimed: &[Claimed], now: Millis) -> Result<HashSet<Lane>, StoreError> {
+        let lanes: HashSet<&Lane> = claimed.iter().map(|job| &job.lane).collect();
+        let mut held = HashSet::new();
+        for lane in lanes {
+            let Ok(id) = lane.as_str().parse::<SenderId>() else { continue };
+            let sender = self.directory.any_sender(id).await?;
+            if sender.is_none_or(|sender| sender.hold().is_none()) {
+                continue;
+            }
+            if let Err(error) = self.queue.hold(Topic::Messages, lane, now + HELD_LOOK_EVERY_MS).await {
+                tracing::warn!(%lane, %error, "a lane could not be held");
+            }
+            held.insert(lane.clone());
+        }
+        Ok(held)
+    }
+
     /// Messages that could not be claimed: an attempt that lost its lease becomes ambiguous
     /// now; one that still holds it, and a message that is not due, are looked at again
     /// when it ends, or when it is.
@@ -279,11 +308,7 @@ impl Context {
         Ok(context)
     }
 
-    pub(crate) async fn add_sender(
-        &mut self,
-        directory: &Directory,
-        id: crate::ids::SenderId,
-    ) -> Result<(), StoreError> {
+    pub(crate) async fn add_sender(&mut self, directory: &Directory, id: SenderId) -> Result<(), StoreError> {
         if self.senders.contains_key(&id.0) {
             return Ok(());
         }
@@ -316,8 +341,7 @@ impl Context {
         for effect in effects {
             match effect {
                 Effect::Record(note) => {
-                    let upstream_id = row.progress.upstream_id.as_deref();
-                    events.push(EventRow::new(&row.id, &note, adapter, times, upstream_id));
+                    events.push(EventRow::new(row, &note, adapter, times));
                 }
                 Effect::Tell(state) => deliveries.extend(self.deliveries(row, state, times)),
             }

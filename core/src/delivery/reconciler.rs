@@ -11,6 +11,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::lapse::Lapse;
 use crate::{
+    abuse::Abuse,
     clock::{Millis, now_ms},
     queue::{Job, Queue, QueueError, Topic},
     store::{Place, Store, StoreError, Unfinished},
@@ -32,6 +33,7 @@ pub(crate) struct Reconciler {
     pub(crate) store: Store,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) lapse: Lapse,
+    pub(crate) abuse: Abuse,
     pub(crate) interval: Duration,
     /// Whether no other process works on this database: then every attempt that was
     /// running when this process started is known to have been cut off.
@@ -63,7 +65,10 @@ impl Reconciler {
             }
             while !*shutdown.borrow() {
                 tokio::select! {
-                    _ = sweep.tick() => report("overdue work", self.requeue_overdue(&mut places).await),
+                    _ = sweep.tick() => {
+                        report("overdue work", self.requeue_overdue(&mut places).await);
+                        report("senders paused", self.abuse.sweep(now_ms()).await.map_err(SweepError::from));
+                    }
                     _ = wipe_check.tick() => report("refill", self.refill_if_wiped().await),
                     _ = housekeeping.tick() => report("housekeeping", self.housekeeping().await),
                     _ = shutdown.changed() => {}
@@ -152,6 +157,7 @@ impl Reconciler {
     async fn housekeeping(&self) -> Result<usize, SweepError> {
         let now = now_ms();
         self.store.forget_access(now).await?;
+        self.store.forget_access_tokens(now).await?;
         Ok(self.store.forget_idempotency_keys(now).await?)
     }
 }

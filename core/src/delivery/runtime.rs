@@ -14,8 +14,8 @@ use super::{
 };
 pub use crate::webhooks::courier::WebhookSettings;
 use crate::{
-    egress::Egress, messages::state::RetryPolicy, plugins::AdapterHost, queue::Queue, store::Store, tenancy::Directory,
-    webhooks::courier::WebhookCourier,
+    abuse::Abuse, egress::Egress, messages::state::RetryPolicy, plugins::AdapterHost, queue::Queue, store::Store,
+    tenancy::Directory, webhooks::courier::WebhookCourier,
 };
 
 /// Callbacks of one sender being read at once, over all workers, at most.
@@ -64,6 +64,8 @@ pub struct Equipment {
     pub adapters: Arc<AdapterHost>,
     /// The way out.
     pub egress: Egress,
+    /// The rule against spam.
+    pub abuse: Abuse,
 }
 
 /// A running worker.
@@ -75,7 +77,7 @@ pub struct Runtime {
 
 /// Settles what the last run left behind and starts the couriers.
 pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime {
-    let Equipment { store, directory, queue, enqueuer, adapters, egress } = equipment;
+    let Equipment { store, directory, queue, enqueuer, adapters, egress, abuse } = equipment;
     let (shutdown, stopping) = watch::channel(false);
     let lease_ms = i64::try_from(settings.lease.as_millis()).unwrap_or(i64::MAX / 2);
     let lapse = Lapse {
@@ -88,6 +90,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
         store: store.clone(),
         queue: queue.clone(),
         lapse: lapse.clone(),
+        abuse,
         interval: settings.reconcile,
         alone: settings.alone,
     };
@@ -112,7 +115,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
     tasks.push(engine::spawn(
         Arc::new(CallbackCourier {
             store: store.clone(),
-            directory,
+            directory: directory.clone(),
             enqueuer,
             adapters,
             policy: settings.retry,
@@ -123,7 +126,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
         stopping.clone(),
     ));
     tasks.push(engine::spawn(
-        Arc::new(WebhookCourier { store, egress, settings: settings.webhooks }),
+        Arc::new(WebhookCourier { store, directory, egress, settings: settings.webhooks }),
         queue,
         engine(settings.webhooks_in_flight, settings.endpoint_in_flight),
         stopping,

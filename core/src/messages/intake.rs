@@ -16,10 +16,11 @@ use crate::{
     delivery::Enqueuer,
     error::{ApiError, Breach, ErrorKind},
     ids::{MessageId, SenderId},
+    limits::Limiter,
     queue::{Job, Topic},
     store::{AcceptResult, IdempotencyClaim, NewMessage, Store, StoreError},
     templates,
-    tenancy::{Directory, Principal, Sender},
+    tenancy::{Directory, Mode, Sender, Standing, Tenant},
 };
 
 /// Messages in one commit at most.
@@ -30,8 +31,6 @@ const COMMIT_MAX: Duration = Duration::from_secs(10);
 const IDEMPOTENCY_LIFE_MS: Millis = 24 * 60 * 60 * 1_000;
 /// Longest idempotency key, in characters.
 pub const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
-/// The adapter through which an unverified business may send.
-const SANDBOX: &str = "sandbox";
 
 /// A request as it came.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +69,7 @@ pub struct AcceptedMessage {
 pub struct Intake {
     store: Store,
     directory: Directory,
+    limiter: Limiter,
     commits: Batcher<NewMessage, Result<AcceptResult, Arc<StoreError>>>,
     message_ttl: Duration,
 }
@@ -78,13 +78,19 @@ impl Intake {
     /// Starts the group committer. `message_ttl` is how long a message is worth
     /// sending.
     #[must_use]
-    pub fn start(store: Store, directory: Directory, enqueuer: Enqueuer, message_ttl: Duration) -> Self {
+    pub fn start(
+        store: Store,
+        directory: Directory,
+        limiter: Limiter,
+        enqueuer: Enqueuer,
+        message_ttl: Duration,
+    ) -> Self {
         let committing = store.clone();
         let commits = Batcher::start(COMMIT_MAX_MESSAGES, move |batch| {
             let (store, enqueuer) = (committing.clone(), enqueuer.clone());
             async move { commit(&store, &enqueuer, batch).await }
         });
-        Self { store, directory, commits, message_ttl }
+        Self { store, directory, limiter, commits, message_ttl }
     }
 
     /// Accepts one message.
@@ -93,16 +99,11 @@ impl Intake {
     /// What is wrong with the request: then nothing was accepted. Or
     /// [`ErrorKind::Unavailable`]: then the database did not say in time whether it was
     /// kept, and only a repeat with the same idempotency key is sure to be one message.
-    pub async fn accept(&self, principal: &Principal, incoming: Incoming<'_>) -> Result<AcceptedMessage, ApiError> {
+    pub async fn accept(&self, principal: &Tenant, incoming: Incoming<'_>) -> Result<AcceptedMessage, ApiError> {
         check_idempotency_key(incoming.idempotency_key)?;
         let request = SendRequest::read(incoming.body, incoming.dialect)?;
         let sender = self.sender(principal, &incoming, &request).await?;
-        if !sender.verified && sender.adapter != SANDBOX {
-            return Err(ApiError::new(
-                ErrorKind::PermissionDenied,
-                "The business is not verified yet; until then it can send through the sandbox only.",
-            ));
-        }
+        check_sender(principal, &sender)?;
         if sender.phone == request.recipient {
             let message = "is the sender's own number".to_owned();
             let breach = Breach { pointer: "/to".to_owned(), message, limit: None, actual: None };
@@ -111,11 +112,15 @@ impl Intake {
         let rendered = self.render(&sender, &request.content).await?;
 
         let now = now_ms();
+        let cap = sender.policy.messages_per_day;
+        if let Some(cap) = cap {
+            self.limiter.count_message(principal.business(), cap, now).await?;
+        }
         let id = MessageId::generate();
         let kind = request.content.kind();
         let committing = self.commits.submit(NewMessage {
             id: id.clone(),
-            business_id: principal.business.clone(),
+            business_id: principal.business().clone(),
             sender_id: sender.id,
             recipient: request.recipient.clone(),
             kind,
@@ -129,6 +134,9 @@ impl Intake {
         let result = tokio::time::timeout(COMMIT_MAX, committing)
             .await
             .map_err(|_| ApiError::new(ErrorKind::Unavailable, "The database does not answer in time."))??;
+        if cap.is_some() && !matches!(result, Ok(AcceptResult::Created)) {
+            self.limiter.uncount_message(principal.business(), now).await;
+        }
         let accepted = AcceptedMessage {
             id,
             sender: sender.id,
@@ -145,7 +153,7 @@ impl Intake {
                 "The Idempotency-Key of this request belongs to a request with another body.",
             )),
             AcceptResult::Replayed(first) => {
-                let accepted_at = match self.store.message(&principal.business, &first).await? {
+                let accepted_at = match self.store.message(principal.business(), &first).await? {
                     Some(message) => message.accepted_at,
                     None => now,
                 };
@@ -156,7 +164,7 @@ impl Intake {
 
     async fn sender(
         &self,
-        principal: &Principal,
+        principal: &Tenant,
         incoming: &Incoming<'_>,
         request: &SendRequest,
     ) -> Result<Arc<Sender>, ApiError> {
@@ -169,18 +177,18 @@ impl Intake {
                 return Err(ApiError::breaches(ErrorKind::ParameterMissing, vec![breach]));
             }
         };
-        self.directory.sender(&principal.business, id).await?.ok_or_else(|| no_such_sender(&id.to_string()))
+        self.directory.sender(principal.business(), id).await?.ok_or_else(|| no_such_sender(&id.to_string()))
     }
 
     /// A sender by its phone number id or its phone number.
-    async fn sender_named(&self, principal: &Principal, from: &str) -> Result<SenderId, ApiError> {
+    async fn sender_named(&self, principal: &Tenant, from: &str) -> Result<SenderId, ApiError> {
         if let Ok(id) = from.parse::<SenderId>()
-            && self.directory.sender(&principal.business, id).await?.is_some()
+            && self.directory.sender(principal.business(), id).await?.is_some()
         {
             return Ok(id);
         }
         let by_phone = match super::phone::digits(from) {
-            Some(phone) => self.store.sender_by_phone(&principal.business, &phone).await?,
+            Some(phone) => self.store.sender_by_phone(principal.business(), &phone).await?,
             None => None,
         };
         by_phone.ok_or_else(|| no_such_sender(from))
@@ -197,6 +205,27 @@ impl Intake {
             }
         }
     }
+}
+
+/// Whether this credential may send through this sender now.
+fn check_sender(principal: &Tenant, sender: &Sender) -> Result<(), ApiError> {
+    if let Some(hold) = sender.hold() {
+        return Err(ApiError::new(ErrorKind::Suspended, hold.to_string()));
+    }
+    if !sender.is_sandbox() && principal.mode == Mode::Test {
+        let details = "A test key reaches sandbox senders only; use a live key for this one.";
+        return Err(ApiError::new(ErrorKind::NotVerified, details));
+    }
+    if !sender.is_sandbox() && sender.standing == Standing::Unverified {
+        let details =
+            "The business or its number is not verified yet; until then it can send through the sandbox only.";
+        return Err(ApiError::new(ErrorKind::NotVerified, details));
+    }
+    if !sender.policy.allows_channel(&sender.channel) {
+        let details = format!("This business may not use the channel \"{}\".", sender.channel);
+        return Err(ApiError::new(ErrorKind::PermissionDenied, details));
+    }
+    Ok(())
 }
 
 fn no_such_sender(given: &str) -> ApiError {
@@ -217,7 +246,7 @@ fn check_idempotency_key(key: Option<&str>) -> Result<(), ApiError> {
 }
 
 /// A key is unique for an API key and a route; the fingerprint covers what was asked.
-fn claim(principal: &Principal, incoming: &Incoming<'_>, sender: SenderId, key: &str, now: Millis) -> IdempotencyClaim {
+fn claim(principal: &Tenant, incoming: &Incoming<'_>, sender: SenderId, key: &str, now: Millis) -> IdempotencyClaim {
     let route = match incoming.dialect {
         Dialect::CloudApi => "cloud",
         Dialect::Platform => "v1",
@@ -227,7 +256,7 @@ fn claim(principal: &Principal, incoming: &Incoming<'_>, sender: SenderId, key: 
     hash.update([0]);
     hash.update(incoming.body);
     IdempotencyClaim {
-        scope: format!("{}:{route}:messages", principal.api_key.key()),
+        scope: format!("{}:{route}:messages", principal.credential),
         key: key.to_owned(),
         fingerprint: hex::encode(hash.finalize()),
         expires_at: now + IDEMPOTENCY_LIFE_MS,

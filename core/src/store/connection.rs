@@ -77,6 +77,18 @@ pub enum StoreError {
     /// A migration failed.
     #[error("migration failed: {0}")]
     Migration(String),
+    /// The database was used with a vault key that is not among ours.
+    #[error(
+        "the secrets in this database are sealed with the vault key {theirs}, and this process has {ours}; give every \
+         process the same: copy the file vault.key of the first one's data_dir, or set vault.key (and vault.older_keys \
+         for those before it)"
+    )]
+    WrongVault {
+        /// The key that this process seals with.
+        ours: String,
+        /// A key that the database was used with.
+        theirs: String,
+    },
     /// A row holds what this version cannot read.
     #[error("unreadable row in {table}: {reason}")]
     Unreadable {
@@ -119,7 +131,7 @@ impl StoreError {
                         || text.contains("read-only transaction")
                 }
             }
-            Self::Query(_) | Self::Migration(_) | Self::Unreadable { .. } => false,
+            Self::Query(_) | Self::Migration(_) | Self::Unreadable { .. } | Self::WrongVault { .. } => false,
         }
     }
 }

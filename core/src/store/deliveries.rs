@@ -11,7 +11,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     Store, StoreError,
     connection::{Conn, on},
-    schema::{businesses, deliveries, endpoints},
+    schema::{deliveries, endpoints},
     statement::Statement,
 };
 use crate::{
@@ -85,7 +85,7 @@ pub(crate) struct ClaimedDelivery {
     pub(crate) attempt: i32,
     pub(crate) payload: String,
     pub(crate) url: String,
-    pub(crate) app_secret: String,
+    pub(crate) business_id: String,
 }
 
 /// What a try came to.
@@ -106,7 +106,6 @@ impl Store {
         let mut conn = self.pools.read().await?;
         let query = deliveries::table
             .inner_join(endpoints::table.on(endpoints::id.eq(deliveries::endpoint_id)))
-            .inner_join(businesses::table.on(businesses::id.eq(deliveries::business_id)))
             .filter(deliveries::id.eq_any(ids))
             .filter(deliveries::due_at.is_not_null())
             .select((
@@ -115,7 +114,7 @@ impl Store {
                 deliveries::attempt,
                 deliveries::payload,
                 endpoints::url,
-                businesses::app_secret,
+                deliveries::business_id,
             ));
         Ok(on!(conn, c => query.load(c).await)?)
     }
@@ -159,6 +158,20 @@ pub(super) async fn insert(conn: &mut Conn, rows: Vec<NewDelivery>) -> Result<()
             .await?;
         }
     }
+    Ok(())
+}
+
+/// Gives up what still waits for an endpoint that is no more.
+pub(super) async fn give_up(conn: &mut Conn, endpoint: &EndpointId, now: Millis) -> Result<(), StoreError> {
+    let waiting =
+        deliveries::table.filter(deliveries::endpoint_id.eq(endpoint.key())).filter(deliveries::due_at.is_not_null());
+    let query = diesel::update(waiting).set((
+        deliveries::state.eq(DeliveryState::Dead.code()),
+        deliveries::due_at.eq(None::<Millis>),
+        deliveries::last_error.eq(Some("the endpoint was removed")),
+        deliveries::updated_at.eq(now),
+    ));
+    on!(*conn, c => query.execute(c).await)?;
     Ok(())
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, Insertable, NullableExpressionMethods, OptionalExtension, QueryDsl,
-    Queryable, QueryableByName, Selectable, SelectableHelper,
+    BoolExpressionMethods, Connection, ExpressionMethods, Insertable, NullableExpressionMethods, OptionalExtension,
+    QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper,
     sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text},
 };
 use diesel_async::RunQueryDsl;
@@ -12,13 +12,16 @@ use serde::Serialize;
 use waystation_adapter_sdk::UpstreamError;
 
 use super::{
-    NewDelivery, Place, Store, StoreError, Unfinished,
+    NewDelivery, NewSignal, Place, Store, StoreError, Unfinished,
+    abuse::count_signals,
     connection::{Conn, on},
     schema::{idempotency_keys, message_events, messages},
     statement::Statement,
     unfinished::comes_after,
+    usage::day_of,
 };
 use crate::{
+    abuse::Signal,
     clock::{Millis, rfc3339},
     delivery::Times,
     ids::{BusinessId, MessageId, SenderId},
@@ -186,6 +189,9 @@ pub(crate) struct EventRow {
     attempt: Option<i32>,
     adapter: Option<String>,
     detail: Option<String>,
+    /// What it says against the sender.
+    #[diesel(skip_insertion)]
+    signal: Option<NewSignal>,
 }
 
 #[derive(Serialize)]
@@ -204,28 +210,24 @@ struct EventDetail<'a> {
 }
 
 impl EventRow {
-    pub(crate) fn new(
-        message_id: &MessageId,
-        note: &Note,
-        adapter: &str,
-        times: Times,
-        upstream_id: Option<&str>,
-    ) -> Self {
+    pub(crate) fn new(row: &MessageRow, note: &Note, adapter: &str, times: Times) -> Self {
+        let signal = note.error.as_ref().and_then(|error| error.code).and_then(Signal::of_code);
         let detail = EventDetail {
             source: if note.from_receipt { "network" } else { "engine" },
             started_at: times.started.map(rfc3339),
             network_time: times.network.map(rfc3339),
-            upstream_id,
+            upstream_id: row.progress.upstream_id.as_deref(),
             retry_at: note.retry_at.map(rfc3339),
             error: note.error.as_ref(),
         };
         Self {
-            message_id: message_id.key().to_owned(),
+            message_id: row.id.key().to_owned(),
             at: times.at,
             name: note.name,
             attempt: note.attempt.map(to_i32),
             adapter: Some(adapter.to_owned()),
             detail: serde_json::to_string(&detail).ok(),
+            signal: signal.map(|signal| NewSignal { sender: row.sender_id, day: day_of(times.at), signal }),
         }
     }
 }
@@ -322,11 +324,11 @@ impl Store {
         if batch.iter().all(|message| message.idempotency.is_none()) {
             let results = vec![AcceptResult::Created; batch.len()];
             let mut conn = self.pools.write().await?;
-            insert_messages(&mut conn, batch).await?;
+            insert_messages(&mut conn, batch, self.shard).await?;
             return Ok(results);
         }
         let mut conn = self.pools.begin().await?;
-        let result = accept_with_keys(&mut conn, batch).await;
+        let result = accept_with_keys(&mut conn, batch, self.shard).await;
         conn.finish(result).await
     }
 
@@ -509,7 +511,11 @@ fn unfinished(rows: Vec<UnfinishedColumns>) -> Result<Vec<Unfinished>, StoreErro
         .collect())
 }
 
-async fn accept_with_keys(conn: &mut Conn, batch: Vec<NewMessage>) -> Result<Vec<AcceptResult>, StoreError> {
+async fn accept_with_keys(
+    conn: &mut Conn,
+    batch: Vec<NewMessage>,
+    shard: i32,
+) -> Result<Vec<AcceptResult>, StoreError> {
     // In the order of their keys, so that two batches with the same keys wait for each
     // other rather than deadlock.
     let mut keyed: Vec<usize> = (0..batch.len()).filter(|index| batch[*index].idempotency.is_some()).collect();
@@ -525,7 +531,7 @@ async fn accept_with_keys(conn: &mut Conn, batch: Vec<NewMessage>) -> Result<Vec
         .zip(&results)
         .filter(|(_, result)| **result == AcceptResult::Created)
         .map(|(message, _)| message);
-    insert_messages(conn, created.collect()).await?;
+    insert_messages(conn, created.collect(), shard).await?;
     Ok(results)
 }
 
@@ -560,7 +566,7 @@ async fn claim_key(
     })
 }
 
-async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>) -> Result<(), StoreError> {
+async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) -> Result<(), StoreError> {
     if batch.is_empty() {
         return Ok(());
     }
@@ -568,11 +574,16 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>) -> Result<(), 
         Conn::Pg(c) => {
             let c = &mut ***c;
             Statement::new(
-                "INSERT INTO messages (id, business_id, sender_id, recipient, kind, body, rendered, callback_data, \
-                 accepted_at, expires_at, due_at, updated_at, state, attempt, tries, ambiguous, receipts) \
-                 SELECT *, accepted_at, accepted_at, 0, 0, 0, false, 0 \
+                "WITH kept AS (INSERT INTO messages (id, business_id, sender_id, recipient, kind, body, rendered, \
+                 callback_data, accepted_at, expires_at, due_at, updated_at, state, attempt, tries, ambiguous, \
+                 receipts) SELECT *, accepted_at, accepted_at, 0, 0, 0, false, 0 \
                  FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, business_id, sender_id, recipient, kind, \
-                 body, rendered, callback_data, accepted_at, expires_at)",
+                 body, rendered, callback_data, accepted_at, expires_at) \
+                 RETURNING business_id, sender_id, accepted_at) \
+                 INSERT INTO usage_days (business_id, day, sender_id, shard, messages) \
+                 SELECT business_id, (accepted_at / 86400000)::integer, sender_id, ?, count(*) FROM kept \
+                 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 ON CONFLICT (business_id, day, sender_id, shard) \
+                 DO UPDATE SET messages = usage_days.messages + excluded.messages",
             )
             .array::<Text, _>(batch.iter().map(|m| m.id.key()).collect::<Vec<_>>())
             .array::<Text, _>(batch.iter().map(|m| m.business_id.key()).collect::<Vec<_>>())
@@ -584,6 +595,7 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>) -> Result<(), 
             .array::<Nullable<Text>, _>(batch.iter().map(|m| m.callback_data.as_deref()).collect::<Vec<_>>())
             .array::<BigInt, _>(batch.iter().map(|m| m.accepted_at).collect::<Vec<_>>())
             .array::<BigInt, _>(batch.iter().map(|m| m.expires_at).collect::<Vec<_>>())
+            .bind::<Integer, _>(shard)
             .execute(c)
             .await?;
         }
@@ -611,8 +623,11 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>) -> Result<(), 
                         expires_at: m.expires_at,
                     })
                     .collect();
-                let insert = diesel::insert_into(messages::table).values(&rows);
-                diesel::RunQueryDsl::execute(insert, c)
+                c.transaction(|c| {
+                    let insert = diesel::insert_into(messages::table).values(&rows);
+                    diesel::RunQueryDsl::execute(insert, c)?;
+                    super::usage::count_batch(c, &batch, shard)
+                })
             })
             .await?;
         }
@@ -754,6 +769,7 @@ pub(super) async fn insert_events(conn: &mut Conn, events: Vec<EventRow>) -> Res
     if events.is_empty() {
         return Ok(());
     }
+    count_signals(conn, events.iter().filter_map(|event| event.signal)).await?;
     match conn {
         Conn::Pg(c) => {
             let c = &mut ***c;

@@ -9,9 +9,12 @@
 //! business's row is simply not found. The engine's own queries (claims, records,
 //! sweeps) act on ids that came out of the store and are kept inside this crate.
 
+mod abuse;
 mod access;
+mod audit;
 mod callbacks;
 mod connection;
+mod credentials;
 mod deliveries;
 mod messages;
 mod migrations;
@@ -23,17 +26,29 @@ mod tenancy;
 #[cfg(test)]
 mod tests;
 mod unfinished;
+mod usage;
 
+pub use abuse::CaseView;
+pub(crate) use abuse::NewSignal;
 pub use callbacks::NewCallback;
 pub(crate) use callbacks::{ClaimedCallback, ReceiptBatch, ReceiptOutcome};
 pub use connection::{StoreError, StoreSettings, StoreUrl};
+pub use credentials::{ClientView, CredentialView, KeyView, Owner};
+pub(crate) use credentials::{StoredSecret, Used};
 pub(crate) use deliveries::{ClaimedDelivery, DeliveryRecord, DeliveryState, NewDelivery};
 pub use messages::{AcceptResult, IdempotencyClaim, MessageEvent, MessageView, NewMessage};
 pub(crate) use messages::{ClaimedMessage, EventRow, MessageRecord, MessageRow};
 pub use migrations::Direction;
 pub use overview::Overview;
 pub use templates::StoredTemplate;
+pub(crate) use tenancy::NewSender;
+pub use tenancy::{BusinessFilter, BusinessView, EndpointView, ResellerView, SenderView};
 pub(crate) use unfinished::{Place, Unfinished};
+pub(crate) use usage::DAY_MS;
+pub use usage::{UsageDay, day_of};
+
+use diesel::{ExpressionMethods, QueryDsl};
+use diesel_async::RunQueryDsl;
 
 use connection::Pools;
 
@@ -41,6 +56,8 @@ use connection::Pools;
 #[derive(Debug, Clone)]
 pub struct Store {
     pools: Pools,
+    /// Where this process counts usage.
+    shard: i32,
 }
 
 impl Store {
@@ -51,7 +68,7 @@ impl Store {
     /// [`StoreError::Unreachable`] with the redacted address when no connection
     /// can be made.
     pub async fn open(settings: &StoreSettings) -> Result<Self, StoreError> {
-        Ok(Self { pools: Pools::open(settings).await? })
+        Ok(Self { pools: Pools::open(settings).await?, shard: usage::draw_shard() })
     }
 
     /// `sqlite` or `postgres`, for people.
@@ -61,6 +78,38 @@ impl Store {
             Pools::Postgres { .. } => "postgres",
             Pools::Sqlite { .. } => "sqlite",
         }
+    }
+
+    /// Makes sure that what `vault` seals can be opened by every process on this database,
+    /// and that it opens what they sealed.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongVault`] when the database was used with another key.
+    pub async fn adopt_vault(&self, vault: &crate::vault::Vault, now: crate::clock::Millis) -> Result<(), StoreError> {
+        use schema::vault_keys;
+        let (id, mut conn) = (vault.key_id(), self.pools.begin().await?);
+        let result = async {
+            let query = vault_keys::table.select((vault_keys::id, vault_keys::proof));
+            let known: Vec<(String, Vec<u8>)> = connection::on!(conn, c => query.load(c).await)?;
+            let opens = |(id, proof): &(String, Vec<u8>)| vault.open(&vault_proof_context(id), proof).is_ok();
+            if let Some((unknown, _)) = known.iter().find(|key| !opens(key)) {
+                return Err(StoreError::WrongVault { ours: id.clone(), theirs: unknown.clone() });
+            }
+            if known.iter().any(|(known, _)| *known == id) {
+                return Ok(());
+            }
+            let insert = diesel::insert_into(vault_keys::table)
+                .values((
+                    vault_keys::id.eq(&id),
+                    vault_keys::proof.eq(vault.seal(&vault_proof_context(&id), id.as_bytes())),
+                    vault_keys::created_at.eq(now),
+                ))
+                .on_conflict_do_nothing();
+            connection::on!(conn, c => insert.execute(c).await)?;
+            Ok(())
+        }
+        .await;
+        conn.finish(result).await
     }
 
     /// Whether the database answers.
@@ -73,4 +122,8 @@ impl Store {
         connection::on!(conn, c => c.batch_execute("SELECT 1").await)?;
         Ok(())
     }
+}
+
+fn vault_proof_context(id: &str) -> String {
+    format!("vault key {id}")
 }

@@ -6,6 +6,9 @@ diesel::table! {
         id -> Text,
         name -> Text,
         created_at -> BigInt,
+        status -> Text,
+        status_reason -> Nullable<Text>,
+        policy -> Text,
     }
 }
 
@@ -14,9 +17,9 @@ diesel::table! {
         id -> Text,
         reseller_id -> Text,
         name -> Text,
-        verified_at -> Nullable<BigInt>,
-        app_secret -> Text,
         created_at -> BigInt,
+        state -> Text,
+        policy -> Text,
     }
 }
 
@@ -38,18 +41,138 @@ diesel::table! {
         adapter -> Text,
         connection -> Text,
         created_at -> BigInt,
+        channel -> Text,
+        phone_verified_at -> Nullable<BigInt>,
+        paused_at -> Nullable<BigInt>,
+        paused_reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    signing_secrets (id) {
+        id -> Text,
+        business_id -> Text,
+        sealed -> Binary,
+        created_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
     }
 }
 
 diesel::table! {
     api_keys (id) {
         id -> Text,
-        business_id -> Text,
+        business_id -> Nullable<Text>,
         name -> Text,
         prefix -> Text,
         hash -> Text,
         created_at -> BigInt,
         revoked_at -> Nullable<BigInt>,
+        reseller_id -> Text,
+        mode -> Text,
+        scopes -> Text,
+        addresses -> Text,
+        signed -> Bool,
+        expires_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+        last_used_address -> Nullable<Text>,
+        successor_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    oauth_clients (id) {
+        id -> Text,
+        reseller_id -> Text,
+        business_id -> Nullable<Text>,
+        name -> Text,
+        mode -> Text,
+        scopes -> Text,
+        addresses -> Text,
+        secret_hash -> Text,
+        previous_hash -> Nullable<Text>,
+        previous_until -> Nullable<BigInt>,
+        created_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+        last_used_address -> Nullable<Text>,
+        revoked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    access_tokens (hash) {
+        hash -> Text,
+        client_id -> Text,
+        scopes -> Text,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    usage_days (business_id, day, sender_id, shard) {
+        business_id -> Text,
+        day -> Integer,
+        sender_id -> BigInt,
+        shard -> Integer,
+        messages -> BigInt,
+    }
+}
+
+diesel::table! {
+    sender_signals (sender_id, day, kind) {
+        sender_id -> BigInt,
+        day -> Integer,
+        kind -> Text,
+        count -> BigInt,
+    }
+}
+
+diesel::table! {
+    abuse_cases (id) {
+        id -> Text,
+        reseller_id -> Text,
+        business_id -> Text,
+        sender_id -> BigInt,
+        reason -> Text,
+        evidence -> Text,
+        opened_at -> BigInt,
+        closed_at -> Nullable<BigInt>,
+        resolution -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    audit_log (seq) {
+        seq -> BigInt,
+        at -> BigInt,
+        actor_kind -> Text,
+        actor_id -> Text,
+        actor_name -> Text,
+        address -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        action -> Text,
+        reseller_id -> Nullable<Text>,
+        business_id -> Nullable<Text>,
+        subject -> Text,
+        before -> Nullable<Text>,
+        after -> Nullable<Text>,
+        hash -> Text,
+    }
+}
+
+diesel::table! {
+    audit_head (id) {
+        id -> Integer,
+        seq -> BigInt,
+        hash -> Text,
+    }
+}
+
+diesel::table! {
+    vault_keys (id) {
+        id -> Text,
+        proof -> Binary,
+        created_at -> BigInt,
     }
 }
 
@@ -173,4 +296,16 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(businesses, deliveries, endpoints, senders);
+diesel::allow_tables_to_appear_in_same_query!(
+    access_tokens,
+    accounts,
+    api_keys,
+    businesses,
+    deliveries,
+    endpoints,
+    oauth_clients,
+    resellers,
+    sender_signals,
+    senders,
+    usage_days,
+);

@@ -1,19 +1,189 @@
-//! Resellers, businesses, their senders, keys and webhook endpoints.
+//! The tree: resellers, businesses, their accounts, senders and webhook endpoints.
 
-use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, Queryable};
+use diesel::{
+    EscapeExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, Queryable,
+    TextExpressionMethods,
+};
 use diesel_async::RunQueryDsl;
+use serde_json::json;
 
 use super::{
-    Store, StoreError,
-    connection::on,
-    schema::{accounts, api_keys, businesses, endpoints, resellers, senders},
+    Store, StoreError, audit,
+    connection::{Conn, on},
+    schema::{accounts, businesses, endpoints, resellers, senders, signing_secrets},
 };
 use crate::{
+    audit::{Actor, Entry},
     clock::Millis,
-    credentials::KeyHash,
-    ids::{AccountId, ApiKeyId, BusinessId, EndpointId, ResellerId, SenderId},
-    tenancy::{Endpoint, Principal, Sender},
+    ids::{AccountId, BusinessId, EndpointId, ResellerId, SenderId, SigningSecretId},
+    paging::{Page, Paging},
+    tenancy::{Endpoint, Policy, Sender, Standing, Subtree},
 };
+
+/// A reseller, as staff see it.
+#[derive(Debug, Clone)]
+pub struct ResellerView {
+    /// Its id.
+    pub id: ResellerId,
+    /// Its name.
+    pub name: String,
+    /// `active` or `suspended`.
+    pub status: String,
+    /// Why it is suspended.
+    pub status_reason: Option<String>,
+    /// What its subtree may use.
+    pub policy: Policy,
+    /// When it was created.
+    pub created_at: Millis,
+}
+
+/// A business, as those above it see it.
+#[derive(Debug, Clone)]
+pub struct BusinessView {
+    /// Its id.
+    pub id: BusinessId,
+    /// Its reseller.
+    pub reseller: ResellerId,
+    /// The name of its reseller.
+    pub reseller_name: String,
+    /// The account that its senders belong to.
+    pub account: AccountId,
+    /// Its name.
+    pub name: String,
+    /// How far its verification has come.
+    pub state: String,
+    /// Whether it may act, as everything above it stands.
+    pub standing: Standing,
+    /// What it may use: its own part.
+    pub policy: Policy,
+    /// What it may use, as everything above it allows.
+    pub effective_policy: Policy,
+    /// When it was created.
+    pub created_at: Millis,
+}
+
+/// A sender, as those above it see it.
+#[derive(Debug, Clone)]
+pub struct SenderView {
+    /// The sender as the engine knows it.
+    pub sender: Sender,
+    /// The reseller above it.
+    pub reseller: ResellerId,
+    /// The name that recipients see.
+    pub display_name: String,
+    /// When its owner proved that the number is theirs.
+    pub phone_verified_at: Option<Millis>,
+    /// When it was paused.
+    pub paused_at: Option<Millis>,
+    /// When it was created.
+    pub created_at: Millis,
+}
+
+/// A webhook endpoint, as its business sees it.
+#[derive(Debug, Clone)]
+pub struct EndpointView {
+    /// Its id.
+    pub id: EndpointId,
+    /// Its address.
+    pub url: String,
+    /// When it was registered.
+    pub created_at: Millis,
+}
+
+/// Which businesses.
+#[derive(Debug, Clone, Default)]
+pub struct BusinessFilter {
+    /// Those of this reseller.
+    pub reseller: Option<ResellerId>,
+    /// Those in this state.
+    pub state: Option<String>,
+    /// Those whose name contains this, whatever its case.
+    pub search: Option<String>,
+}
+
+/// A sender on its way into the database.
+#[derive(Debug, Clone)]
+pub(crate) struct NewSender {
+    pub(crate) phone: String,
+    pub(crate) display_name: String,
+    pub(crate) channel: String,
+    pub(crate) adapter: String,
+    pub(crate) connection: serde_json::Value,
+    pub(crate) phone_verified_at: Option<Millis>,
+}
+
+type StoredReseller = (String, String, Millis, String, Option<String>, String);
+
+fn reseller_view(row: StoredReseller) -> Result<ResellerView, StoreError> {
+    let (id, name, created_at, status, status_reason, policy) = row;
+    let policy = read_policy("resellers", &id, &policy)?;
+    Ok(ResellerView { id: ResellerId::from_key(id), name, status, status_reason, policy, created_at })
+}
+
+fn read_policy(table: &'static str, id: &str, text: &str) -> Result<Policy, StoreError> {
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::Unreadable { table, reason: format!("policy of {id}: {error}") })
+}
+
+fn policy_text(policy: &Policy) -> String {
+    serde_json::to_string(policy).unwrap_or_else(|_| "{}".to_owned())
+}
+
+#[derive(Queryable)]
+struct StoredBusiness {
+    id: String,
+    reseller_id: String,
+    name: String,
+    created_at: Millis,
+    state: String,
+    policy: String,
+    account_id: i64,
+    reseller_name: String,
+    reseller_status: String,
+    reseller_policy: String,
+}
+
+impl TryFrom<StoredBusiness> for BusinessView {
+    type Error = StoreError;
+
+    fn try_from(row: StoredBusiness) -> Result<Self, StoreError> {
+        let policy = read_policy("businesses", &row.id, &row.policy)?;
+        let above = read_policy("resellers", &row.reseller_id, &row.reseller_policy)?;
+        Ok(Self {
+            id: BusinessId::from_key(row.id),
+            reseller: ResellerId::from_key(row.reseller_id),
+            reseller_name: row.reseller_name,
+            account: AccountId(row.account_id),
+            name: row.name,
+            standing: Standing::of(&row.reseller_status, Some(&row.state)),
+            state: row.state,
+            effective_policy: policy.below(&above),
+            policy,
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// Businesses with what stands above them.
+macro_rules! business_views {
+    () => {
+        businesses::table
+            .inner_join(resellers::table.on(resellers::id.eq(businesses::reseller_id)))
+            .inner_join(accounts::table.on(accounts::business_id.eq(businesses::id)))
+            .select((
+                businesses::id,
+                businesses::reseller_id,
+                businesses::name,
+                businesses::created_at,
+                businesses::state,
+                businesses::policy,
+                accounts::id,
+                resellers::name,
+                resellers::status,
+                resellers::policy,
+            ))
+    };
+}
 
 #[derive(Queryable)]
 struct StoredSender {
@@ -21,12 +191,22 @@ struct StoredSender {
     account_id: i64,
     business_id: String,
     phone: String,
+    display_name: String,
     adapter: String,
     connection: String,
-    verified_at: Option<Millis>,
+    created_at: Millis,
+    channel: String,
+    phone_verified_at: Option<Millis>,
+    paused_at: Option<Millis>,
+    paused_reason: Option<String>,
+    business_state: String,
+    business_policy: String,
+    reseller_id: String,
+    reseller_status: String,
+    reseller_policy: String,
 }
 
-impl TryFrom<StoredSender> for Sender {
+impl TryFrom<StoredSender> for SenderView {
     type Error = StoreError;
 
     fn try_from(row: StoredSender) -> Result<Self, StoreError> {
@@ -34,15 +214,69 @@ impl TryFrom<StoredSender> for Sender {
             table: "senders",
             reason: format!("connection of {}: {error}", row.id),
         })?;
-        Ok(Self {
+        let above = read_policy("resellers", &row.reseller_id, &row.reseller_policy)?;
+        let own = read_policy("businesses", &row.business_id, &row.business_policy)?;
+        let paused = row.paused_at.and(row.paused_reason);
+        let sender = Sender {
             id: SenderId(row.id),
             account: AccountId(row.account_id),
             business: BusinessId::from_key(row.business_id),
             phone: row.phone,
+            channel: row.channel,
             adapter: row.adapter,
             connection,
-            verified: row.verified_at.is_some(),
+            standing: Standing::of(&row.reseller_status, Some(&row.business_state))
+                .with_pause(paused)
+                .with_number(row.phone_verified_at.is_some()),
+            policy: own.below(&above),
+        };
+        Ok(Self {
+            sender,
+            reseller: ResellerId::from_key(row.reseller_id),
+            display_name: row.display_name,
+            phone_verified_at: row.phone_verified_at,
+            paused_at: row.paused_at,
+            created_at: row.created_at,
         })
+    }
+}
+
+/// Senders with what stands above them.
+macro_rules! sender_views {
+    () => {
+        senders::table
+            .inner_join(businesses::table.on(businesses::id.eq(senders::business_id)))
+            .inner_join(resellers::table.on(resellers::id.eq(businesses::reseller_id)))
+            .select((
+                senders::id,
+                senders::account_id,
+                senders::business_id,
+                senders::phone,
+                senders::display_name,
+                senders::adapter,
+                senders::connection,
+                senders::created_at,
+                senders::channel,
+                senders::phone_verified_at,
+                senders::paused_at,
+                senders::paused_reason,
+                businesses::state,
+                businesses::policy,
+                resellers::id,
+                resellers::status,
+                resellers::policy,
+            ))
+    };
+}
+
+impl Subtree {
+    /// Whether a business of `reseller` lies in it.
+    fn holds(&self, reseller: &str, business: &str) -> bool {
+        match self {
+            Self::Platform => true,
+            Self::Reseller(own) => own.key() == reseller,
+            Self::Business(own) => own.key() == business,
+        }
     }
 }
 
@@ -51,169 +285,365 @@ impl Store {
     ///
     /// # Errors
     /// The database's.
-    pub async fn add_reseller(&self, name: &str, now: Millis) -> Result<ResellerId, StoreError> {
+    pub async fn add_reseller(
+        &self,
+        by: &Actor,
+        name: &str,
+        policy: &Policy,
+        now: Millis,
+    ) -> Result<ResellerId, StoreError> {
         let id = ResellerId::generate();
-        let mut conn = self.pools.write().await?;
-        let query = diesel::insert_into(resellers::table).values((
-            resellers::id.eq(id.key()),
-            resellers::name.eq(name),
-            resellers::created_at.eq(now),
-        ));
-        on!(conn, c => query.execute(c).await)?;
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            let query = diesel::insert_into(resellers::table).values((
+                resellers::id.eq(id.key()),
+                resellers::name.eq(name),
+                resellers::created_at.eq(now),
+                resellers::policy.eq(policy_text(policy)),
+            ));
+            on!(conn, c => query.execute(c).await)?;
+            let entry =
+                Entry::new("reseller.created", &id).of_reseller(&id).after(json!({"name": name, "policy": policy}));
+            audit::append(&mut conn, by, entry, now).await
+        }
+        .await;
+        conn.finish(result).await?;
         Ok(id)
     }
 
-    /// Adds a business of `reseller` with one account.
+    /// The reseller `id`, if it lies in `subtree` as a whole.
     ///
     /// # Errors
     /// The database's.
-    pub async fn add_business(
-        &self,
-        reseller: &ResellerId,
-        name: &str,
-        app_secret: &str,
-        verified_at: Option<Millis>,
-        now: Millis,
-    ) -> Result<(BusinessId, AccountId), StoreError> {
-        let (id, account) = (BusinessId::generate(), AccountId::generate());
-        let mut conn = self.pools.begin().await?;
-        let business = diesel::insert_into(businesses::table).values((
-            businesses::id.eq(id.key()),
-            businesses::reseller_id.eq(reseller.key()),
-            businesses::name.eq(name),
-            businesses::verified_at.eq(verified_at),
-            businesses::app_secret.eq(app_secret),
-            businesses::created_at.eq(now),
-        ));
-        let of_business = diesel::insert_into(accounts::table).values((
-            accounts::id.eq(account.0),
-            accounts::business_id.eq(id.key()),
-            accounts::created_at.eq(now),
-        ));
-        let result = on!(conn, c => async {
-            business.execute(c).await?;
-            of_business.execute(c).await
+    pub async fn reseller(&self, subtree: &Subtree, id: &ResellerId) -> Result<Option<ResellerView>, StoreError> {
+        let visible = match subtree {
+            Subtree::Platform => true,
+            Subtree::Reseller(own) => own == id,
+            Subtree::Business(_) => false,
+        };
+        if !visible {
+            return Ok(None);
         }
-        .await);
-        conn.finish(result.map_err(StoreError::from)).await?;
-        Ok((id, account))
+        let mut conn = self.pools.read().await?;
+        let query = resellers::table.filter(resellers::id.eq(id.key()));
+        let row: Option<StoredReseller> = on!(conn, c => query.first(c).await.optional())?;
+        row.map(reseller_view).transpose()
     }
 
-    /// Adds a sender. `phone` is digits without `+`, `connection` what its adapter
-    /// asks for, as a JSON object.
+    /// Resellers, newest first: for the staff of the installation.
     ///
     /// # Errors
     /// The database's.
-    pub async fn add_sender(
+    pub async fn resellers(
         &self,
-        (business, account): (&BusinessId, AccountId),
-        phone: &str,
-        display_name: &str,
-        adapter: &str,
-        connection: &str,
+        subtree: &Subtree,
+        search: Option<&str>,
+        paging: &Paging,
+    ) -> Result<Page<ResellerView>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let rows: Vec<StoredReseller> = on!(conn, c => {
+            let mut query = resellers::table.into_boxed().order(resellers::id.desc()).limit(paging.rows());
+            if let Some(after) = &paging.after {
+                query = query.filter(resellers::id.lt(after));
+            }
+            if let Some(search) = search {
+                query = query.filter(lower(resellers::name).like(pattern(search)).escape('\\'));
+            }
+            match subtree {
+                Subtree::Platform => {}
+                Subtree::Reseller(own) => query = query.filter(resellers::id.eq(own.key())),
+                Subtree::Business(_) => query = query.filter(resellers::id.eq("")),
+            }
+            query.load(c).await
+        })?;
+        let views: Vec<ResellerView> = rows.into_iter().map(reseller_view).collect::<Result<_, _>>()?;
+        Ok(Page::new(views, paging, |view| view.id.key().to_owned()))
+    }
+
+    /// Sets what a reseller's subtree may use. False when there is no such reseller.
+    pub(crate) async fn set_reseller_policy(
+        &self,
+        by: &Actor,
+        before: &ResellerView,
+        policy: &Policy,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            let row = diesel::update(resellers::table.filter(resellers::id.eq(before.id.key())));
+            let query = row.set(resellers::policy.eq(policy_text(policy)));
+            on!(conn, c => query.execute(c).await)?;
+            let entry = Entry::new("reseller.policy_changed", &before.id)
+                .of_reseller(&before.id)
+                .before(json!(before.policy))
+                .after(json!(policy));
+            audit::append(&mut conn, by, entry, now).await
+        }
+        .await;
+        conn.finish(result).await
+    }
+
+    /// Moves a reseller from one status to another. False when it no longer has the first.
+    pub(crate) async fn set_reseller_status(
+        &self,
+        by: &Actor,
+        id: &ResellerId,
+        (from, to): (&str, &str),
+        reason: Option<&str>,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            let row = resellers::table.filter(resellers::id.eq(id.key())).filter(resellers::status.eq(from));
+            let query = diesel::update(row).set((resellers::status.eq(to), resellers::status_reason.eq(reason)));
+            if on!(conn, c => query.execute(c).await)? == 0 {
+                return Ok(false);
+            }
+            let action = if to == "suspended" { "reseller.suspended" } else { "reseller.resumed" };
+            let entry = Entry::new(action, id)
+                .of_reseller(id)
+                .before(json!({"status": from}))
+                .after(json!({"status": to, "reason": reason}));
+            audit::append(&mut conn, by, entry, now).await?;
+            Ok(true)
+        }
+        .await;
+        conn.finish(result).await
+    }
+
+    /// Adds a business of `reseller` with one account and the secret that signs its
+    /// webhooks, sealed by `seal` for its id.
+    pub(crate) async fn add_business(
+        &self,
+        by: &Actor,
+        reseller: &ResellerId,
+        (id, name, policy): (&BusinessId, &str, &Policy),
+        (secret, sealed): (&SigningSecretId, Vec<u8>),
+        now: Millis,
+    ) -> Result<AccountId, StoreError> {
+        let account = AccountId::generate();
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            let business = diesel::insert_into(businesses::table).values((
+                businesses::id.eq(id.key()),
+                businesses::reseller_id.eq(reseller.key()),
+                businesses::name.eq(name),
+                businesses::created_at.eq(now),
+                businesses::policy.eq(policy_text(policy)),
+            ));
+            on!(conn, c => business.execute(c).await)?;
+            let of_business = diesel::insert_into(accounts::table).values((
+                accounts::id.eq(account.0),
+                accounts::business_id.eq(id.key()),
+                accounts::created_at.eq(now),
+            ));
+            on!(conn, c => of_business.execute(c).await)?;
+            let signing = diesel::insert_into(signing_secrets::table).values((
+                signing_secrets::id.eq(secret.key()),
+                signing_secrets::business_id.eq(id.key()),
+                signing_secrets::sealed.eq(sealed),
+                signing_secrets::created_at.eq(now),
+            ));
+            on!(conn, c => signing.execute(c).await)?;
+            let entry = Entry::new("business.created", id)
+                .of_reseller(reseller)
+                .of_business(id)
+                .after(json!({"name": name, "account": account, "policy": policy}));
+            audit::append(&mut conn, by, entry, now).await
+        }
+        .await;
+        conn.finish(result).await?;
+        Ok(account)
+    }
+
+    /// The business `id`, if it lies in `subtree`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn business(&self, subtree: &Subtree, id: &BusinessId) -> Result<Option<BusinessView>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query = business_views!().filter(businesses::id.eq(id.key()));
+        let row: Option<StoredBusiness> = on!(conn, c => query.first(c).await.optional())?;
+        row.filter(|row| subtree.holds(&row.reseller_id, &row.id)).map(TryInto::try_into).transpose()
+    }
+
+    /// The businesses of `subtree`, newest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn businesses(
+        &self,
+        subtree: &Subtree,
+        filter: &BusinessFilter,
+        paging: &Paging,
+    ) -> Result<Page<BusinessView>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let rows: Vec<StoredBusiness> = on!(conn, c => {
+            let mut query = business_views!().into_boxed().order(businesses::id.desc()).limit(paging.rows());
+            if let Some(after) = &paging.after {
+                query = query.filter(businesses::id.lt(after));
+            }
+            if let Some(state) = &filter.state {
+                query = query.filter(businesses::state.eq(state));
+            }
+            if let Some(reseller) = &filter.reseller {
+                query = query.filter(businesses::reseller_id.eq(reseller.key()));
+            }
+            if let Some(search) = &filter.search {
+                query = query.filter(lower(businesses::name).like(pattern(search)).escape('\\'));
+            }
+            match subtree {
+                Subtree::Platform => {}
+                Subtree::Reseller(own) => query = query.filter(businesses::reseller_id.eq(own.key())),
+                Subtree::Business(own) => query = query.filter(businesses::id.eq(own.key())),
+            }
+            query.load(c).await
+        })?;
+        let views: Vec<BusinessView> = rows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+        Ok(Page::new(views, paging, |view| view.id.key().to_owned()))
+    }
+
+    /// Sets what a business may use.
+    pub(crate) async fn set_business_policy(
+        &self,
+        by: &Actor,
+        before: &BusinessView,
+        policy: &Policy,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            let row = diesel::update(businesses::table.filter(businesses::id.eq(before.id.key())));
+            let query = row.set(businesses::policy.eq(policy_text(policy)));
+            on!(conn, c => query.execute(c).await)?;
+            let entry = Entry::new("business.policy_changed", &before.id)
+                .of_reseller(&before.reseller)
+                .of_business(&before.id)
+                .before(json!(before.policy))
+                .after(json!(policy));
+            audit::append(&mut conn, by, entry, now).await
+        }
+        .await;
+        conn.finish(result).await
+    }
+
+    /// Approves a business in draft by the operator's word. False when it is not in draft.
+    pub(crate) async fn vouch_for(&self, by: &Actor, business: &BusinessView, now: Millis) -> Result<bool, StoreError> {
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            let row =
+                businesses::table.filter(businesses::id.eq(business.id.key())).filter(businesses::state.eq("draft"));
+            let query = diesel::update(row).set(businesses::state.eq("approved"));
+            if on!(conn, c => query.execute(c).await)? == 0 {
+                return Ok(false);
+            }
+            let numbers = diesel::update(senders::table.filter(senders::business_id.eq(business.id.key())))
+                .set(senders::phone_verified_at.eq(Some(now)));
+            on!(conn, c => numbers.execute(c).await)?;
+            let entry = Entry::new("business.vouched_for", &business.id)
+                .of_reseller(&business.reseller)
+                .of_business(&business.id)
+                .before(json!({"state": "draft"}))
+                .after(json!({"state": "approved"}));
+            audit::append(&mut conn, by, entry, now).await?;
+            Ok(true)
+        }
+        .await;
+        conn.finish(result).await
+    }
+
+    /// Adds a sender of `business`.
+    pub(crate) async fn add_sender(
+        &self,
+        by: &Actor,
+        business: &BusinessView,
+        sender: &NewSender,
         now: Millis,
     ) -> Result<SenderId, StoreError> {
         let id = SenderId::generate();
-        let mut conn = self.pools.write().await?;
-        let query = diesel::insert_into(senders::table).values((
-            senders::id.eq(id.0),
-            senders::account_id.eq(account.0),
-            senders::business_id.eq(business.key()),
-            senders::phone.eq(phone),
-            senders::display_name.eq(display_name),
-            senders::adapter.eq(adapter),
-            senders::connection.eq(connection),
-            senders::created_at.eq(now),
-        ));
-        on!(conn, c => query.execute(c).await)?;
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            let query = diesel::insert_into(senders::table).values((
+                senders::id.eq(id.0),
+                senders::account_id.eq(business.account.0),
+                senders::business_id.eq(business.id.key()),
+                senders::phone.eq(&sender.phone),
+                senders::display_name.eq(&sender.display_name),
+                senders::channel.eq(&sender.channel),
+                senders::adapter.eq(&sender.adapter),
+                senders::connection.eq(sender.connection.to_string()),
+                senders::phone_verified_at.eq(sender.phone_verified_at),
+                senders::created_at.eq(now),
+            ));
+            on!(conn, c => query.execute(c).await)?;
+            // Settings may hold a token: the log says that there are some, not which.
+            let entry =
+                Entry::new("sender.created", id).of_reseller(&business.reseller).of_business(&business.id).after(
+                    json!({"adapter": sender.adapter, "channel": sender.channel, "display_name": sender.display_name}),
+                );
+            audit::append(&mut conn, by, entry, now).await
+        }
+        .await;
+        conn.finish(result).await?;
         Ok(id)
-    }
-
-    /// Adds an API key of `business`; only its hash is kept.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn add_api_key(
-        &self,
-        business: &BusinessId,
-        name: &str,
-        prefix: &str,
-        hash: &KeyHash,
-        now: Millis,
-    ) -> Result<ApiKeyId, StoreError> {
-        let id = ApiKeyId::generate();
-        let mut conn = self.pools.write().await?;
-        let query = diesel::insert_into(api_keys::table).values((
-            api_keys::id.eq(id.key()),
-            api_keys::business_id.eq(business.key()),
-            api_keys::name.eq(name),
-            api_keys::prefix.eq(prefix),
-            api_keys::hash.eq(hash.hex()),
-            api_keys::created_at.eq(now),
-        ));
-        on!(conn, c => query.execute(c).await)?;
-        Ok(id)
-    }
-
-    /// Adds a webhook endpoint of `business`.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn add_endpoint(
-        &self,
-        business: &BusinessId,
-        url: &str,
-        verify_token: &str,
-        now: Millis,
-    ) -> Result<EndpointId, StoreError> {
-        let id = EndpointId::generate();
-        let mut conn = self.pools.write().await?;
-        let query = diesel::insert_into(endpoints::table).values((
-            endpoints::id.eq(id.key()),
-            endpoints::business_id.eq(business.key()),
-            endpoints::url.eq(url),
-            endpoints::verify_token.eq(verify_token),
-            endpoints::created_at.eq(now),
-        ));
-        on!(conn, c => query.execute(c).await)?;
-        Ok(id)
-    }
-
-    /// Who holds the key with this hash, if it is live.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn principal(&self, hash: &KeyHash) -> Result<Option<Principal>, StoreError> {
-        let mut conn = self.pools.read().await?;
-        let query = api_keys::table
-            .filter(api_keys::hash.eq(hash.hex()))
-            .filter(api_keys::revoked_at.is_null())
-            .select((api_keys::id, api_keys::business_id));
-        let row: Option<(String, String)> = on!(conn, c => query.first(c).await.optional())?;
-        Ok(row.map(|(key, business)| Principal {
-            api_key: ApiKeyId::from_key(key),
-            business: BusinessId::from_key(business),
-        }))
     }
 
     /// A sender, whoever it belongs to: for the engine and for extractors that
     /// compare its business with the principal's.
-    pub(crate) async fn sender(&self, id: SenderId) -> Result<Option<Sender>, StoreError> {
+    pub(crate) async fn any_sender(&self, id: SenderId) -> Result<Option<SenderView>, StoreError> {
         let mut conn = self.pools.read().await?;
-        let query = senders::table
-            .inner_join(businesses::table.on(businesses::id.eq(senders::business_id)))
-            .filter(senders::id.eq(id.0))
-            .select((
-                senders::id,
-                senders::account_id,
-                senders::business_id,
-                senders::phone,
-                senders::adapter,
-                senders::connection,
-                businesses::verified_at,
-            ));
+        let query = sender_views!().filter(senders::id.eq(id.0));
         let row: Option<StoredSender> = on!(conn, c => query.first(c).await.optional())?;
         row.map(TryInto::try_into).transpose()
+    }
+
+    /// The sender `id`, if it lies in `subtree`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn sender(&self, subtree: &Subtree, id: SenderId) -> Result<Option<SenderView>, StoreError> {
+        let found = self.any_sender(id).await?;
+        Ok(found.filter(|view| subtree.holds(view.reseller.key(), view.sender.business.key())))
+    }
+
+    /// The senders of `business`, if it lies in `subtree`, by id.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn senders(
+        &self,
+        subtree: &Subtree,
+        business: &BusinessId,
+        paging: &Paging,
+    ) -> Result<Page<SenderView>, StoreError> {
+        let after: i64 = paging.after.as_ref().and_then(|key| key.parse().ok()).unwrap_or(0);
+        let mut conn = self.pools.read().await?;
+        let query = sender_views!()
+            .filter(senders::business_id.eq(business.key()))
+            .filter(senders::id.gt(after))
+            .order(senders::id)
+            .limit(paging.rows());
+        let rows: Vec<StoredSender> = on!(conn, c => query.load(c).await)?;
+        let views: Vec<SenderView> = rows
+            .into_iter()
+            .filter(|row| subtree.holds(&row.reseller_id, &row.business_id))
+            .map(TryInto::try_into)
+            .collect::<Result<_, _>>()?;
+        Ok(Page::new(views, paging, |view| view.sender.id.to_string()))
+    }
+
+    /// Pauses a sender, or with no reason lets it go on. False when it is in that state
+    /// already.
+    pub(crate) async fn pause_sender(
+        &self,
+        by: &Actor,
+        view: &SenderView,
+        reason: Option<&str>,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        let mut conn = self.pools.begin().await?;
+        let result = pause_sender(&mut conn, by, view, reason, now).await;
+        conn.finish(result).await
     }
 
     /// The sender of `business` with this phone number (digits without `+`).
@@ -231,17 +661,134 @@ impl Store {
         Ok(id.map(SenderId))
     }
 
+    /// Adds a webhook endpoint of `business`.
+    pub(crate) async fn add_endpoint(
+        &self,
+        by: &Actor,
+        (reseller, business): (&ResellerId, &BusinessId),
+        url: &str,
+        verify_token: &str,
+        now: Millis,
+    ) -> Result<EndpointId, StoreError> {
+        let id = EndpointId::generate();
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            let query = diesel::insert_into(endpoints::table).values((
+                endpoints::id.eq(id.key()),
+                endpoints::business_id.eq(business.key()),
+                endpoints::url.eq(url),
+                endpoints::verify_token.eq(verify_token),
+                endpoints::created_at.eq(now),
+            ));
+            on!(conn, c => query.execute(c).await)?;
+            let entry = Entry::new("endpoint.created", &id)
+                .of_reseller(reseller)
+                .of_business(business)
+                .after(json!({"url": url}));
+            audit::append(&mut conn, by, entry, now).await
+        }
+        .await;
+        conn.finish(result).await?;
+        Ok(id)
+    }
+
+    /// Removes a webhook endpoint of `business`; what still waits for it is given up. False
+    /// when there is no such endpoint.
+    pub(crate) async fn remove_endpoint(
+        &self,
+        by: &Actor,
+        (reseller, business): (&ResellerId, &BusinessId),
+        id: &EndpointId,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            let row =
+                endpoints::table.filter(endpoints::id.eq(id.key())).filter(endpoints::business_id.eq(business.key()));
+            if on!(conn, c => diesel::delete(row).execute(c).await)? == 0 {
+                return Ok(false);
+            }
+            let entry = Entry::new("endpoint.removed", id).of_reseller(reseller).of_business(business);
+            audit::append(&mut conn, by, entry, now).await?;
+            super::deliveries::give_up(&mut conn, id, now).await?;
+            Ok(true)
+        }
+        .await;
+        conn.finish(result).await
+    }
+
     /// The webhook endpoints of `business`.
     ///
     /// # Errors
     /// The database's.
-    pub async fn endpoints(&self, business: &BusinessId) -> Result<Vec<Endpoint>, StoreError> {
+    pub async fn endpoints(&self, business: &BusinessId) -> Result<Vec<EndpointView>, StoreError> {
         let mut conn = self.pools.read().await?;
-        let query = endpoints::table
-            .filter(endpoints::business_id.eq(business.key()))
-            .order(endpoints::id)
-            .select((endpoints::id, endpoints::url));
-        let rows: Vec<(String, String)> = on!(conn, c => query.load(c).await)?;
-        Ok(rows.into_iter().map(|(id, url)| Endpoint { id: EndpointId::from_key(id), url }).collect())
+        let query = endpoints::table.filter(endpoints::business_id.eq(business.key())).order(endpoints::id).select((
+            endpoints::id,
+            endpoints::url,
+            endpoints::created_at,
+        ));
+        let rows: Vec<(String, String, Millis)> = on!(conn, c => query.load(c).await)?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, url, created_at)| EndpointView { id: EndpointId::from_key(id), url, created_at })
+            .collect())
     }
+}
+
+impl From<&EndpointView> for Endpoint {
+    fn from(view: &EndpointView) -> Self {
+        Self { id: view.id.clone(), url: view.url.clone() }
+    }
+}
+
+/// Pauses a sender inside a transaction; see [`Store::pause_sender`].
+pub(super) async fn pause_sender(
+    conn: &mut Conn,
+    by: &Actor,
+    view: &SenderView,
+    reason: Option<&str>,
+    now: Millis,
+) -> Result<bool, StoreError> {
+    let id = view.sender.id;
+    let row = senders::table.filter(senders::id.eq(id.0));
+    let values = (senders::paused_at.eq(reason.map(|_| now)), senders::paused_reason.eq(reason));
+    let changed = match reason {
+        Some(_) => {
+            let query = diesel::update(row.filter(senders::paused_at.is_null())).set(values);
+            on!(*conn, c => query.execute(c).await)?
+        }
+        None => {
+            let query = diesel::update(row.filter(senders::paused_at.is_not_null())).set(values);
+            on!(*conn, c => query.execute(c).await)?
+        }
+    };
+    if changed == 0 {
+        return Ok(false);
+    }
+    let action = if reason.is_some() { "sender.paused" } else { "sender.resumed" };
+    let entry = Entry::new(action, id)
+        .of_reseller(&view.reseller)
+        .of_business(&view.sender.business)
+        .after(json!({"reason": reason}));
+    audit::append(conn, by, entry, now).await?;
+    Ok(true)
+}
+
+diesel::define_sql_function! {
+    /// Lower case, of ASCII letters on SQLite.
+    fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
+}
+
+/// A pattern for what contains `search` as it is, in lower case.
+fn pattern(search: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in search.chars().flat_map(char::to_lowercase) {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
 }

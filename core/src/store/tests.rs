@@ -11,20 +11,21 @@ use waystation_testkit::servers::Postgres;
 
 use super::{connection::on, *};
 use crate::{
+    audit::Actor,
     clock::Millis,
-    credentials::{Issued, KeyHash},
-    ids::{BusinessId, EndpointId, MessageId, SenderId},
+    ids::{AccountId, BusinessId, EndpointId, MessageId, ResellerId, SenderId, SigningSecretId},
     messages::state::{Event, Outcome, Progress, RetryPolicy, State},
+    tenancy::{Policy, Subtree},
 };
 
 /// A migrated store, and what has to live as long.
-struct Fixture {
-    store: Store,
+pub(super) struct Fixture {
+    pub(super) store: Store,
     _folder: tempfile::TempDir,
 }
 
 /// One store of each kind.
-async fn both() -> Vec<Fixture> {
+pub(super) async fn both() -> Vec<Fixture> {
     let mut fixtures = Vec::new();
     let postgres = Postgres::shared().await.unwrap().create_database().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -35,6 +36,35 @@ async fn both() -> Vec<Fixture> {
         fixtures.push(Fixture { store, _folder: folder });
     }
     fixtures
+}
+
+/// A reseller with a business in draft with a sender.
+pub(super) struct Tree {
+    pub(super) reseller: ResellerId,
+    pub(super) business: BusinessId,
+    pub(super) account: AccountId,
+    pub(super) sender: SenderId,
+}
+
+impl Tree {
+    pub(super) async fn plant(store: &Store) -> Self {
+        let (by, policy) = (Actor::system(), Policy::default());
+        let reseller = store.add_reseller(&by, "r", &policy, 0).await.unwrap();
+        let business = BusinessId::generate();
+        let secret = (&SigningSecretId::generate(), vec![1, 2, 3]);
+        let account = store.add_business(&by, &reseller, (&business, "b", &policy), secret, 0).await.unwrap();
+        let view = store.business(&Subtree::Platform, &business).await.unwrap().unwrap();
+        let sender = NewSender {
+            phone: "15550783881".to_owned(),
+            display_name: "B".to_owned(),
+            channel: "whatsapp".to_owned(),
+            adapter: "sandbox".to_owned(),
+            connection: serde_json::json!({}),
+            phone_verified_at: None,
+        };
+        let sender = store.add_sender(&by, &view, &sender, 0).await.unwrap();
+        Self { reseller, business, account, sender }
+    }
 }
 
 fn message(business: &BusinessId, now: Millis) -> NewMessage {
@@ -291,15 +321,15 @@ async fn a_callback_leaves_with_what_it_changed_or_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_try_is_recorded_once() {
     for Fixture { store, .. } in &both().await {
-        let reseller = store.add_reseller("r", 0).await.unwrap();
-        let (business, _) = store.add_business(&reseller, "b", "secret", None, 0).await.unwrap();
-        let endpoint = store.add_endpoint(&business, "http://x.example/", "t", 0).await.unwrap();
+        let tree = Tree::plant(store).await;
+        let (business, owner) = (tree.business.clone(), (&tree.reseller, &tree.business));
+        let endpoint = store.add_endpoint(&Actor::system(), owner, "http://x.example/", "t", 0).await.unwrap();
         let delivery = NewDelivery::new(&business, &endpoint, &MessageId::generate(), "{}".to_owned(), 1_000);
         let mut conn = store.pools.write().await.unwrap();
         deliveries::insert(&mut conn, vec![delivery.clone()]).await.unwrap();
         drop(conn);
         let claimed = store.deliveries(&[&delivery.id]).await.unwrap();
-        assert_eq!((claimed[0].url.as_str(), claimed[0].app_secret.as_str()), ("http://x.example/", "secret"));
+        assert_eq!((claimed[0].url.as_str(), claimed[0].business_id.as_str()), ("http://x.example/", business.key()));
         let record = |attempt, state, due_at| DeliveryRecord {
             id: delivery.id.clone(),
             attempt,
@@ -317,18 +347,11 @@ async fn a_delivery_try_is_recorded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_senders_and_templates_are_found_by_what_names_them() {
+async fn senders_and_templates_are_found_by_what_names_them() {
     for Fixture { store, .. } in &both().await {
-        let reseller = store.add_reseller("r", 0).await.unwrap();
-        let (business, account) = store.add_business(&reseller, "b", "secret", Some(1), 0).await.unwrap();
-        let sender = store.add_sender((&business, account), "15550783881", "B", "sandbox", "{}", 0).await.unwrap();
-        let key = Issued::api_key(true);
-        store.add_api_key(&business, "k", key.prefix(), &key.hash(), 0).await.unwrap();
-        let principal = store.principal(&key.hash()).await.unwrap().unwrap();
-        assert_eq!(principal.business, business);
-        assert!(store.principal(&KeyHash::of("ws_live_other")).await.unwrap().is_none());
-        let found = store.sender(sender).await.unwrap().unwrap();
-        assert_eq!((found.account, found.verified), (account, true));
+        let Tree { business, account, sender, .. } = Tree::plant(store).await;
+        let found = store.any_sender(sender).await.unwrap().unwrap().sender;
+        assert_eq!((found.account, &found.business), (account, &business));
         assert_eq!(store.sender_by_phone(&business, "15550783881").await.unwrap(), Some(sender));
         assert_eq!(store.sender_by_phone(&BusinessId::generate(), "15550783881").await.unwrap(), None);
         let template = StoredTemplate {
@@ -367,7 +390,7 @@ async fn a_transaction_that_is_dropped_leaves_nothing_and_blocks_nobody() {
         on!(conn, c => c.batch_execute(insert).await).unwrap();
         drop(conn);
         assert_eq!(store.overview(0).await.unwrap().resellers, 0, "{}", store.kind());
-        store.add_reseller("after", 0).await.unwrap();
+        store.add_reseller(&Actor::system(), "after", &Policy::default(), 0).await.unwrap();
         assert_eq!(store.overview(0).await.unwrap().resellers, 1, "{}", store.kind());
     }
 }

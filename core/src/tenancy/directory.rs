@@ -1,24 +1,54 @@
-//! Answers "who is this key, what is this sender" without a query: entries are at
-//! most [`MAX_AGE`] old, so a change in the database is seen everywhere within it.
+//! Answers "who is this key, what is this sender" without a query, and is never wrong for
+//! long: what changed in the database, by any process, is forgotten here within
+//! [`FOLLOW_EVERY`] and a query, and no entry outlives [`MAX_AGE`] in any case.
+//!
+//! The audit log is the feed: every administrative change appends to it in its own
+//! transaction, and its places are in the order of the commits, so a process that has read
+//! up to a place has missed nothing. A notification that gets lost would be noticed by
+//! nobody; a place that was not read yet is read next time. When the log cannot be read,
+//! entries that rely on it are not used any more.
 
 use std::{
+    collections::HashMap,
     hash::Hash,
-    sync::Arc,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use quick_cache::sync::Cache;
+use tokio::sync::mpsc;
 
-use super::{Endpoint, Principal, Sender};
+use super::{Endpoint, Policy, Principal, Sender};
 use crate::{
-    credentials::KeyHash,
+    clock::{Millis, now_ms},
+    credentials::{ACCESS_TOKEN_PREFIX, KeyHash, signing_secret_context},
     ids::{AccountId, BusinessId, SenderId},
-    store::{Store, StoreError},
+    store::{Store, StoreError, Used},
     templates::Template,
+    vault::Vault,
 };
 
-/// How old an entry may be.
+/// How old an entry may be that changes without the log's knowing, or while it is not
+/// followed.
 const MAX_AGE: Duration = Duration::from_secs(1);
+/// How old an entry may be while the log is followed.
+const FOLLOWED_MAX_AGE: Duration = Duration::from_secs(60);
+/// How often the log is asked for what is new.
+pub const FOLLOW_EVERY: Duration = Duration::from_millis(200);
+/// How long the log may have been silent before nothing relies on it any more.
+const DEAF_MAX: Duration = Duration::from_secs(1);
+/// Changes read at once.
+const FOLLOW_ROWS: i64 = 1_000;
+/// How often the use of one credential is noted down, in milliseconds.
+const NOTE_USE_EVERY_MS: Millis = 60_000;
+/// Uses that wait to be noted down; more are not noted.
+const NOTE_USE_WAITING_MAX: usize = 4_096;
+/// Uses noted down at once.
+const NOTE_USE_ROWS: usize = 256;
 
 /// Entries of each kind; those used least recently leave first.
 const CAPACITY_ENTRIES: usize = 50_000;
@@ -29,35 +59,175 @@ type TemplateKey = (AccountId, Box<str>, Box<str>);
 #[derive(Debug, Clone)]
 pub struct Directory {
     store: Store,
-    principals: Entries<KeyHash, Principal>,
+    vault: Vault,
+    /// What holds above every reseller.
+    defaults: Arc<Policy>,
+    principals: Entries<KeyHash, KnownPrincipal>,
     senders: Entries<SenderId, Sender>,
     endpoints: Entries<BusinessId, Vec<Endpoint>>,
+    secrets: Entries<BusinessId, Vec<String>>,
     templates: Entries<TemplateKey, Template>,
+    feed: Arc<Feed>,
+    used: mpsc::Sender<Used>,
+}
+
+#[derive(Debug)]
+struct KnownPrincipal {
+    principal: Arc<Principal>,
+    /// When a use was last noted down.
+    noted: AtomicI64,
+}
+
+/// How far the log was followed.
+#[derive(Debug)]
+struct Feed {
+    begun: Instant,
+    /// When it was last read to its end, in milliseconds since `begun`; negative before.
+    heard_ms: AtomicI64,
+}
+
+impl Feed {
+    fn heard(&self) {
+        self.heard_ms.store(i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// How old an entry may be now.
+    fn max_age(&self) -> Duration {
+        let heard = self.heard_ms.load(Ordering::Relaxed);
+        let silent_ms = i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX) - heard;
+        let deaf = heard < 0 || silent_ms > i64::try_from(DEAF_MAX.as_millis()).unwrap_or(0);
+        if deaf { MAX_AGE } else { FOLLOWED_MAX_AGE }
+    }
 }
 
 impl Directory {
-    /// An empty cache over `store`.
+    /// An empty cache over `store`. `defaults` is what holds above every reseller.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Store, vault: Vault, defaults: Policy) -> Self {
+        let (used, uses) = mpsc::channel(NOTE_USE_WAITING_MAX);
+        tokio::spawn(note_uses(store.clone(), uses));
         Self {
             store,
+            vault,
+            defaults: Arc::new(defaults),
             principals: Entries::new(),
             senders: Entries::new(),
             endpoints: Entries::new(),
+            secrets: Entries::new(),
             templates: Entries::new(),
+            feed: Arc::new(Feed { begun: Instant::now(), heard_ms: AtomicI64::new(-1) }),
+            used,
         }
     }
 
-    /// Who holds `key`, if it is live.
+    /// Starts to follow the log, from where it ends now, for as long as the process lives.
+    pub fn follow(&self) {
+        let directory = self.clone();
+        tokio::spawn(async move {
+            let mut place = None;
+            let mut timer = tokio::time::interval(FOLLOW_EVERY);
+            timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                timer.tick().await;
+                match directory.catch_up(place).await {
+                    Ok(reached) => place = Some(reached),
+                    Err(error) => tracing::warn!(%error, "changes by other processes cannot be followed"),
+                }
+            }
+        });
+    }
+
+    async fn catch_up(&self, place: Option<i64>) -> Result<i64, StoreError> {
+        let Some(mut place) = place else {
+            // Whatever was read before this place was known may be from before it.
+            let head = self.store.audit_head().await?;
+            self.forget();
+            self.feed.heard();
+            return Ok(head.seq);
+        };
+        loop {
+            let changes = self.store.changes_after(place, FOLLOW_ROWS).await?;
+            let Some(last) = changes.last() else {
+                self.feed.heard();
+                return Ok(place);
+            };
+            place = last.seq;
+            match changes.iter().map(|change| change.business.as_ref()).collect::<Option<Vec<_>>>() {
+                Some(businesses) => businesses.into_iter().for_each(|business| self.forget_business(business)),
+                None => self.forget(),
+            }
+        }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn forget(&self) {
+        self.principals.forget(|_, _| true);
+        self.senders.forget(|_, _| true);
+        self.endpoints.forget(|_, _| true);
+        self.secrets.forget(|_, _| true);
+        self.templates.forget(|_, _| true);
+    }
+
+    /// Forgets everything of `business`.
+    pub(crate) fn forget_business(&self, business: &BusinessId) {
+        self.principals.forget(|_, known| known.principal.business.as_ref() == Some(business));
+        self.senders.forget(|_, sender| sender.business == *business);
+        self.endpoints.forget(|key, _| key == business);
+        self.secrets.forget(|key, _| key == business);
+        // They are kept by account, and are few.
+        self.templates.forget(|_, _| true);
+    }
+
+    /// Who holds `key`, live or not: [`Principal::admit`] says whether it may come in.
     ///
     /// # Errors
     /// The database's.
     pub async fn principal(&self, key: &str) -> Result<Option<Arc<Principal>>, StoreError> {
-        let hash = KeyHash::of(key);
-        self.principals.get(hash, || self.store.principal(&hash)).await
+        Ok(self.known(key).await?.map(|known| known.principal.clone()))
     }
 
-    /// The sender `id` of `business`.
+    /// The same for a request: notes when and from where the credential was used.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn principal_of_request(
+        &self,
+        key: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Option<Arc<Principal>>, StoreError> {
+        let Some(known) = self.known(key).await? else { return Ok(None) };
+        let (now, noted) = (now_ms(), known.noted.load(Ordering::Relaxed));
+        if now - noted >= NOTE_USE_EVERY_MS
+            && known.noted.compare_exchange(noted, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            let credential = known.principal.credential.clone();
+            let used = Used { credential, at: now, address: address.map(|address| address.to_string()) };
+            // When too many wait, a later use is noted.
+            drop(self.used.try_send(used));
+        }
+        Ok(Some(known.principal.clone()))
+    }
+
+    /// Whether `key` is known here without a query.
+    #[must_use]
+    pub fn remembers(&self, key: &str) -> bool {
+        self.principals.cache.get(&KeyHash::of(key)).is_some()
+    }
+
+    async fn known(&self, key: &str) -> Result<Option<Arc<KnownPrincipal>>, StoreError> {
+        let hash = KeyHash::of(key);
+        let load = || async {
+            let found = if key.starts_with(ACCESS_TOKEN_PREFIX) {
+                self.store.token_principal(&hash, &self.defaults).await?
+            } else {
+                self.store.key_principal(&hash, &self.defaults).await?
+            };
+            Ok(found.map(|principal| KnownPrincipal { principal: Arc::new(principal), noted: AtomicI64::new(0) }))
+        };
+        self.principals.get(hash, self.feed.max_age(), load).await
+    }
+
+    /// The sender `id`, if it lies in `subtree`.
     ///
     /// # Errors
     /// The database's.
@@ -68,7 +238,11 @@ impl Directory {
 
     /// A sender, whoever it belongs to: for the engine.
     pub(crate) async fn any_sender(&self, id: SenderId) -> Result<Option<Arc<Sender>>, StoreError> {
-        self.senders.get(id, || self.store.sender(id)).await
+        let load = || async {
+            let view = self.store.any_sender(id).await?;
+            Ok(view.map(|view| Sender { policy: view.sender.policy.below(&self.defaults), ..view.sender }))
+        };
+        self.senders.get(id, MAX_AGE, load).await
     }
 
     /// The webhook endpoints of `business`.
@@ -76,8 +250,32 @@ impl Directory {
     /// # Errors
     /// The database's.
     pub async fn endpoints(&self, business: &BusinessId) -> Result<Arc<Vec<Endpoint>>, StoreError> {
-        let found = self.endpoints.get(business.clone(), || async { self.store.endpoints(business).await.map(Some) });
-        Ok(found.await?.unwrap_or_default())
+        let load = || async {
+            let views = self.store.endpoints(business).await?;
+            Ok(Some(views.iter().map(Endpoint::from).collect()))
+        };
+        Ok(self.endpoints.get(business.clone(), MAX_AGE, load).await?.unwrap_or_default())
+    }
+
+    /// The signing secrets of `business` that are live, newest first. One that does not open
+    /// is left out, and the log says so.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn signing_secrets(&self, business: &BusinessId) -> Result<Arc<Vec<String>>, StoreError> {
+        let load = || async {
+            let mut secrets = Vec::new();
+            for stored in self.store.signing_secrets(business, now_ms()).await? {
+                let opened = self.vault.open(&signing_secret_context(&stored.id), &stored.sealed);
+                match opened.map(String::from_utf8) {
+                    Ok(Ok(secret)) => secrets.push(secret),
+                    Ok(Err(_)) => tracing::error!(secret = stored.id, "a signing secret is not a text"),
+                    Err(error) => tracing::error!(secret = stored.id, %error, "a signing secret does not open"),
+                }
+            }
+            Ok(Some(secrets))
+        };
+        Ok(self.secrets.get(business.clone(), MAX_AGE, load).await?.unwrap_or_default())
     }
 
     /// The template of `account` with this name and language.
@@ -94,7 +292,22 @@ impl Directory {
             let stored = self.store.template(account, name, language).await?;
             stored.map(|stored| Template::read(&stored)).transpose()
         };
-        self.templates.get((account, name.into(), language.into()), load).await
+        self.templates.get((account, name.into(), language.into()), MAX_AGE, load).await
+    }
+}
+
+/// Writes down the uses of credentials, what came meanwhile at once; of one credential the
+/// last.
+async fn note_uses(store: Store, mut uses: mpsc::Receiver<Used>) {
+    let mut waiting = Vec::new();
+    while uses.recv_many(&mut waiting, NOTE_USE_ROWS).await > 0 {
+        let last: HashMap<String, Used> = waiting.drain(..).map(|used| (used.credential.clone(), used)).collect();
+        let mut last: Vec<Used> = last.into_values().collect();
+        // In one order everywhere, so that two processes never wait for each other.
+        last.sort_by(|one, other| one.credential.cmp(&other.credential));
+        if let Err(error) = store.note_use(&last).await {
+            tracing::warn!(%error, credentials = last.len(), "the use of credentials could not be noted");
+        }
     }
 }
 
@@ -103,11 +316,13 @@ type Entry<V> = (Arc<V>, Instant);
 #[derive(Debug)]
 struct Entries<K, V> {
     cache: Arc<Cache<K, Entry<V>>>,
+    /// Counts the calls of [`Entries::forget`].
+    forgotten: Arc<AtomicU64>,
 }
 
 impl<K, V> Clone for Entries<K, V> {
     fn clone(&self) -> Self {
-        Self { cache: self.cache.clone() }
+        Self { cache: self.cache.clone(), forgotten: self.forgotten.clone() }
     }
 }
 
@@ -118,33 +333,45 @@ enum Missing {
 
 impl<K: Eq + Hash + Clone, V> Entries<K, V> {
     fn new() -> Self {
-        Self { cache: Arc::new(Cache::new(CAPACITY_ENTRIES)) }
+        Self { cache: Arc::new(Cache::new(CAPACITY_ENTRIES)), forgotten: Arc::default() }
     }
 
-    /// The entry, loaded when it is missing or too old. Of several who ask at once
-    /// one loads. That there is none is not remembered: it would hide a new one.
-    async fn get<F, Fut>(&self, key: K, load: F) -> Result<Option<Arc<V>>, StoreError>
+    fn forget(&self, which: impl Fn(&K, &V) -> bool) {
+        // Counted first: a load that misses the count inserts before the entries are gone
+        // through, one that sees it takes its own entry out.
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.cache.retain(|key, (value, _)| !which(key, value));
+    }
+
+    /// The entry, loaded when it is missing or older than `max_age`. Of several who ask at
+    /// once one loads. That there is none is not remembered: it would hide a new one. The
+    /// age counts from before the load: a change during the load is not older than that.
+    async fn get<F, Fut>(&self, key: K, max_age: Duration, load: F) -> Result<Option<Arc<V>>, StoreError>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Option<V>, StoreError>>,
     {
         if let Some((value, loaded)) = self.cache.get(&key) {
-            if loaded.elapsed() < MAX_AGE {
+            if loaded.elapsed() < max_age {
                 return Ok(Some(value));
             }
-            self.cache.remove_if(&key, |(_, loaded)| loaded.elapsed() >= MAX_AGE);
+            self.cache.remove_if(&key, |(_, loaded)| loaded.elapsed() >= max_age);
         }
+        let (begun, forgotten) = (Instant::now(), self.forgotten.load(Ordering::SeqCst));
         let loaded = self
             .cache
             .get_or_insert_async(&key, async {
                 // Boxed, so that what is found in the cache is a small future.
                 match Box::pin(load()).await {
-                    Ok(Some(value)) => Ok((Arc::new(value), Instant::now())),
+                    Ok(Some(value)) => Ok((Arc::new(value), begun)),
                     Ok(None) => Err(Missing::NoSuch),
                     Err(error) => Err(Missing::Failed(error)),
                 }
             })
             .await;
+        if self.forgotten.load(Ordering::SeqCst) != forgotten {
+            self.cache.remove_if(&key, |(_, loaded)| *loaded == begun);
+        }
         match loaded {
             Ok((value, _)) => Ok(Some(value)),
             Err(Missing::NoSuch) => Ok(None),

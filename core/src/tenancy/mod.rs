@@ -1,22 +1,107 @@
 //! Who asks, on whose behalf, and with which sender.
 //!
 //! A [`Principal`] comes out of a credential and out of nothing else; what a request
-//! names is looked up inside the principal's business, so another tenant's object
-//! is not found rather than refused.
+//! names is looked up inside its [`Subtree`], so another tenant's object is not found
+//! rather than refused. Whether a part of the tree may act is a [`Standing`], decided in
+//! one place from the states of everything above it.
 
 mod directory;
+mod policy;
+mod principal;
+mod registry;
 
-pub use directory::Directory;
+use std::fmt;
 
-use crate::ids::{AccountId, ApiKeyId, BusinessId, EndpointId, SenderId};
+pub use directory::{Directory, FOLLOW_EVERY};
+pub use policy::{Limits, Policy};
+pub use principal::{Level, Mode, Partner, Principal, Scope, Scopes, Tenant};
+pub use registry::{
+    BusinessRequest, ENDPOINTS_MAX_PER_BUSINESS, EndpointRequest, NAME_MAX_CHARS, REASON_MAX_CHARS, Registry,
+    ResellerRequest, SENDERS_MAX_PER_BUSINESS, SenderRequest, USAGE_MAX_DAYS,
+};
 
-/// Who a request comes from.
+use crate::ids::{AccountId, BusinessId, EndpointId, ResellerId, SenderId};
+
+/// The name of the adapter that reaches no real network.
+pub const SANDBOX: &str = "sandbox";
+
+/// The part of the tree that somebody sees and acts on. Whatever lies outside of it does
+/// not exist for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
-    /// The key that was shown.
-    pub api_key: ApiKeyId,
-    /// The business it belongs to.
-    pub business: BusinessId,
+pub enum Subtree {
+    /// All of it: the staff of the installation.
+    Platform,
+    /// A reseller and its businesses.
+    Reseller(ResellerId),
+    /// One business.
+    Business(BusinessId),
+}
+
+/// Why nothing goes out for a part of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hold {
+    /// Its reseller is suspended.
+    Reseller,
+    /// The business is suspended.
+    Business,
+    /// The business is closed.
+    Closed,
+    /// The sender is paused, and why.
+    Sender(String),
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reseller => f.write_str("The reseller of this business is suspended."),
+            Self::Business => f.write_str("The business is suspended."),
+            Self::Closed => f.write_str("The business is closed."),
+            Self::Sender(why) => write!(f, "The sender is paused: {why}"),
+        }
+    }
+}
+
+/// Whether a part of the tree may act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It may.
+    Active,
+    /// In the sandbox only, until the business is verified.
+    Unverified,
+    /// Not now: its credentials are refused, and what it has queued is kept.
+    Held(Hold),
+}
+
+impl Standing {
+    /// The standing of something below a reseller with the status `reseller` and, where
+    /// there is one, a business in the state `business`.
+    #[must_use]
+    pub(crate) fn of(reseller: &str, business: Option<&str>) -> Self {
+        match (reseller, business) {
+            ("active", Some("approved") | None) => Self::Active,
+            ("active", Some("suspended")) => Self::Held(Hold::Business),
+            (_, Some("closed")) => Self::Held(Hold::Closed),
+            ("active", Some(_)) => Self::Unverified,
+            _ => Self::Held(Hold::Reseller),
+        }
+    }
+
+    /// The standing of a sender that is paused for a reason, or not, below this.
+    #[must_use]
+    pub(crate) fn with_pause(self, paused: Option<String>) -> Self {
+        match (self, paused) {
+            (held @ Self::Held(_), _) => held,
+            (_, Some(why)) => Self::Held(Hold::Sender(why)),
+            (standing, None) => standing,
+        }
+    }
+
+    /// The standing of a sender whose number is proven to be its owner's, or not, below
+    /// this.
+    #[must_use]
+    pub(crate) fn with_number(self, proven: bool) -> Self {
+        if self == Self::Active && !proven { Self::Unverified } else { self }
+    }
 }
 
 /// A number that a business sends from.
@@ -30,12 +115,33 @@ pub struct Sender {
     pub business: BusinessId,
     /// Its phone number: digits, without `+`.
     pub phone: String,
+    /// The channel that it sends over.
+    pub channel: String,
     /// The adapter that it sends through.
     pub adapter: String,
     /// What the adapter needs to know of it.
     pub connection: serde_json::Value,
-    /// Whether its business is verified.
-    pub verified: bool,
+    /// Whether it may send, as everything above it and itself stand.
+    pub standing: Standing,
+    /// What it may use, as everything above it allows.
+    pub policy: Policy,
+}
+
+impl Sender {
+    /// Why what it has queued must not go out now.
+    #[must_use]
+    pub fn hold(&self) -> Option<&Hold> {
+        match &self.standing {
+            Standing::Held(hold) => Some(hold),
+            Standing::Active | Standing::Unverified => None,
+        }
+    }
+
+    /// Whether it reaches nothing but the sandbox.
+    #[must_use]
+    pub fn is_sandbox(&self) -> bool {
+        self.adapter == SANDBOX
+    }
 }
 
 /// Where a business wants to be told.
@@ -45,4 +151,23 @@ pub struct Endpoint {
     pub id: EndpointId,
     /// Its address.
     pub url: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subtree_stands_as_its_weakest_part() {
+        assert_eq!(Standing::of("active", Some("approved")), Standing::Active);
+        assert_eq!(Standing::of("active", None), Standing::Active);
+        for early in ["draft", "submitted", "in_review", "changes_requested", "rejected"] {
+            assert_eq!(Standing::of("active", Some(early)), Standing::Unverified, "{early}");
+            assert_eq!(Standing::of("suspended", Some(early)), Standing::Held(Hold::Reseller), "{early}");
+        }
+        assert_eq!(Standing::of("active", Some("suspended")), Standing::Held(Hold::Business));
+        assert_eq!(Standing::of("suspended", Some("closed")), Standing::Held(Hold::Closed));
+        assert_eq!(Standing::of("suspended", None), Standing::Held(Hold::Reseller));
+        assert_eq!(Standing::of("a newer status", Some("approved")), Standing::Held(Hold::Reseller));
+    }
 }

@@ -10,9 +10,10 @@ use crate::{
     clock::now_ms,
     delivery::{Courier, Take, Taken},
     egress::Egress,
-    ids::DeliveryId,
+    ids::{BusinessId, DeliveryId},
     queue::{Claimed, Settle, Topic},
     store::{ClaimedDelivery, DeliveryRecord, DeliveryState, Store, StoreError},
+    tenancy::Directory,
 };
 
 /// How much of an endpoint's answer is read, in bytes.
@@ -31,6 +32,7 @@ pub struct WebhookSettings {
 
 pub(crate) struct WebhookCourier {
     pub(crate) store: Store,
+    pub(crate) directory: Directory,
     pub(crate) egress: Egress,
     pub(crate) settings: WebhookSettings,
 }
@@ -96,12 +98,19 @@ impl WebhookCourier {
         let id = DeliveryId::from_key(delivery.id.as_str()).to_string();
         let timestamp = (now_ms() / 1_000).to_string();
         let body = delivery.payload.as_bytes();
+        let business = BusinessId::from_key(delivery.business_id.as_str());
+        let secrets = self.directory.signing_secrets(&business).await.map_err(|error| error.to_string())?;
+        let Some(newest) = secrets.first() else {
+            return Err("the business has no signing secret that opens; rotate it to have a new one".to_owned());
+        };
         let mut request = reqwest::Request::new(reqwest::Method::POST, url);
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let signatures = [
-            ("x-hub-signature-256", signing::hub_signature(&delivery.app_secret, body)),
-            ("webhook-signature", signing::standard_signature(&delivery.app_secret, &id, &timestamp, body)),
+            // Room for one only; the Standard Webhooks header takes all, so that a receiver
+            // that knows either secret passes while one takes over from the other.
+            ("x-hub-signature-256", signing::hub_signature(newest, body)),
+            ("webhook-signature", signing::standard_signatures(&secrets, &id, &timestamp, body)),
             ("webhook-timestamp", timestamp),
             ("webhook-id", id),
         ];

@@ -7,5 +7,5 @@
 
 pub(crate) mod courier;
 pub mod payload;
-pub mod registration;
+pub(crate) mod registration;
 pub mod signing;

@@ -111,7 +111,9 @@ mod tests {
             phone: "15550783881".to_owned(),
             adapter: "sandbox".to_owned(),
             connection: Value::Null,
-            verified: true,
+            channel: "whatsapp".to_owned(),
+            standing: crate::tenancy::Standing::Active,
+            policy: crate::tenancy::Policy::default(),
         }
     }
 

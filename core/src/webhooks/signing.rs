@@ -22,6 +22,13 @@ pub fn standard_signature(app_secret: &str, id: &str, timestamp: &str, body: &[u
     format!("v1,{}", STANDARD.encode(hmac(app_secret.as_bytes(), &signed)))
 }
 
+/// The value of `webhook-signature` by each of `secrets`, with blanks between them: a
+/// receiver takes any that fits.
+#[must_use]
+pub fn standard_signatures(secrets: &[String], id: &str, timestamp: &str, body: &[u8]) -> String {
+    secrets.iter().map(|secret| standard_signature(secret, id, timestamp, body)).collect::<Vec<_>>().join(" ")
+}
+
 /// The app secret in the form that Standard Webhooks libraries read.
 #[must_use]
 pub fn standard_secret(app_secret: &str) -> String {
