@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod adapters;
+mod browser;
 mod cli;
 mod cluster;
 mod crash;
