@@ -16,6 +16,7 @@ mod crash;
 mod dashboard;
 mod errors;
 mod idempotency;
+mod leaks;
 mod outage;
 mod path;
 mod shutdown;

@@ -9,6 +9,7 @@
 pub mod browser;
 pub mod load;
 pub mod process;
+pub mod secrets;
 pub mod servers;
 pub mod sink;
 pub mod totp;
