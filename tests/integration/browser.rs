@@ -100,8 +100,8 @@ async fn the_keyboard_reaches_everything_in_order_and_shows_where_it_is() -> Res
     }
     assert_eq!(reached, expected);
 
-    browser.tab_to("Sign out").await?;
-    browser.key_to_page(Key::Enter).await?;
+    browser.use_keyboard(true);
+    browser.press("Sign out").await?;
     browser.arrives("/admin/sign-in").await?;
     Ok(())
 }

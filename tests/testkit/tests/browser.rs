@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::Result;
 use waystation_testkit::{
-    browser::{Browser, Key, Look, walk},
+    browser::{Browser, Look, walk},
     servers::ChromeDriver,
 };
 
@@ -91,11 +91,13 @@ fn answer(stream: TcpStream) -> Option<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_is_filled_and_sent_by_pointer_and_by_keyboard() -> Result<()> {
-    let browser = Browser::start(&serve()).await?;
+async fn a_form_is_filled_and_sent() -> Result<()> {
+    send_the_form(&Browser::start(&serve()).await?).await
+}
+
+async fn send_the_form(browser: &Browser) -> Result<()> {
     let file = tempfile::NamedTempFile::with_suffix(".txt")?;
     std::fs::write(file.path(), "what is in the file")?;
-
     browser.open("/admin/form").await?;
     browser.fill("name", "Ana \"the\" baker").await?;
     browser.choose("country", "India").await?;
@@ -110,20 +112,28 @@ async fn a_form_is_filled_and_sent_by_pointer_and_by_keyboard() -> Result<()> {
         assert!(sent.contains(expected), "{expected:?} is not in {sent}");
     }
     assert!(!sent.contains("old"), "{sent}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_is_done_with_the_keyboard_alone() -> Result<()> {
+    let browser = Browser::start(&serve()).await?;
+    browser.use_keyboard(true);
+    send_the_form(&browser).await?;
 
     browser.open("/admin/form").await?;
-    browser.tab_to("Next").await?;
-    assert!(browser.focus().await?.visible, "{:?}", browser.focus().await?);
-    browser.tab_to("name").await?;
-    assert!(!browser.focus().await?.visible || browser.focus().await?.tag == "input");
-    browser.key(&[Key::Control], Key::End).await?;
-    browser.type_keys(" and new").await?;
-    browser.key_to_page(Key::Enter).await?;
-    browser.sees("old and new").await?;
+    browser.press("Next").await?;
+    assert_eq!(browser.path().await?, "/admin/next");
+    browser.press_beside("Bob", "Show").await?;
+    assert_eq!(browser.path().await?, "/admin/thing/2");
 
     browser.open("/admin/form").await?;
-    let lost = browser.tab_to("no such button").await.unwrap_err().to_string();
-    assert!(lost.contains("name") && lost.contains("A form"), "{lost}");
+    browser.script("document.querySelector('button').tabIndex = -1", vec![]).await?;
+    let lost = browser.press("Send it").await.unwrap_err().to_string();
+    assert!(lost.contains("does not get to") && lost.contains("A form"), "{lost}");
+    browser.script("document.querySelector('a').style.outline = 'none'", vec![]).await?;
+    let unseen = browser.press("Next").await.unwrap_err().to_string();
+    assert!(unseen.contains("nothing shows that the focus is on"), "{unseen}");
     Ok(())
 }
 

@@ -5,25 +5,20 @@
 //! long as a busy machine may take, and a step that fails says what was on the page.
 //! What only a browser knows about a page is in [`Browser::complaints`].
 
+mod hands;
 mod inspect;
 mod walk;
 
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    path::Path,
+    sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use fantoccini::{
-    Client, ClientBuilder, Locator,
-    actions::{InputSource as _, KeyAction, KeyActions},
-    elements::Element,
-    error::CmdError,
-    wd::WebDriverCompatibleCommand,
-};
+use fantoccini::{Client, ClientBuilder, Locator, elements::Element, error::CmdError, wd::WebDriverCompatibleCommand};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use url::Url;
@@ -106,6 +101,7 @@ pub struct Browser {
     session: String,
     /// Where its pages are, as `http://127.0.0.1:PORT`.
     home: String,
+    by_keyboard: AtomicBool,
     _profile: tempfile::TempDir,
 }
 
@@ -131,7 +127,14 @@ impl Browser {
         let client = tokio::time::timeout(PATIENCE, builder.connect(&driver.url())).await;
         let client = client.context("the browser does not start")?.context("the browser does not start")?;
         let session = client.session_id().await?.context("the browser has no session")?;
-        let browser = Self { client, driver, session, home: home.to_owned(), _profile: profile };
+        let browser = Self {
+            client,
+            driver,
+            session,
+            home: home.to_owned(),
+            by_keyboard: AtomicBool::new(false),
+            _profile: profile,
+        };
         browser.look(Look::Light).await?;
         // In place of the page that it shows to somebody who opens it.
         browser.open("about:blank").await?;
@@ -268,162 +271,6 @@ impl Browser {
         }
     }
 
-    /// Writes `text` into the field with this name or id, in place of what is there.
-    ///
-    /// # Errors
-    /// There is no such field that can be written to within a minute.
-    pub async fn fill(&self, field: &str, text: &str) -> Result<()> {
-        let element = self.field(field).await?;
-        self.issue(element.clear()).await.with_context(|| format!("cannot clear {field}"))?;
-        self.issue(element.send_keys(text)).await.with_context(|| format!("cannot fill {field}"))
-    }
-
-    /// Chooses, in the list or among the buttons with this name, what has this value or label.
-    ///
-    /// # Errors
-    /// There is no such choice within a minute.
-    pub async fn choose(&self, field: &str, choice: &str) -> Result<()> {
-        let (name, value) = (quoted(field)?, quoted(choice)?);
-        let path = format!(
-            "//select[@name={name} or @id={name}]/descendant::option[@value={value} or normalize-space(.)={value}] \
-             | //input[@name={name} and @value={value} and (@type='radio' or @type='checkbox')] \
-             | //label[normalize-space(.)={value}]/descendant::input[@name={name}]"
-        );
-        let element = self.find(&format!("{choice:?} in {field} to choose"), Locator::XPath(&path)).await?;
-        if !self.issue(element.is_selected()).await? {
-            self.issue(element.click()).await.with_context(|| format!("cannot choose {choice:?} in {field}"))?;
-        }
-        Ok(())
-    }
-
-    /// Ticks the box with this name or id.
-    ///
-    /// # Errors
-    /// There is no such box within a minute.
-    pub async fn tick(&self, field: &str) -> Result<()> {
-        let element = self.field(field).await?;
-        if !self.issue(element.is_selected()).await? {
-            self.issue(element.click()).await.with_context(|| format!("cannot tick {field}"))?;
-        }
-        Ok(())
-    }
-
-    /// Puts a file into the field with this name or id.
-    ///
-    /// # Errors
-    /// There is no such field within a minute, or no such file.
-    pub async fn upload(&self, field: &str, file: &Path) -> Result<()> {
-        let css = named(field);
-        // The field itself may be hidden behind something prettier.
-        let element = self.appears(&css).await?;
-        let file = file.canonicalize().with_context(|| format!("no file {}", file.display()))?;
-        self.issue(element.send_keys(&file.to_string_lossy())).await.with_context(|| format!("cannot fill {field}"))
-    }
-
-    /// Presses the button or follows the link with this text, and waits for the page
-    /// that comes of it.
-    ///
-    /// # Errors
-    /// There is no such button, or no new page, within a minute.
-    pub async fn press(&self, label: &str) -> Result<()> {
-        let before = self.document().await?;
-        self.click(label).await?;
-        self.leaves(&before, &format!("a page after {label:?} was pressed")).await
-    }
-
-    /// The same for the one in the row, item, form or section that says `beside` and is
-    /// the smallest that has such a button.
-    ///
-    /// # Errors
-    /// There is no such button, or no new page, within a minute.
-    pub async fn press_beside(&self, beside: &str, label: &str) -> Result<()> {
-        let (near, what) = (quoted(beside)?, pressable(label)?);
-        // The last in the order of the document is the innermost.
-        let path = format!(
-            "(//*[self::tr or self::li or self::form or self::section or self::article or self::div]\
-             [contains(normalize-space(.), {near})][.//{what}])[last()]//{what}"
-        );
-        let before = self.document().await?;
-        let element = self.find(&format!("{label:?} beside {beside:?} to press"), Locator::XPath(&path)).await?;
-        self.issue(element.click()).await.with_context(|| format!("cannot press {label:?}"))?;
-        self.leaves(&before, &format!("a page after {label:?} was pressed")).await
-    }
-
-    /// Presses the button or link with this text, and waits for nothing.
-    ///
-    /// # Errors
-    /// There is no such button that can be pressed within a minute.
-    pub async fn click(&self, label: &str) -> Result<()> {
-        let path = format!("//{}", pressable(label)?);
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let element = self.find(&format!("{label:?} to press"), Locator::XPath(&path)).await?;
-            match self.issue(element.click()).await {
-                // It was drawn anew, or something passes over it.
-                Err(_) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
-                result => return result.with_context(|| format!("cannot press {label:?}")),
-            }
-        }
-    }
-
-    /// Presses a key with these held down, and lets go.
-    ///
-    /// # Errors
-    /// The browser is gone.
-    pub async fn key(&self, held: &[Key], key: Key) -> Result<()> {
-        let mut actions = KeyActions::new("keyboard".to_owned());
-        for key in held {
-            actions = actions.then(KeyAction::Down { value: (*key).into() });
-        }
-        actions = actions.then(KeyAction::Down { value: key.into() }).then(KeyAction::Up { value: key.into() });
-        for key in held.iter().rev() {
-            actions = actions.then(KeyAction::Up { value: (*key).into() });
-        }
-        self.issue(self.client.perform_actions(actions)).await
-    }
-
-    /// Presses a key and waits for the page that comes of it.
-    ///
-    /// # Errors
-    /// There is no new page within a minute.
-    pub async fn key_to_page(&self, key: Key) -> Result<()> {
-        let before = self.document().await?;
-        self.key(&[], key).await?;
-        self.leaves(&before, &format!("a page after the key {key:?}")).await
-    }
-
-    /// Types `text` on the keyboard, to whatever has the focus.
-    ///
-    /// # Errors
-    /// The browser is gone.
-    pub async fn type_keys(&self, text: &str) -> Result<()> {
-        let actions = text.chars().fold(KeyActions::new("keyboard".to_owned()), |actions, value| {
-            actions.then(KeyAction::Down { value }).then(KeyAction::Up { value })
-        });
-        self.issue(self.client.perform_actions(actions)).await
-    }
-
-    /// Presses Tab until the focus is on the field with this name or id, or on the
-    /// button or link with this text.
-    ///
-    /// # Errors
-    /// It comes round, or past more than a thousand others, without getting there.
-    pub async fn tab_to(&self, target: &str) -> Result<()> {
-        let mut passed: Vec<Focus> = Vec::new();
-        loop {
-            self.key(&[], Key::Tab).await?;
-            let focus = self.focus().await?;
-            if [&focus.name, &focus.id, &focus.text].into_iter().any(|known| known == target) {
-                return Ok(());
-            }
-            if passed.iter().filter(|earlier| **earlier == focus).count() > 2 || passed.len() > 1_000 {
-                let places: Vec<&str> = passed.iter().map(Focus::label).collect();
-                bail!("the Tab key does not get to {target:?}, only to {places:?}\n{}", self.excerpt().await);
-            }
-            passed.push(focus);
-        }
-    }
-
     /// What has the focus.
     ///
     /// # Errors
@@ -491,10 +338,6 @@ impl Browser {
             Ok((ready == "complete" && self.document().await? != *before).then_some(()))
         })
         .await
-    }
-
-    async fn field(&self, field: &str) -> Result<Element> {
-        self.find(&format!("{field} to fill"), Locator::Css(&named(field))).await
     }
 
     /// Waits for the first that can be seen and used.
@@ -582,27 +425,4 @@ impl WebDriverCompatibleCommand for ToChromeDriver {
 
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The selector of the field with this name or id.
-fn named(field: &str) -> String {
-    format!("[name=\"{field}\"], [id=\"{field}\"]")
-}
-
-/// The path of a button or link with this text, behind its slashes.
-fn pressable(label: &str) -> Result<String> {
-    let label = quoted(label)?;
-    Ok(format!(
-        "*[(self::button or self::a or self::summary) and (normalize-space(.)={label} or @aria-label={label}) \
-         or self::input and @type='submit' and @value={label}]"
-    ))
-}
-
-/// As a string of XPath, which knows no escapes.
-fn quoted(text: &str) -> Result<String> {
-    match (text.contains('"'), text.contains('\'')) {
-        (false, _) => Ok(format!("\"{text}\"")),
-        (true, false) => Ok(format!("'{text}'")),
-        (true, true) => bail!("both kinds of quotes: {text}"),
-    }
 }
