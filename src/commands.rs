@@ -7,7 +7,8 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 use waystation_adapter_sdk::conformance::Sample;
 use waystation_core::{access, clock::now_ms, error, plugins::Library, store::Direction};
 
@@ -20,6 +21,10 @@ use crate::{
 
 /// Who signs in by a link that the command line issued.
 pub(crate) const OWNER: &str = "owner";
+
+/// Libraries that write the values they handle into their finer lines: what messages say, keys,
+/// codes. No level that is configured makes them do so.
+const TELL_VALUES: [&str; 2] = ["handlebars", "tokio_postgres"];
 
 /// The configuration of this process.
 pub(crate) fn load_config(file: Option<&Path>) -> anyhow::Result<Config> {
@@ -34,9 +39,14 @@ pub(crate) fn start_logging(config: &Config) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match config.log.format {
-        LogFormat::Text => logging.with_target(false).init(),
-        LogFormat::Json => logging.json().flatten_event(true).init(),
+        LogFormat::Text => logging.with_target(false).finish().with(filter_fn(tells_no_values)).init(),
+        LogFormat::Json => logging.json().flatten_event(true).finish().with(filter_fn(tells_no_values)).init(),
     }
+}
+
+fn tells_no_values(line: &Metadata<'_>) -> bool {
+    let library = line.target().split("::").next().unwrap_or_default();
+    *line.level() <= Level::INFO || !TELL_VALUES.contains(&library)
 }
 
 /// `serve`

@@ -9,12 +9,14 @@
 #![forbid(unsafe_code)]
 
 mod adapters;
+mod browser;
 mod cli;
 mod cluster;
 mod crash;
 mod dashboard;
 mod errors;
 mod idempotency;
+mod leaks;
 mod outage;
 mod path;
 mod shutdown;

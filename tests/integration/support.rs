@@ -26,6 +26,7 @@ use tempfile::TempDir;
 use waystation_testkit::{
     load::{self, Outcome, Pace, Plan, Target},
     process::{DemoInfo, Waystation},
+    secrets,
     servers::{Postgres, Redis},
     sink::WebhookSink,
 };
@@ -232,6 +233,8 @@ impl Site {
         }
         let output = reader.join().expect("a reader");
         assert!(!given_up, "{arguments:?} does not end:\n{}", words(&output));
+        String::from_utf8_lossy(&output.stdout).lines().for_each(secrets::keep_printed);
+        secrets::assert_none_in(&format!("the log of {arguments:?}"), &String::from_utf8_lossy(&output.stderr));
         output
     }
 
@@ -380,11 +383,24 @@ pub(crate) fn http() -> reqwest::Client {
         .expect("an HTTP client")
 }
 
-/// Makes a request and reads its answer; an error when there is none.
+/// Makes a request and reads its answer; an error when there is none. No log may have what either
+/// has of secrets and of people.
 pub(crate) async fn exchange(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
     let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    Ok(Answer { status, headers, body: response.text().await? })
+    let answer = Answer { status, headers, body: response.text().await? };
+    if let Ok(document) = serde_json::from_str(&answer.body) {
+        secrets::keep_json(&document);
+    }
+    for cookie in answer.headers.get_all("set-cookie") {
+        let pair = cookie.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+        if let Some((name, value)) = pair.split_once('=')
+            && name.contains("session")
+        {
+            secrets::keep("session", value);
+        }
+    }
+    Ok(answer)
 }
 
 impl Client {
@@ -416,6 +432,7 @@ impl Client {
 
     /// A POST of JSON that is still to be sent.
     pub(crate) fn posting(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
+        secrets::keep_json(body);
         self.request(Method::POST, path).header("content-type", "application/json").body(body.to_string())
     }
 

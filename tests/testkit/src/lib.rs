@@ -1,12 +1,16 @@
 //! What the tests and the benchmarks share: private PostgreSQL and Redis servers, the
-//! real binary as a process, a webhook sink that checks signatures, and a load generator.
+//! real binary as a process, a real browser, a webhook sink that checks signatures, and
+//! a load generator.
 //!
 //! Whatever it starts ends with the process that started it, however that ends.
 
 #![forbid(unsafe_code)]
 
+pub mod browser;
 pub mod load;
 pub mod process;
+pub mod secrets;
 pub mod servers;
 pub mod sink;
+pub mod totp;
 mod wire;

@@ -1,5 +1,6 @@
 //! The real binary as a child process that never outlives its test: dropping
-//! [`Waystation`] kills it, and everything it said is in a log file.
+//! [`Waystation`] kills it, and fails the test when its log has a secret. Everything it
+//! said is in files.
 //!
 //! What a platform promises about crashes is only tested by crashing it, so
 //! [`Waystation::kill9`] is SIGKILL, with no chance to tidy up.
@@ -18,6 +19,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use tempfile::TempDir;
+
+use crate::secrets;
 
 /// How long the first line may take: migrations and loading adapters included.
 const START_MAX_SECONDS: u64 = 60;
@@ -62,6 +65,20 @@ pub struct DemoInfo {
     pub sign_in_url: String,
 }
 
+impl DemoInfo {
+    fn keep_secrets(&self) {
+        for (kind, secret) in [
+            ("API key", &self.token),
+            ("app secret", &self.app_secret),
+            ("verify token", &self.verify_token),
+            ("phone number", &self.recipient),
+        ] {
+            secrets::keep(kind, secret);
+        }
+        secrets::keep_printed(&self.sign_in_url);
+    }
+}
+
 /// A template, as a message names it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct TemplateInfo {
@@ -76,6 +93,7 @@ pub struct Waystation {
     child: Child,
     lines: Receiver<String>,
     log: PathBuf,
+    printed: PathBuf,
     /// What the demo printed; none for a process started by [`Waystation::run`].
     demo: Option<DemoInfo>,
     _folder: TempDir,
@@ -100,8 +118,9 @@ impl Waystation {
     {
         let mut process = Self::run(bin, args, envs)?;
         let line = process.next_line(Duration::from_secs(START_MAX_SECONDS))?;
-        let demo =
+        let demo: DemoInfo =
             serde_json::from_str(&line).with_context(|| format!("the first line is not what a demo prints: {line}"))?;
+        demo.keep_secrets();
         process.demo = Some(demo);
         Ok(process)
     }
@@ -123,7 +142,8 @@ impl Waystation {
         let folder = TempDir::with_prefix("waystation-log-")?;
         let log = folder.path().join("waystation.log");
         let stderr = File::create(&log)?;
-        let mut stdout_log = stderr.try_clone()?;
+        let printed = folder.path().join("waystation.out");
+        let mut copy = File::create(&printed)?;
         let mut child = Command::new(bin)
             .args(args)
             .envs(envs)
@@ -138,11 +158,12 @@ impl Waystation {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 // Nobody waits for lines any more, or the folder is gone: read
                 // on all the same, so that the process never blocks on a pipe.
-                let _ = writeln!(stdout_log, "{line}");
+                let _ = writeln!(copy, "{line}");
+                secrets::keep_printed(&line);
                 let _ = sender.send(line);
             }
         });
-        Ok(Self { child, lines, log, demo: None, _folder: folder })
+        Ok(Self { child, lines, log, printed, demo: None, _folder: folder })
     }
 
     /// What the demo printed.
@@ -175,7 +196,7 @@ impl Waystation {
         self.child.id()
     }
 
-    /// Everything it has printed so far.
+    /// Everything it has logged so far: its standard error.
     ///
     /// # Errors
     /// The log cannot be read.
@@ -183,8 +204,17 @@ impl Waystation {
         Ok(String::from_utf8_lossy(&fs::read(&self.log)?).into_owned())
     }
 
+    /// Everything it has printed so far: its standard output.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn printed(&self) -> io::Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.printed)?).into_owned())
+    }
+
+    /// The end of both.
     fn log_tail(&self) -> String {
-        let log = self.log().unwrap_or_default();
+        let log = [self.printed(), self.log()].map(Result::unwrap_or_default).concat();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
     }
@@ -242,6 +272,8 @@ impl Drop for Waystation {
         let _ = self.kill9();
         if thread::panicking() {
             eprintln!("the end of the log of {}:\n{}", self.pid(), self.log_tail());
+        } else {
+            secrets::assert_none_in("the log of a process", &self.log().unwrap_or_default());
         }
     }
 }
@@ -376,9 +408,20 @@ mod tests {
         let mut process = shell(script).unwrap();
         assert_eq!(process.info().template.name, "hello");
         assert_eq!(process.next_line(Duration::from_secs(5)).unwrap(), "later");
-        let log = process.log().unwrap();
-        assert!(log.contains("starting") && log.contains("later"), "{log}");
+        assert_eq!(process.log().unwrap(), "starting\n");
+        assert_eq!(process.printed().unwrap(), format!("{DEMO}\nlater\n"));
         assert!(process.cpu_seconds().unwrap() < 5.0);
+    }
+
+    #[test]
+    fn a_secret_in_the_log_of_a_process_fails_the_test_that_started_it() {
+        let careful = shell("echo started >&2; echo \"$DEMO\"; exec sleep 60").unwrap();
+        drop(careful);
+        secrets::keep("password", "correct-horse-of-process");
+        let careless = shell("echo with correct-horse-of-process >&2; echo \"$DEMO\"; exec sleep 60").unwrap();
+        let dropping = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(careless)));
+        let said = dropping.unwrap_err().downcast::<String>().unwrap();
+        assert!(said.contains("password") && said.contains("with correct-horse-of-process"), "{said}");
     }
 
     #[test]

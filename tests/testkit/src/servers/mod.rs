@@ -1,10 +1,11 @@
-//! Private Redis and PostgreSQL servers for tests.
+//! Private PostgreSQL, Redis and ChromeDriver servers for tests.
 //!
 //! A server lives as long as the value that started it: on a free port of 127.0.0.1, with its data
 //! in a folder of its own, never touching a server that runs on the machine already. Neither the
 //! process nor the folder outlives the test process, however that one ends, because a watchdog
 //! waits for its death. A server that cannot be started is an error, never a skipped test.
 
+mod chromedriver;
 mod postgres;
 mod redis;
 mod watchdog;
@@ -14,6 +15,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::chromedriver::ChromeDriver;
 pub use self::postgres::{Postgres, PostgresOptions};
 pub use self::redis::{Redis, RedisOptions};
 

@@ -1,4 +1,5 @@
-//! A shell that owns one server process and one folder, and cleans up both when its input ends:
+//! A shell that owns one server process, with the process group it leads if it leads one, and one
+//! folder, and cleans up both when its input ends:
 //! that happens when the owner is dropped and when the owner's process dies, by whatever signal.
 
 use std::fs;
@@ -19,6 +20,8 @@ end() {
     [ -z "$server" ] && return
     kill -"$1" "$server" 2>/dev/null
     wait "$server" 2>/dev/null
+    # What it started, where it leads a process group of its own.
+    kill -KILL -"$server" 2>/dev/null
     server=
 }
 while read -r order; do
