@@ -23,6 +23,7 @@ pub mod egress;
 pub mod error;
 pub mod ids;
 pub mod messages;
+pub mod onboarding;
 pub mod plugins;
 pub mod queue;
 pub mod store;
