@@ -108,6 +108,10 @@ text_ids! {
     DeliveryId, "delivery", "evt_";
     /// A stored callback of a network.
     CallbackId, "callback", "cb_";
+    /// A verification document of a business.
+    DocumentId, "document", "doc_";
+    /// One time that a business was handed in for review.
+    SubmissionId, "submission", "sub_";
 }
 
 fn is_ulid(text: &str) -> bool {

@@ -29,6 +29,7 @@ pub mod error;
 pub mod ids;
 pub mod limits;
 pub mod messages;
+pub mod onboarding;
 pub mod paging;
 pub mod plugins;
 pub mod queue;

@@ -7,6 +7,7 @@
 //! bodies, stored by the host and read back by [`Sandbox::receive`](TransportAdapter::receive).
 
 mod behaviour;
+mod phone;
 mod receipts;
 mod webhook;
 
@@ -15,8 +16,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use waystation_adapter_sdk::{
-    Accepted, Callback, Capabilities, Channel, Description, Io, Level, Outbound, RateScope, ReceiveError, Received,
-    SendError, TransportAdapter, UpstreamError, async_trait, export_adapter,
+    Accepted, Callback, Capabilities, Channel, CodeDelivery, CodeMethod, Description, Io, Level, NumberDone,
+    NumberError, Outbound, RateScope, ReceiveError, Received, SendError, TransportAdapter, UpstreamError, async_trait,
+    export_adapter,
 };
 
 pub use behaviour::Behaviour;
@@ -112,6 +114,8 @@ impl TransportAdapter for Sandbox {
                 kinds: KINDS.map(str::to_owned).to_vec(),
                 receives: true,
                 returns_attempt_ref: true,
+                delivers_codes: vec![CodeMethod::Sms, CodeMethod::Voice, CodeMethod::Whatsapp],
+                verifies_numbers: false,
             },
             connection_schema: json!({
                 "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -161,6 +165,20 @@ impl TransportAdapter for Sandbox {
     async fn receive(&self, io: &Io, callback: Callback) -> Result<Received, ReceiveError> {
         let _ = io;
         webhook::read(&callback)
+    }
+
+    async fn deliver_code(&self, io: &Io, delivery: CodeDelivery) -> Result<NumberDone, NumberError> {
+        phone::refuse(Behaviour::of(Some(&delivery.phone)))?;
+        let upstream_id = receipts::upstream_id(0, &delivery.reference);
+        let arrival = phone::arrival(Behaviour::of(Some(&delivery.phone)), &delivery);
+        if !arrival.is_empty()
+            && let Err(error) = io.callbacks(arrival).await
+        {
+            io.log(Level::Warn, "the host stored nothing for the pretend phone, so the code was not taken");
+            let failure = behaviour::error(behaviour::SERVICE_UNAVAILABLE).details(error.details);
+            return Err(NumberError::Unavailable { error: failure, needs_operator: false });
+        }
+        Ok(NumberDone { upstream_id: Some(upstream_id) })
     }
 }
 

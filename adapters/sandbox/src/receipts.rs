@@ -69,6 +69,7 @@ pub(crate) fn schedule(
         .map(|receipt| ScheduledCallback {
             after_ms: receipt.arrives_after_ms,
             body: webhook(message, upstream_id, receipt).into(),
+            confidential: false,
         })
         .collect()
 }

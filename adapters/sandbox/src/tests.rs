@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 use waystation_adapter_sdk::testing::{self, Run};
 use waystation_adapter_sdk::wire::IoOp;
 use waystation_adapter_sdk::{
-    Accepted, Callback, Event, Outbound, RateScope, ReceiptStatus, ReceiveError, ScheduledCallback, SendError,
-    StatusEvent, TransportAdapter,
+    Accepted, Callback, CodeDelivery, CodeMethod, Event, NumberError, Outbound, RateScope, ReceiptStatus, ReceiveError,
+    ScheduledCallback, SendError, StatusEvent, TransportAdapter,
 };
 
 use crate::Sandbox;
@@ -57,7 +57,7 @@ fn receipts(run: &Run<Result<Accepted, SendError>>) -> Vec<StatusEvent> {
     events
         .map(|event| match event {
             Event::Status(status) => status,
-            Event::Unknown { what, .. } => panic!("{what}"),
+            other => panic!("{other:?}"),
         })
         .collect()
 }
@@ -238,7 +238,7 @@ fn every_status_of_a_batch_is_read() {
                 assert_eq!(status.at_ms, ACCEPTED_AT_MS, "without a timestamp it is the time of arrival");
                 status.upstream_id
             }
-            Event::Unknown { what, .. } => panic!("{what}"),
+            other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(ids, ["a", "b", "c", "d"]);
@@ -263,7 +263,7 @@ fn nothing_is_dropped_silently() {
         .iter()
         .map(|event| match event {
             Event::Unknown { what, .. } => what.as_str(),
-            Event::Status(status) => panic!("{status:?}"),
+            other => panic!("{other:?}"),
         })
         .collect();
     assert!(whats[3].contains("entry[1].changes[1].value.statuses[1]") && whats[3].contains("vanished"), "{whats:?}");
@@ -288,4 +288,54 @@ fn the_schema_has_the_defaults() {
     assert_eq!(settings.len(), 5);
     let read: crate::Connection = serde_json::from_value(Value::Object(settings)).unwrap();
     assert_eq!(read, crate::Connection::default());
+}
+
+fn code_for(phone: &str, method: CodeMethod) -> CodeDelivery {
+    CodeDelivery {
+        reference: "code 1".to_owned(),
+        method,
+        phone: phone.to_owned(),
+        code: "739184".into(),
+        language: "en_US".to_owned(),
+        text: "739184 is your code.".to_owned(),
+        from: "Waystation".to_owned(),
+        connection: Value::Null,
+        at_ms: ACCEPTED_AT_MS,
+    }
+}
+
+#[test]
+fn a_code_arrives_at_its_pretend_phone() {
+    for (method, from) in [
+        (CodeMethod::Sms, "Waystation"),
+        (CodeMethod::Voice, "Waystation (call)"),
+        (CodeMethod::Whatsapp, "Waystation (WhatsApp)"),
+    ] {
+        let run = testing::deliver_code(&Sandbox, code_for("15550000001", method), testing::agree);
+        assert!(run.outcome.unwrap().upstream_id.is_some());
+        assert!(run.log.is_empty());
+        let [callback] = &callbacks(&run.requests)[..] else { panic!("{:?}", run.requests) };
+        assert!(callback.confidential, "the host must seal it");
+        let events = receive(callback.body.as_bytes().to_vec()).unwrap();
+        let [Event::PretendPhone(text)] = &events[..] else { panic!("{events:?}") };
+        assert_eq!((text.phone.as_str(), text.from.as_str()), ("15550000001", from));
+        assert_eq!((text.text.as_str(), text.at_ms), ("739184 is your code.", ACCEPTED_AT_MS));
+        assert!(!format!("{text:?} {:?}", run.requests).contains("739184"), "no debug output shows it");
+    }
+}
+
+#[test]
+fn the_last_digits_decide_what_becomes_of_a_code_too() {
+    let outcome = |digits: &str| {
+        let run =
+            testing::deliver_code(&Sandbox, code_for(&format!("1555000{digits}"), CodeMethod::Sms), testing::agree);
+        (run.outcome, run.requests.len())
+    };
+    assert!(matches!(outcome("0007"), (Ok(_), 0)), "taken, and nothing comes");
+    assert!(matches!(outcome("0026"), (Err(NumberError::Rejected { .. }), 0)));
+    assert!(matches!(outcome("0429"), (Err(NumberError::RateLimited { after_ms: Some(2000), .. }), 0)));
+    assert!(matches!(outcome("0500"), (Err(NumberError::Unavailable { needs_operator: false, .. }), 0)));
+    assert!(matches!(outcome("0190"), (Err(NumberError::Unavailable { needs_operator: true, .. }), 0)));
+    let run = testing::deliver_code(&Sandbox, code_for("15550000001", CodeMethod::Sms), |op| testing::fail(op, false));
+    assert!(matches!(run.outcome, Err(NumberError::Unavailable { .. })), "what is not stored was not taken");
 }

@@ -11,6 +11,9 @@ pub(crate) fn read(callback: &Callback) -> Result<Received, ReceiveError> {
     let malformed = |details: String| ReceiveError::Malformed { details };
     let body: Value = serde_json::from_slice(callback.body.as_bytes())
         .map_err(|error| malformed(format!("the body is not JSON: {error}")))?;
+    if let Some(arrival) = crate::phone::read(&body) {
+        return Ok(Received { events: vec![arrival] });
+    }
     let entries = body
         .get("entry")
         .and_then(Value::as_array)

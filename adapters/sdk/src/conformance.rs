@@ -12,10 +12,13 @@ use serde_json::{Value, json};
 
 use crate::abi::{Status, WAYSTATION_ADAPTER_MAGIC, WAYSTATION_ADAPTER_MAJOR};
 use crate::caller::{Entry, Plugin};
+use crate::io::LogLine;
+use crate::number::NumberError;
 use crate::testing;
 use crate::types::{Description, SendError};
 use crate::wire::{
-    Described, IoAnswer, IoOp, IoRequest, IoResult, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, Step,
+    Described, IoAnswer, IoOp, IoRequest, IoResult, NumberAnswer, OP_DELIVER_CODE, OP_REGISTER, OP_REQUEST_CODE,
+    OP_VERIFY_CODE, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, Step,
 };
 
 /// Steps after which an operation counts as endless.
@@ -24,6 +27,12 @@ const STEPS_MAX: usize = 1000;
 /// Threads, and operations of each, in the test of concurrency.
 const THREADS: usize = 4;
 const OPERATIONS_PER_THREAD: usize = 50;
+
+/// The code in operations on numbers.
+const SAMPLE_CODE: &str = "739184";
+
+/// The operations on numbers.
+const NUMBER_OPS: [&str; 4] = [OP_DELIVER_CODE, OP_REQUEST_CODE, OP_VERIFY_CODE, OP_REGISTER];
 
 /// A task number no plugin has given out yet.
 const STRANGE_TASK: u64 = u64::MAX - 41;
@@ -205,6 +214,11 @@ cases! {
     C36 Must Calls receives_as_described, "`receive` is unsupported if and only if the description says so";
     C37 Must Calls receive_garbage, "A callback that is no text has an outcome";
     C38 Must Calls receive_without_callback, "`start` answers a receive without a callback with BAD_INPUT";
+    C39 Must Calls delivers_as_described, "`deliver_code` is unsupported if and only if the description names no way";
+    C40 Must Calls verifies_as_described, "Operations on numbers are unsupported if and only if the description says so";
+    C41 Must Calls number_without_member, "`start` answers an operation on a number without its member with BAD_INPUT";
+    C42 Must Calls no_code_in_log, "What an adapter logs of a code does not have the code in it";
+    C43 Must Calls unknown_is_not_done, "When no request has an answer, an operation on a number is not done";
 }
 
 /// Runs every case. Cases that need a working table are skipped without one.
@@ -256,6 +270,8 @@ fn skip<T>(why: &str) -> Result<T, Not> {
 const NEVER_WAITS: &str = "the adapter never waits";
 const NO_REQUEST: &str = "the adapter makes no HTTP request and stores no callbacks";
 
+const NO_NUMBERS: &str = "the adapter does nothing with numbers that needs the outside";
+
 struct Bench<'a> {
     plugin: &'a Plugin,
     sample: &'a Sample,
@@ -264,6 +280,7 @@ struct Bench<'a> {
 struct Waiting {
     task: u64,
     requests: Vec<IoRequest>,
+    log: Vec<LogLine>,
 }
 
 enum Started {
@@ -274,6 +291,7 @@ enum Started {
 struct Ended {
     step: Step,
     requests: Vec<IoRequest>,
+    log: Vec<LogLine>,
 }
 
 impl Bench<'_> {
@@ -358,8 +376,9 @@ impl Bench<'_> {
             }
             Some(Status::Pending) => {
                 require(task != 0, "a waiting task has the number 0")?;
-                require(step.send.is_none() && step.receive.is_none(), "a waiting task has an outcome")?;
-                Ok(Started::Waits(Waiting { task, requests: step.io }))
+                let outcome = step.send.is_some() || step.receive.is_some() || step.number.is_some();
+                require(!outcome, "a waiting task has an outcome")?;
+                Ok(Started::Waits(Waiting { task, requests: step.io, log: step.log }))
             }
             _ => Err(Not::Passed(format!("status {status}: {}", step.error.unwrap_or_default()))),
         }
@@ -377,11 +396,12 @@ impl Bench<'_> {
     }
 
     fn finish(&self, mut state: Started, answer: impl Fn(&IoOp) -> IoAnswer) -> Result<Ended, Not> {
-        let mut made: Vec<IoRequest> = Vec::new();
+        let (mut made, mut log): (Vec<IoRequest>, Vec<LogLine>) = (Vec::new(), Vec::new());
         for _ in 0..STEPS_MAX {
             let waiting = match state {
-                Started::Ended(step) => {
-                    return Ok(Ended { step, requests: made });
+                Started::Ended(mut step) => {
+                    log.append(&mut step.log);
+                    return Ok(Ended { step, requests: made, log });
                 }
                 Started::Waits(waiting) => waiting,
             };
@@ -390,6 +410,7 @@ impl Bench<'_> {
                 waiting.requests.iter().map(|request| IoResult { id: request.id, result: answer(&request.op) });
             state = self.resume(&waiting, results.collect())?;
             made.extend(waiting.requests);
+            log.extend(waiting.log);
         }
         Err(Not::Passed(format!("the operation was not over after {STEPS_MAX} steps")))
     }
@@ -405,6 +426,59 @@ impl Bench<'_> {
     fn receive(&self, body: &Value) -> Result<ReceiveAnswer, Not> {
         let ended = self.drive(&self.receive_document(body), |op| self.agree(op))?;
         ended.step.receive.ok_or_else(|| Not::Passed("a receive ended without an outcome".to_owned()))
+    }
+
+    /// The document of an operation on a number.
+    fn number_document(&self, op: &str) -> Value {
+        let sender = json!({"id": "snd_conformance", "phone": self.sample.recipient_phone});
+        let (connection, at_ms) = (&self.sample.connection, 1_750_000_000_005_i64);
+        let mut document = json!({"v": SCHEMA_VERSION, "op": op});
+        let (member, content) = match op {
+            OP_DELIVER_CODE => (
+                "delivery",
+                json!({
+                    "reference": "conformance", "method": "sms", "phone": self.sample.recipient_phone,
+                    "code": SAMPLE_CODE, "language": "en_US", "text": format!("{SAMPLE_CODE} is your code."),
+                    "from": "Conformance", "connection": connection, "at_ms": at_ms,
+                }),
+            ),
+            OP_REQUEST_CODE => (
+                "request",
+                json!({
+                    "sender": sender, "connection": connection, "method": "sms", "language": "en_US", "at_ms": at_ms,
+                }),
+            ),
+            OP_VERIFY_CODE => {
+                ("check", json!({"sender": sender, "connection": connection, "code": SAMPLE_CODE, "at_ms": at_ms}))
+            }
+            _ => (
+                "registration",
+                json!({"sender": sender, "connection": connection, "pin": SAMPLE_CODE, "at_ms": at_ms}),
+            ),
+        };
+        document[member] = content;
+        document
+    }
+
+    /// Runs an operation on a number; `None` when the adapter does no such thing, by whichever of the two ways it says so.
+    fn number(&self, op: &str, answer: impl Fn(&IoOp) -> IoAnswer) -> Result<Option<(NumberAnswer, Ended)>, Not> {
+        let mut document = self.number_document(op);
+        if op == OP_DELIVER_CODE
+            && let Some(method) = self.description()?.capabilities.delivers_codes.first()
+        {
+            document["delivery"]["method"] = json!(method);
+        }
+        let (status, task, first) = self.plugin.start(document.to_string().as_bytes());
+        if status == Status::Unsupported as i32 {
+            require(task == 0, "an unsupported operation left a task")?;
+            return Ok(None);
+        }
+        let mut ended = self.finish(self.read(status, task, &first)?, answer)?;
+        match ended.step.number.take() {
+            Some(NumberAnswer::Failed(NumberError::Unsupported)) => Ok(None),
+            Some(outcome) => Ok(Some((outcome, ended))),
+            None => Err(Not::Passed(format!("{op} ended without an outcome"))),
+        }
     }
 
     fn description(&self) -> Result<Description, Not> {
@@ -690,4 +764,54 @@ fn receive_garbage(bench: &Bench<'_>) -> Verdict {
         bench.receive(&body)?;
     }
     Ok(())
+}
+
+fn delivers_as_described(bench: &Bench<'_>) -> Verdict {
+    let described = !bench.description()?.capabilities.delivers_codes.is_empty();
+    let supported = bench.number(OP_DELIVER_CODE, |op| bench.agree(op))?.is_some();
+    require(described == supported, format!("the description says {described}, the outcome {supported}"))
+}
+
+fn verifies_as_described(bench: &Bench<'_>) -> Verdict {
+    let described = bench.description()?.capabilities.verifies_numbers;
+    for op in [OP_REQUEST_CODE, OP_VERIFY_CODE, OP_REGISTER] {
+        let supported = bench.number(op, |op| bench.agree(op))?.is_some();
+        require(described == supported, format!("the description says {described}, the outcome of {op} {supported}"))?;
+    }
+    Ok(())
+}
+
+fn number_without_member(bench: &Bench<'_>) -> Verdict {
+    for op in NUMBER_OPS {
+        let (status, task) = bench.status_of_start(json!({"v": SCHEMA_VERSION, "op": op}).to_string().as_bytes());
+        // One that does not know the operation need not know what belongs to it.
+        let refused = status == Status::BadInput as i32 || status == Status::Unsupported as i32;
+        require(refused && task == 0, format!("{op} was answered with status {status}"))?;
+    }
+    Ok(())
+}
+
+fn no_code_in_log(bench: &Bench<'_>) -> Verdict {
+    let mut supported = false;
+    for op in NUMBER_OPS {
+        for answer in [|op: &IoOp| testing::agree(op), |op: &IoOp| testing::fail(op, true)] {
+            let Some((_, ended)) = bench.number(op, answer)? else { continue };
+            supported = true;
+            let shown = ended.log.iter().find(|line| line.text.contains(SAMPLE_CODE));
+            require(shown.is_none(), format!("{op} logs {:?}", shown.map(|line| &line.text)))?;
+        }
+    }
+    if supported { Ok(()) } else { skip(NO_NUMBERS) }
+}
+
+fn unknown_is_not_done(bench: &Bench<'_>) -> Verdict {
+    let mut asked = false;
+    for op in NUMBER_OPS {
+        let Some((outcome, ended)) = bench.number(op, |op| testing::fail(op, true))? else { continue };
+        if asked_for_the_outside(&ended.requests) {
+            asked = true;
+            require(matches!(outcome, NumberAnswer::Failed(_)), format!("{op} was done"))?;
+        }
+    }
+    if asked { Ok(()) } else { skip(NO_NUMBERS) }
 }

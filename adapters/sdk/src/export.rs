@@ -16,7 +16,10 @@ use crate::abi::{
 use crate::coroutine::{Outcome, Shared, Task};
 use crate::io::Io;
 use crate::types::TransportAdapter;
-use crate::wire::{Described, OP_RECEIVE, OP_SEND, Resume, SCHEMA_VERSION, Start, Step};
+use crate::wire::{
+    Described, OP_DELIVER_CODE, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND, OP_VERIFY_CODE, Resume,
+    SCHEMA_VERSION, Start, Step,
+};
 
 /// Exports an adapter: `export_adapter!(Type);`, where `Type` is [`TransportAdapter`] and [`Default`].
 ///
@@ -111,18 +114,32 @@ impl<A: TransportAdapter + Default> Runtime<A> {
         }
         let shared = Arc::new(Shared::default());
         let io = Io::new(Arc::clone(&shared));
+        let adapter = || self.adapter();
+        let lacks = |member: &str| refuse(Status::BadInput, format!("op `{}` has no `{member}`", start.op));
         let future: std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>> = match start.op.as_str() {
             OP_SEND => {
-                let Some(message) = start.message else {
-                    return refuse(Status::BadInput, "op `send` has no `message`".to_owned());
-                };
-                Box::pin(async move { Outcome::Send(self.adapter().send(&io, message).await.into()) })
+                let Some(message) = start.message else { return lacks("message") };
+                Box::pin(async move { Outcome::Send(adapter().send(&io, message).await.into()) })
             }
             OP_RECEIVE => {
-                let Some(callback) = start.callback else {
-                    return refuse(Status::BadInput, "op `receive` has no `callback`".to_owned());
-                };
-                Box::pin(async move { Outcome::Receive(self.adapter().receive(&io, callback).await.into()) })
+                let Some(callback) = start.callback else { return lacks("callback") };
+                Box::pin(async move { Outcome::Receive(adapter().receive(&io, callback).await.into()) })
+            }
+            OP_DELIVER_CODE => {
+                let Some(delivery) = start.delivery else { return lacks("delivery") };
+                Box::pin(async move { Outcome::Number(adapter().deliver_code(&io, delivery).await.into()) })
+            }
+            OP_REQUEST_CODE => {
+                let Some(request) = start.request else { return lacks("request") };
+                Box::pin(async move { Outcome::Number(adapter().request_code(&io, request).await.into()) })
+            }
+            OP_VERIFY_CODE => {
+                let Some(check) = start.check else { return lacks("check") };
+                Box::pin(async move { Outcome::Number(adapter().verify_code(&io, check).await.into()) })
+            }
+            OP_REGISTER => {
+                let Some(registration) = start.registration else { return lacks("registration") };
+                Box::pin(async move { Outcome::Number(adapter().register(&io, registration).await.into()) })
             }
             other => {
                 return refuse(Status::Unsupported, format!("this SDK does not know the op `{other}`"));
@@ -157,6 +174,7 @@ impl<A: TransportAdapter + Default> Runtime<A> {
                 match outcome {
                     Outcome::Send(answer) => step.send = Some(answer),
                     Outcome::Receive(answer) => step.receive = Some(answer),
+                    Outcome::Number(answer) => step.number = Some(answer),
                 }
                 (Status::Done, 0, encode(&step))
             }

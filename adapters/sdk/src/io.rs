@@ -133,6 +133,9 @@ pub struct ScheduledCallback {
     pub after_ms: u64,
     /// What `receive` gets as its body.
     pub body: Payload,
+    /// Whether nobody but `receive` may read it: the host then keeps it sealed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confidential: bool,
 }
 
 /// The host could not store callbacks.

@@ -46,13 +46,15 @@ mod coroutine;
 #[allow(unsafe_code, reason = "reads what a host passes through the C boundary")]
 pub mod export;
 mod io;
+mod number;
 pub mod testing;
 mod types;
 pub mod wire;
 
 pub use async_trait::async_trait;
 pub use io::{CallbacksError, HttpError, HttpRequest, HttpResponse, Io, Level, ScheduledCallback};
+pub use number::{Code, CodeCheck, CodeDelivery, CodeMethod, CodeRequest, NumberDone, NumberError, Registration};
 pub use types::{
-    Accepted, Callback, Capabilities, Channel, Description, Event, Outbound, Payload, RateScope, ReceiptStatus,
-    ReceiveError, Received, Recipient, SendError, Sender, StatusEvent, TransportAdapter, UpstreamError,
+    Accepted, Callback, Capabilities, Channel, Description, Event, Outbound, Payload, PretendText, RateScope,
+    ReceiptStatus, ReceiveError, Received, Recipient, SendError, Sender, StatusEvent, TransportAdapter, UpstreamError,
 };

@@ -54,6 +54,7 @@ use std::sync::Arc;
 
 use crate::coroutine::{Outcome, Shared, Task};
 use crate::io::{HttpError, HttpResponse, Io, LogLine};
+use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
 use crate::types::{Accepted, Callback, Outbound, ReceiveError, Received, SendError, TransportAdapter};
 use crate::wire::{IoAnswer, IoOp, IoResult};
 
@@ -97,6 +98,69 @@ pub fn receive<A: TransportAdapter>(
     let run =
         drive(|io| Box::pin(async move { Outcome::Receive(adapter.receive(&io, callback).await.into()) }), answer);
     let Outcome::Receive(outcome) = run.outcome else { unreachable!("a receive ends as a receive") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
+}
+
+/// Brings a code to a phone; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn deliver_code<A: TransportAdapter>(
+    adapter: &'static A,
+    delivery: CodeDelivery,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<NumberDone, NumberError>> {
+    number(|io| async move { adapter.deliver_code(&io, delivery).await }, answer)
+}
+
+/// Has the network send its code; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn request_code<A: TransportAdapter>(
+    adapter: &'static A,
+    request: CodeRequest,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<NumberDone, NumberError>> {
+    number(|io| async move { adapter.request_code(&io, request).await }, answer)
+}
+
+/// Has the network check its code; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn verify_code<A: TransportAdapter>(
+    adapter: &'static A,
+    check: CodeCheck,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<NumberDone, NumberError>> {
+    number(|io| async move { adapter.verify_code(&io, check).await }, answer)
+}
+
+/// Registers a number; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn register<A: TransportAdapter>(
+    adapter: &'static A,
+    registration: Registration,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<NumberDone, NumberError>> {
+    number(|io| async move { adapter.register(&io, registration).await }, answer)
+}
+
+fn number<F>(start: impl FnOnce(Io) -> F, answer: impl FnMut(&IoOp) -> IoAnswer) -> Run<Result<NumberDone, NumberError>>
+where
+    F: Future<Output = Result<NumberDone, NumberError>> + Send + 'static,
+{
+    let run = drive(
+        |io| {
+            let operation = start(io);
+            Box::pin(async move { Outcome::Number(operation.await.into()) })
+        },
+        answer,
+    );
+    let Outcome::Number(outcome) = run.outcome else { unreachable!("an operation on a number ends as one") };
     Run { outcome: outcome.into(), requests: run.requests, log: run.log }
 }
 

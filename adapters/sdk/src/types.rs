@@ -15,6 +15,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::io::{HttpError, Io};
+use crate::number::{CodeCheck, CodeDelivery, CodeMethod, CodeRequest, NumberDone, NumberError, Registration};
 
 /// A transport: turns an accepted message into a call to some network, and that network's callbacks into events.
 ///
@@ -40,6 +41,43 @@ pub trait TransportAdapter: Send + Sync + 'static {
     async fn receive(&self, io: &Io, callback: Callback) -> Result<Received, ReceiveError> {
         let _ = (io, callback);
         Err(ReceiveError::Unsupported)
+    }
+
+    /// Brings a code of the host's to a phone, by one of [`Capabilities::delivers_codes`]. Log nothing of it.
+    ///
+    /// # Errors
+    /// [`NumberError::Ambiguous`] whenever the network may have it and you do not know. By default
+    /// [`NumberError::Unsupported`].
+    async fn deliver_code(&self, io: &Io, delivery: CodeDelivery) -> Result<NumberDone, NumberError> {
+        let _ = (io, delivery);
+        Err(NumberError::Unsupported)
+    }
+
+    /// Has the network send a code of its own to a sender's number.
+    ///
+    /// # Errors
+    /// As [`TransportAdapter::deliver_code`].
+    async fn request_code(&self, io: &Io, request: CodeRequest) -> Result<NumberDone, NumberError> {
+        let _ = (io, request);
+        Err(NumberError::Unsupported)
+    }
+
+    /// Has the network check the code that it sent.
+    ///
+    /// # Errors
+    /// [`NumberError::WrongCode`] if it is another one or too old; else as [`TransportAdapter::deliver_code`].
+    async fn verify_code(&self, io: &Io, check: CodeCheck) -> Result<NumberDone, NumberError> {
+        let _ = (io, check);
+        Err(NumberError::Unsupported)
+    }
+
+    /// Registers a verified number for sending. A number that is registered already is done.
+    ///
+    /// # Errors
+    /// As [`TransportAdapter::deliver_code`].
+    async fn register(&self, io: &Io, registration: Registration) -> Result<NumberDone, NumberError> {
+        let _ = (io, registration);
+        Err(NumberError::Unsupported)
     }
 }
 
@@ -103,6 +141,11 @@ pub struct Capabilities {
     pub receives: bool,
     /// Whether its network returns [`Outbound::attempt_ref`] in receipts, which settles ambiguous attempts.
     pub returns_attempt_ref: bool,
+    /// How it brings a code of the host's to a phone. Empty: it does not implement [`TransportAdapter::deliver_code`].
+    pub delivers_codes: Vec<CodeMethod>,
+    /// Whether its network checks itself whose a number is: it implements [`TransportAdapter::request_code`],
+    /// [`TransportAdapter::verify_code`] and [`TransportAdapter::register`].
+    pub verifies_numbers: bool,
 }
 
 /// One attempt to send one message.
@@ -347,6 +390,8 @@ pub struct Received {
 pub enum Event {
     /// A receipt of a message we sent.
     Status(StatusEvent),
+    /// A text that arrived at a pretend phone, for networks that are none.
+    PretendPhone(PretendText),
     /// Something this adapter does not know. Passed on, so that nothing is dropped silently.
     Unknown {
         /// What was not understood, and where in the callback.
@@ -354,6 +399,26 @@ pub enum Event {
         /// That part as it came.
         raw: Value,
     },
+}
+
+/// A text that arrived at a pretend phone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PretendText {
+    /// The phone: digits with the country code, no `+`.
+    pub phone: String,
+    /// Who it is from, as the phone shows it.
+    pub from: String,
+    /// What it says.
+    pub text: String,
+    /// When it arrived, in Unix milliseconds.
+    pub at_ms: i64,
+}
+
+impl fmt::Debug for PretendText {
+    /// Does not show the text: it may be a code.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("PretendText").field("from", &self.from).finish_non_exhaustive()
+    }
 }
 
 /// A receipt.

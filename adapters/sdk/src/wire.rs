@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::io::{HttpError, HttpRequest, HttpResponse, LogLine, ScheduledCallback};
+use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
 use crate::types::{Accepted, Callback, Description, Outbound, ReceiveError, Received, SendError};
 
 /// The schema of the documents in this module.
@@ -17,6 +18,18 @@ pub const OP_SEND: &str = "send";
 /// `op` of a [`Start`] that reads a callback.
 pub const OP_RECEIVE: &str = "receive";
 
+/// `op` of a [`Start`] that brings a code of the host's to a phone.
+pub const OP_DELIVER_CODE: &str = "deliver_code";
+
+/// `op` of a [`Start`] that has the network send its code to a number.
+pub const OP_REQUEST_CODE: &str = "request_code";
+
+/// `op` of a [`Start`] that has the network check its code.
+pub const OP_VERIFY_CODE: &str = "verify_code";
+
+/// `op` of a [`Start`] that registers a number.
+pub const OP_REGISTER: &str = "register";
+
 /// Answer of `describe`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Described {
@@ -26,12 +39,12 @@ pub struct Described {
     pub adapter: Description,
 }
 
-/// Input of `start`, as a host writes it.
-#[derive(Debug, Serialize)]
+/// Input of `start`, as a host writes it. Besides `op` it has the one member that goes with the operation.
+#[derive(Debug, Default, Serialize)]
 pub struct StartRef<'a> {
     /// [`SCHEMA_VERSION`].
     pub v: u32,
-    /// [`OP_SEND`] or [`OP_RECEIVE`].
+    /// What to do: one of the `OP_` constants.
     pub op: &'a str,
     /// The message, for [`OP_SEND`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,19 +52,59 @@ pub struct StartRef<'a> {
     /// The callback, for [`OP_RECEIVE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callback: Option<&'a Callback>,
+    /// The code, for [`OP_DELIVER_CODE`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<&'a CodeDelivery>,
+    /// The request, for [`OP_REQUEST_CODE`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<&'a CodeRequest>,
+    /// The code, for [`OP_VERIFY_CODE`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<&'a CodeCheck>,
+    /// The number, for [`OP_REGISTER`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registration: Option<&'a Registration>,
 }
 
 impl<'a> StartRef<'a> {
     /// The request to send `message`.
     #[must_use]
     pub fn send(message: &'a Outbound) -> Self {
-        Self { v: SCHEMA_VERSION, op: OP_SEND, message: Some(message), callback: None }
+        Self { message: Some(message), ..Self::of(OP_SEND) }
     }
 
     /// The request to read `callback`.
     #[must_use]
     pub fn receive(callback: &'a Callback) -> Self {
-        Self { v: SCHEMA_VERSION, op: OP_RECEIVE, message: None, callback: Some(callback) }
+        Self { callback: Some(callback), ..Self::of(OP_RECEIVE) }
+    }
+
+    /// The request to bring a code to a phone.
+    #[must_use]
+    pub fn deliver_code(delivery: &'a CodeDelivery) -> Self {
+        Self { delivery: Some(delivery), ..Self::of(OP_DELIVER_CODE) }
+    }
+
+    /// The request that the network send its code.
+    #[must_use]
+    pub fn request_code(request: &'a CodeRequest) -> Self {
+        Self { request: Some(request), ..Self::of(OP_REQUEST_CODE) }
+    }
+
+    /// The request that the network check its code.
+    #[must_use]
+    pub fn verify_code(check: &'a CodeCheck) -> Self {
+        Self { check: Some(check), ..Self::of(OP_VERIFY_CODE) }
+    }
+
+    /// The request to register a number.
+    #[must_use]
+    pub fn register(registration: &'a Registration) -> Self {
+        Self { registration: Some(registration), ..Self::of(OP_REGISTER) }
+    }
+
+    fn of(op: &'a str) -> Self {
+        Self { v: SCHEMA_VERSION, op, ..Self::default() }
     }
 }
 
@@ -60,7 +113,7 @@ impl<'a> StartRef<'a> {
 pub struct Start {
     /// [`SCHEMA_VERSION`].
     pub v: u32,
-    /// [`OP_SEND`] or [`OP_RECEIVE`].
+    /// What to do: one of the `OP_` constants.
     pub op: String,
     /// The message, for [`OP_SEND`].
     #[serde(default)]
@@ -68,6 +121,18 @@ pub struct Start {
     /// The callback, for [`OP_RECEIVE`].
     #[serde(default)]
     pub callback: Option<Callback>,
+    /// The code, for [`OP_DELIVER_CODE`].
+    #[serde(default)]
+    pub delivery: Option<CodeDelivery>,
+    /// The request, for [`OP_REQUEST_CODE`].
+    #[serde(default)]
+    pub request: Option<CodeRequest>,
+    /// The code, for [`OP_VERIFY_CODE`].
+    #[serde(default)]
+    pub check: Option<CodeCheck>,
+    /// The number, for [`OP_REGISTER`].
+    #[serde(default)]
+    pub registration: Option<Registration>,
 }
 
 /// Input of `resume`.
@@ -82,7 +147,7 @@ pub struct Resume {
 /// Answer of `start` and `resume`.
 ///
 /// With status *pending* it has new requests in `io`, or none when earlier ones are still open; with *done* it has
-/// `send` or `receive`; with any other status it has `error`. It may have `log` lines with every status.
+/// the outcome of its operation; with any other status it has `error`. It may have `log` lines with every status.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Step {
@@ -100,6 +165,9 @@ pub struct Step {
     /// The outcome of [`OP_RECEIVE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receive: Option<ReceiveAnswer>,
+    /// The outcome of any operation on a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<NumberAnswer>,
     /// What was wrong with the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -210,6 +278,34 @@ impl From<ReceiveAnswer> for Result<Received, ReceiveError> {
         match answer {
             ReceiveAnswer::Received(received) => Ok(received),
             ReceiveAnswer::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// The outcome of [`OP_DELIVER_CODE`], [`OP_REQUEST_CODE`], [`OP_VERIFY_CODE`] and [`OP_REGISTER`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NumberAnswer {
+    /// It was done.
+    Done(NumberDone),
+    /// It was not.
+    Failed(NumberError),
+}
+
+impl From<Result<NumberDone, NumberError>> for NumberAnswer {
+    fn from(outcome: Result<NumberDone, NumberError>) -> Self {
+        match outcome {
+            Ok(done) => Self::Done(done),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<NumberAnswer> for Result<NumberDone, NumberError> {
+    fn from(answer: NumberAnswer) -> Self {
+        match answer {
+            NumberAnswer::Done(done) => Ok(done),
+            NumberAnswer::Failed(error) => Err(error),
         }
     }
 }

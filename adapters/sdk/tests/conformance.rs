@@ -9,8 +9,9 @@ use std::time::Duration;
 use waystation_adapter_sdk::caller::Entry;
 use waystation_adapter_sdk::conformance::{CASES, Level, Outcome, Sample, as_markdown, run};
 use waystation_adapter_sdk::{
-    Accepted, Capabilities, Channel, Description, HttpRequest, Io, Outbound, Payload, SendError, TransportAdapter,
-    UpstreamError, async_trait, export_adapter,
+    Accepted, Capabilities, Channel, CodeCheck, CodeDelivery, CodeMethod, CodeRequest, Description, HttpRequest, Io,
+    NumberDone, NumberError, Outbound, Payload, Registration, SendError, TransportAdapter, UpstreamError, async_trait,
+    export_adapter,
 };
 
 #[derive(Default)]
@@ -23,25 +24,57 @@ impl TransportAdapter for Model {
             name: "model".to_owned(),
             version: "1".to_owned(),
             channel: Channel::Sms,
-            capabilities: Capabilities::default(),
+            capabilities: Capabilities {
+                delivers_codes: vec![CodeMethod::Voice],
+                verifies_numbers: true,
+                ..Capabilities::default()
+            },
             connection_schema: serde_json::json!({"type": "object"}),
         }
     }
 
     async fn send(&self, io: &Io, message: Outbound) -> Result<Accepted, SendError> {
         io.sleep(Duration::from_millis(1)).await;
-        let request = HttpRequest {
-            method: "POST".to_owned(),
-            url: "https://upstream.invalid".to_owned(),
-            headers: Vec::new(),
-            body: Payload::from(message.text),
-            timeout_ms: None,
-        };
-        let response = io.http(request).await?;
+        let response = io.http(post(&message.text)).await?;
         if response.status != 200 {
             return Err(SendError::Rejected { error: UpstreamError::new("refused") });
         }
         Ok(Accepted { upstream_id: message.attempt_ref, recipient_id: None })
+    }
+
+    async fn deliver_code(&self, io: &Io, delivery: CodeDelivery) -> Result<NumberDone, NumberError> {
+        assert_eq!(delivery.method, CodeMethod::Voice, "it is asked for what it describes");
+        done(io, &delivery.text).await
+    }
+
+    async fn request_code(&self, io: &Io, request: CodeRequest) -> Result<NumberDone, NumberError> {
+        done(io, &request.language).await
+    }
+
+    async fn verify_code(&self, io: &Io, check: CodeCheck) -> Result<NumberDone, NumberError> {
+        done(io, check.code.reveal()).await
+    }
+
+    async fn register(&self, io: &Io, registration: Registration) -> Result<NumberDone, NumberError> {
+        done(io, registration.pin.reveal()).await
+    }
+}
+
+async fn done(io: &Io, body: &str) -> Result<NumberDone, NumberError> {
+    io.log(waystation_adapter_sdk::Level::Debug, "asking about a number");
+    match io.http(post(body)).await?.status {
+        200 => Ok(NumberDone::default()),
+        _ => Err(NumberError::Rejected { error: UpstreamError::new("refused") }),
+    }
+}
+
+fn post(body: &str) -> HttpRequest {
+    HttpRequest {
+        method: "POST".to_owned(),
+        url: "https://upstream.invalid".to_owned(),
+        headers: Vec::new(),
+        body: Payload::from(body),
+        timeout_ms: None,
     }
 }
 

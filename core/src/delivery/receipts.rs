@@ -141,6 +141,7 @@ impl CallbackCourier {
         for event in received.events {
             match event {
                 NetworkEvent::Status(event) => receipts.push(Receipt { event }),
+                NetworkEvent::PretendPhone(_) => {}
                 NetworkEvent::Unknown { what, .. } => {
                     tracing::warn!(adapter = callback.adapter, what, "a network reported something unknown");
                 }

@@ -14,7 +14,8 @@ use waystation_adapter_sdk::wire::{
     IoAnswer, IoOp, IoRequest, IoResult, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, StartRef, Step,
 };
 use waystation_adapter_sdk::{
-    Accepted, Callback, Description, Event, Level, Outbound, ReceiveError, Received, SendError, UpstreamError,
+    Accepted, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Event, Level, NumberDone, NumberError,
+    Outbound, ReceiveError, Received, Registration, SendError, UpstreamError,
 };
 
 use super::library::{Library, LoadError};
@@ -95,8 +96,36 @@ struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FaultKind {
     Defect,
+    Unsupported,
     Down,
     Busy,
+}
+
+/// An operation under way.
+struct Operation<'a> {
+    /// Whom callbacks are for.
+    sender_id: &'a str,
+    /// What must show in no log and no error.
+    secret: Option<&'a str>,
+    /// Whether it asked for anything that could carry a message out.
+    may_have_left: bool,
+}
+
+impl<'a> Operation<'a> {
+    fn of(sender_id: &'a str) -> Self {
+        Self { sender_id, secret: None, may_have_left: false }
+    }
+
+    fn redact(&self, text: String) -> String {
+        match self.secret {
+            Some(secret) if text.contains(secret) => text.replace(secret, "(code)"),
+            _ => text,
+        }
+    }
+
+    fn defect(&self, text: impl Into<String>) -> Fault {
+        Fault { kind: FaultKind::Defect, may_have_left: self.may_have_left, text: text.into() }
+    }
 }
 
 impl Adapter {
@@ -157,8 +186,8 @@ impl Adapter {
     /// all, [`SendError::RetryAfter`] when too many calls wait for it.
     pub async fn send(&self, message: &Outbound) -> Result<Accepted, SendError> {
         let input = encode(&StartRef::send(message));
-        let mut may_have_left = false;
-        let step = match self.operate(input, &message.sender.id, &mut may_have_left).await {
+        let mut operation = Operation::of(&message.sender.id);
+        let step = match self.operate(input, &mut operation).await {
             Ok(step) => step,
             Err(fault) => return Err(self.conclude(fault)),
         };
@@ -166,10 +195,11 @@ impl Adapter {
             Some(SendAnswer::Accepted(accepted)) if !is_fit_id(&accepted.upstream_id) => {
                 // It claims success, so the message may well have left by whatever means.
                 let text = format!("it accepted the message with an upstream id that is none: {UPSTREAM_ID_RULE}");
-                Err(self.conclude(defect(true, text)))
+                operation.may_have_left = true;
+                Err(self.conclude(operation.defect(text)))
             }
             Some(answer) => answer.into(),
-            None => Err(self.conclude(defect(may_have_left, "it ended a send without an outcome"))),
+            None => Err(self.conclude(operation.defect("it ended a send without an outcome"))),
         }
     }
 
@@ -179,10 +209,10 @@ impl Adapter {
     /// If the adapter refuses it, fails, or cannot be called.
     pub async fn receive(&self, sender_id: &str, callback: &Callback) -> Result<Received, ReceiveFailure> {
         let input = encode(&StartRef::receive(callback));
-        let step = self.operate(input, sender_id, &mut false).await.map_err(|fault| {
+        let step = self.operate(input, &mut Operation::of(sender_id)).await.map_err(|fault| {
             let details = format!("adapter `{}`: {}", self.description.name, fault.text);
             match fault.kind {
-                FaultKind::Defect => ReceiveFailure::Fault { details },
+                FaultKind::Defect | FaultKind::Unsupported => ReceiveFailure::Fault { details },
                 FaultKind::Down | FaultKind::Busy => ReceiveFailure::Down { details },
             }
         })?;
@@ -193,7 +223,7 @@ impl Adapter {
                         !is_fit_id(&status.upstream_id)
                             || status.attempt_ref.as_deref().is_some_and(|id| !is_fit_id(id))
                     }
-                    Event::Unknown { .. } => false,
+                    Event::PretendPhone(_) | Event::Unknown { .. } => false,
                 });
                 if unfit {
                     let details = format!("a receipt carries an id that is none: {UPSTREAM_ID_RULE}");
@@ -208,6 +238,66 @@ impl Adapter {
         }
     }
 
+    /// Has a code of ours brought to a phone. `sender_id` is whose number it is about.
+    ///
+    /// # Errors
+    /// What the adapter answered. Or, if it failed: [`NumberError::Ambiguous`] when it had asked for anything that
+    /// leaves this process, else [`NumberError::Unavailable`]; [`NumberError::Unsupported`] when it does not know the
+    /// operation.
+    pub async fn deliver_code(&self, sender_id: &str, delivery: &CodeDelivery) -> Result<NumberDone, NumberError> {
+        self.number(&StartRef::deliver_code(delivery), sender_id, Some(&delivery.code)).await
+    }
+
+    /// Has the network send a code of its own to a sender's number.
+    ///
+    /// # Errors
+    /// As [`Adapter::deliver_code`].
+    pub async fn request_code(&self, request: &CodeRequest) -> Result<NumberDone, NumberError> {
+        self.number(&StartRef::request_code(request), &request.sender.id, None).await
+    }
+
+    /// Has the network check the code that it sent.
+    ///
+    /// # Errors
+    /// As [`Adapter::deliver_code`], and [`NumberError::WrongCode`].
+    pub async fn verify_code(&self, check: &CodeCheck) -> Result<NumberDone, NumberError> {
+        self.number(&StartRef::verify_code(check), &check.sender.id, Some(&check.code)).await
+    }
+
+    /// Has the network register a sender's number.
+    ///
+    /// # Errors
+    /// As [`Adapter::deliver_code`].
+    pub async fn register(&self, registration: &Registration) -> Result<NumberDone, NumberError> {
+        self.number(&StartRef::register(registration), &registration.sender.id, Some(&registration.pin)).await
+    }
+
+    async fn number(
+        &self,
+        start: &StartRef<'_>,
+        sender_id: &str,
+        secret: Option<&Code>,
+    ) -> Result<NumberDone, NumberError> {
+        let mut operation = Operation { secret: secret.map(Code::reveal), ..Operation::of(sender_id) };
+        let result = self.operate(encode(start), &mut operation).await;
+        let fault = match result {
+            Ok(Step { number: Some(answer), .. }) => return answer.into(),
+            Ok(_) => operation.defect("it ended an operation on a number without an outcome"),
+            Err(fault) => fault,
+        };
+        let details = format!("adapter `{}`: {}", self.description.name, fault.text);
+        Err(match fault.kind {
+            FaultKind::Unsupported => NumberError::Unsupported,
+            _ if fault.may_have_left => {
+                NumberError::Ambiguous { error: UpstreamError::new("The adapter failed after asking").details(details) }
+            }
+            kind => NumberError::Unavailable {
+                error: UpstreamError::new("The adapter failed before asking").details(details),
+                needs_operator: kind == FaultKind::Defect,
+            },
+        })
+    }
+
     fn conclude(&self, fault: Fault) -> SendError {
         let name = &self.description.name;
         let text = fault.text;
@@ -220,7 +310,7 @@ impl Adapter {
         }
         let details = format!("adapter `{name}`: {text}; the message was not sent");
         match fault.kind {
-            FaultKind::Defect => {
+            FaultKind::Defect | FaultKind::Unsupported => {
                 SendError::Internal { error: UpstreamError::new("The adapter failed before sending").details(details) }
             }
             FaultKind::Down => SendError::ChannelDown {
@@ -234,47 +324,46 @@ impl Adapter {
         }
     }
 
-    /// Runs one operation to its last step. `may_have_left` becomes true with the first request that could carry a
-    /// message out.
-    async fn operate(&self, input: Vec<u8>, sender_id: &str, may_have_left: &mut bool) -> Result<Step, Fault> {
-        let running = self.run(input, sender_id, &mut *may_have_left);
+    /// Runs one operation to its last step.
+    async fn operate(&self, input: Vec<u8>, operation: &mut Operation<'_>) -> Result<Step, Fault> {
+        let running = self.run(input, operation);
         match tokio::time::timeout(self.operation_deadline, running).await {
             Ok(result) => result,
             Err(_) => {
                 let text = format!("it was not done within {} ms", self.operation_deadline.as_millis());
-                Err(defect(*may_have_left, text))
+                Err(operation.defect(text))
             }
         }
     }
 
-    async fn run(&self, input: Vec<u8>, sender_id: &str, may_have_left: &mut bool) -> Result<Step, Fault> {
-        let called = self.take(self.pool.call_start(input).await, *may_have_left)?;
+    async fn run(&self, input: Vec<u8>, operation: &mut Operation<'_>) -> Result<Step, Fault> {
+        let called = self.take(self.pool.call_start(input).await, operation)?;
         let Some(task) = called.task else {
-            self.pass_on_log(&called.step);
+            self.pass_on_log(&called.step, operation);
             return Ok(called.step);
         };
         // Boxed, so that the usual operation, which does not wait, is a small future.
-        let waiting = Box::pin(self.go_on(task, called.step, sender_id, may_have_left));
+        let waiting = Box::pin(self.go_on(task, called.step, operation));
         waiting.await
     }
 
-    async fn go_on(&self, task: u64, first: Step, sender_id: &str, may_have_left: &mut bool) -> Result<Step, Fault> {
+    async fn go_on(&self, task: u64, first: Step, operation: &mut Operation<'_>) -> Result<Step, Fault> {
         let mut guard = TaskGuard { pool: &self.pool, task: Some(task) };
-        let origin = CallbackOrigin { adapter: self.description.name.clone(), sender_id: sender_id.to_owned() };
+        let origin =
+            CallbackOrigin { adapter: self.description.name.clone(), sender_id: operation.sender_id.to_owned() };
         let mut open: FuturesUnordered<BoxFuture<'_, IoResult>> = FuturesUnordered::new();
         let mut step = first;
         for _ in 0..STEPS_MAX {
-            self.pass_on_log(&step);
+            self.pass_on_log(&step, operation);
             if open.len() + step.io.len() > OPEN_REQUESTS_MAX {
-                let text = format!("it has more than {OPEN_REQUESTS_MAX} requests open");
-                return Err(defect(*may_have_left, text));
+                return Err(operation.defect(format!("it has more than {OPEN_REQUESTS_MAX} requests open")));
             }
             for request in step.io {
-                *may_have_left |= !matches!(request.op, IoOp::Sleep { .. });
+                operation.may_have_left |= !matches!(request.op, IoOp::Sleep { .. });
                 open.push(self.perform(&origin, request));
             }
             if open.is_empty() {
-                return Err(defect(*may_have_left, "it waits for nothing"));
+                return Err(operation.defect("it waits for nothing"));
             }
             let first = open.next().await;
             let mut results: Vec<IoResult> = first.into_iter().collect();
@@ -285,7 +374,7 @@ impl Adapter {
             let input = encode(&Resume { v: SCHEMA_VERSION, results });
             // While it runs, or waits to, the thread that gets the call answers for the task.
             guard.task = None;
-            let called = match self.take(self.pool.call_resume(task, input).await, *may_have_left) {
+            let called = match self.take(self.pool.call_resume(task, input).await, operation) {
                 Ok(called) => called,
                 Err(fault) => {
                     guard.task = (fault.kind != FaultKind::Defect).then_some(task);
@@ -295,17 +384,17 @@ impl Adapter {
             guard.task = called.task;
             step = called.step;
             if guard.task.is_none() {
-                self.pass_on_log(&step);
+                self.pass_on_log(&step, operation);
                 return Ok(step);
             }
         }
-        Err(defect(*may_have_left, format!("it was not done after {STEPS_MAX} steps")))
+        Err(operation.defect(format!("it was not done after {STEPS_MAX} steps")))
     }
 
     fn take(
         &self,
         answer: Result<CallResult, tokio::sync::oneshot::error::RecvError>,
-        may_have_left: bool,
+        operation: &Operation<'_>,
     ) -> Result<Called, Fault> {
         let fault = match answer {
             Ok(Ok(called)) => return Ok(called),
@@ -315,10 +404,12 @@ impl Adapter {
         let (kind, text) = match fault {
             CallFault::Panicked(text) => (FaultKind::Defect, format!("it panicked: {text}")),
             CallFault::Garbage(text) => (FaultKind::Defect, format!("it answered garbage: {text}")),
+            CallFault::Unsupported(text) => (FaultKind::Unsupported, format!("it does not know the operation: {text}")),
             CallFault::Hung(text) => (FaultKind::Defect, format!("it hangs: {text}")),
             CallFault::Down(text) => (FaultKind::Down, text),
             CallFault::Busy(text) => (FaultKind::Busy, text),
         };
+        let (text, may_have_left) = (operation.redact(text), operation.may_have_left);
         if kind == FaultKind::Defect {
             tracing::warn!(adapter = self.description.name, may_have_left, "adapter failed: {text}");
         }
@@ -347,10 +438,11 @@ impl Adapter {
         })
     }
 
-    fn pass_on_log(&self, step: &Step) {
+    fn pass_on_log(&self, step: &Step, operation: &Operation<'_>) {
         let adapter = self.description.name.as_str();
         for line in &step.log {
-            let text = &line.text[..line.text.floor_char_boundary(LOG_TEXT_MAX_BYTES)];
+            let text = operation.redact(line.text.clone());
+            let text = &text[..text.floor_char_boundary(LOG_TEXT_MAX_BYTES)];
             match line.level {
                 Level::Trace => tracing::trace!(adapter, "{text}"),
                 Level::Debug => tracing::debug!(adapter, "{text}"),
@@ -392,10 +484,6 @@ const UPSTREAM_ID_MAX_BYTES: usize = 512;
 
 fn is_fit_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= UPSTREAM_ID_MAX_BYTES && !id.chars().any(char::is_control)
-}
-
-fn defect(may_have_left: bool, text: impl Into<String>) -> Fault {
-    Fault { kind: FaultKind::Defect, may_have_left, text: text.into() }
 }
 
 fn encode(document: &impl serde::Serialize) -> Vec<u8> {

@@ -37,6 +37,8 @@ pub(super) enum CallFault {
     Panicked(String),
     /// The plugin answered something it must not.
     Garbage(String),
+    /// It does not know the operation. Nothing was done.
+    Unsupported(String),
     /// The plugin was called and did not return in time.
     Hung(String),
     /// The plugin was not called: no thread is left.
@@ -394,7 +396,8 @@ fn read_step(status: i32, task: u64, answer: Answer) -> CallResult {
     let said = || step.error.clone().unwrap_or_else(|| "no reason given".to_owned());
     match status {
         Status::Panicked => Err(CallFault::Panicked(said())),
-        Status::BadInput | Status::Unsupported | Status::UnknownTask => {
+        Status::Unsupported => Err(CallFault::Unsupported(said())),
+        Status::BadInput | Status::UnknownTask => {
             Err(CallFault::Garbage(format!("it refused a valid call ({status:?}): {}", said())))
         }
         Status::Done | Status::Pending if step.v != SCHEMA_VERSION => {

@@ -8,7 +8,10 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use waystation_adapter_sdk::conformance::{Level, Report, Sample};
-use waystation_adapter_sdk::{Callback, Event, Outbound, Payload, ReceiveError, SendError};
+use waystation_adapter_sdk::{
+    Callback, CodeCheck, CodeDelivery, CodeMethod, CodeRequest, Event, NumberError, Outbound, Payload, ReceiveError,
+    Registration, SendError, Sender,
+};
 
 use super::*;
 
@@ -175,6 +178,13 @@ fn the_bundled_adapters_conform() {
     let report = Library::check(&rust_library("waystation_sandbox"), &Sample::default()).unwrap();
     assert!(report.conforms(), "{report}");
     assert_eq!(report.failures(Level::Should).count(), 0, "{report}");
+}
+
+#[test]
+fn the_conformance_suite_finds_a_code_in_a_log() {
+    let report = Library::check(&rust_library("waystation_plugin_numbers"), &Sample::default()).unwrap();
+    let failures: Vec<_> = report.failures(Level::Must).map(|case| case.id).collect();
+    assert_eq!(failures, ["C42"], "{report}");
 }
 
 #[test]
@@ -349,6 +359,88 @@ async fn an_id_that_the_database_could_not_keep_is_refused_at_the_border() {
     };
     let refused = sandbox.receive("snd_1", &callback).await;
     assert!(matches!(refused, Err(ReceiveFailure::Refused(ReceiveError::Malformed { .. }))), "{refused:?}");
+}
+
+fn code_to(phone: &str) -> CodeDelivery {
+    CodeDelivery {
+        reference: "code 1".to_owned(),
+        method: CodeMethod::Sms,
+        phone: phone.to_owned(),
+        code: "739184".into(),
+        language: "en_US".to_owned(),
+        text: "739184 is your code.".to_owned(),
+        from: "Waystation".to_owned(),
+        connection: Value::Null,
+        at_ms: 1,
+    }
+}
+
+#[tokio::test]
+async fn a_code_goes_through_the_sandbox_to_its_pretend_phone() {
+    let (host, io) = host();
+    let adapter = host.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
+    adapter.deliver_code("7", &code_to("15550000001")).await.unwrap();
+    let (origin, callbacks) = io.stored.lock().unwrap().remove(0);
+    assert_eq!(origin, CallbackOrigin { adapter: "sandbox".to_owned(), sender_id: "7".to_owned() });
+    assert!(callbacks[0].confidential);
+    let body = callbacks[0].body.clone();
+    let callback = Callback { body, headers: Vec::new(), connection: Value::Null, received_at_ms: 1 };
+    let events = adapter.receive("7", &callback).await.unwrap().events;
+    assert!(matches!(&events[..], [Event::PretendPhone(text)] if text.text.contains("739184")), "{events:?}");
+    let refused = adapter.deliver_code("7", &code_to("15550000190")).await;
+    assert!(matches!(refused, Err(NumberError::Unavailable { needs_operator: true, .. })), "{refused:?}");
+    let sender = Sender { id: "7".to_owned(), phone: "15550000001".to_owned() };
+    let check = CodeCheck { sender, connection: Value::Null, code: "739184".into(), at_ms: 1 };
+    assert_eq!(adapter.verify_code(&check).await, Err(NumberError::Unsupported));
+}
+
+#[tokio::test]
+async fn a_network_that_checks_numbers_is_asked_to() {
+    let (host, io) = host();
+    let adapter = host.load(&rust_library("waystation_plugin_numbers"), None).unwrap();
+    assert!(adapter.description().capabilities.verifies_numbers);
+    let sender = |phone: &str| Sender { id: "7".to_owned(), phone: phone.to_owned() };
+    let request = |phone: &str| CodeRequest {
+        sender: sender(phone),
+        connection: Value::Null,
+        method: CodeMethod::Voice,
+        language: "de".to_owned(),
+        at_ms: 1,
+    };
+    let check = |phone: &str, code: &str| CodeCheck {
+        sender: sender(phone),
+        connection: Value::Null,
+        code: code.into(),
+        at_ms: 1,
+    };
+    adapter.request_code(&request("15550000000")).await.unwrap();
+    adapter.verify_code(&check("15550000000", "123456")).await.unwrap();
+    let wrong = adapter.verify_code(&check("15550000000", "654321")).await;
+    assert!(matches!(wrong, Err(NumberError::WrongCode { .. })), "{wrong:?}");
+    let registration =
+        Registration { sender: sender("15550000000"), connection: Value::Null, pin: "111222".into(), at_ms: 1 };
+    adapter.register(&registration).await.unwrap();
+    assert_eq!(io.requests.load(Ordering::Relaxed), 4);
+    let refused = adapter.request_code(&request("15550000001")).await;
+    assert!(matches!(refused, Err(NumberError::Rejected { .. })), "{refused:?}");
+    assert_eq!(adapter.deliver_code("7", &code_to("15550000000")).await, Err(NumberError::Unsupported));
+
+    let panicked = adapter.verify_code(&check("15550000004", "739184")).await.unwrap_err();
+    assert!(matches!(panicked, NumberError::Unavailable { needs_operator: true, .. }), "{panicked}");
+    assert!(panicked.to_string().contains("about") && !panicked.to_string().contains("739184"), "{panicked}");
+}
+
+#[tokio::test]
+async fn an_adapter_that_does_not_know_an_operation_did_nothing() {
+    let (host, _io) = host();
+    let adapter = host.load(&rust_library("waystation_plugin_panicking"), None).unwrap();
+    assert_eq!(adapter.deliver_code("7", &code_to("15550000001")).await, Err(NumberError::Unsupported));
+    // One that was built before there was such an operation says so with its status.
+    let description = r#"{"v":1,"adapter":{"name":"x","version":"1","channel":"sms","connection_schema":{}}}"#;
+    let (_folder, path) = c_library("silent", &[&format!("DESCRIPTION={description:?}")]);
+    let adapter = host.load(&path, None).unwrap();
+    assert_eq!(adapter.deliver_code("7", &code_to("15550000001")).await, Err(NumberError::Unsupported));
+    assert_unsent(adapter.send(&message("1")).await, "does not know the operation");
 }
 
 fn hang_settings() -> HostSettings {

@@ -1,4 +1,4 @@
-/* An adapter that describes itself with what the test defines, or not at all. */
+/* An adapter that describes itself with what the test defines, or not at all, and knows no operation. */
 #include "fixture.h"
 
 #ifndef DESCRIPTION
@@ -13,9 +13,9 @@ static int32_t describe(WaystationBuffer *answer)
 
 static int32_t start(const uint8_t *input, size_t len, uint64_t *task, WaystationBuffer *answer)
 {
-    (void)input, (void)len, (void)answer;
+    (void)input, (void)len;
     *task = 0;
-    return WAYSTATION_STATUS_BAD_INPUT;
+    return answer_text(answer, WAYSTATION_STATUS_UNSUPPORTED, "{\"v\":1,\"error\":\"no such op\"}");
 }
 
 static int32_t resume(uint64_t task, const uint8_t *input, size_t len, WaystationBuffer *answer)

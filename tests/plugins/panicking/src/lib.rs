@@ -48,7 +48,7 @@ impl TransportAdapter for Panicking {
                 panic!("after a sleep, {}", phone.len());
             }
             Some('4') => {
-                let callback = ScheduledCallback { after_ms: 0, body: Payload::from("{}") };
+                let callback = ScheduledCallback { after_ms: 0, body: Payload::from("{}"), confidential: false };
                 let _stored = io.callbacks(vec![callback]).await;
                 std::panic::panic_any(7_u8);
             }

@@ -1,0 +1,237 @@
+//! Codes that show whose a phone number is: what they look like, how long they hold, how
+//! often one may be sent. Pure; the store counts in the database, so in every process.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use waystation_adapter_sdk::CodeMethod;
+
+use crate::{clock::Millis, credentials::fill_random};
+
+/// Digits of a code and of a PIN.
+pub const CODE_DIGITS: usize = 6;
+/// How long a code can be used, in milliseconds.
+pub const CODE_LIFE_MS: Millis = 10 * 60 * 1_000;
+/// How often a code may be guessed.
+pub const CODE_TRIES_MAX: i32 = 5;
+/// The wait between two codes to one number, in milliseconds.
+pub const SEND_GAP_MS: Millis = 60 * 1_000;
+/// Codes to one number in an hour, over all tenants, at most.
+pub const SENDS_PER_HOUR_MAX: usize = 3;
+/// Codes to one number in a day, over all tenants, at most.
+pub const SENDS_PER_DAY_MAX: usize = 10;
+/// Registrations of one number with the upstream in 72 hours at most: it takes no more.
+pub const REGISTRATIONS_MAX: usize = 10;
+
+const HOUR_MS: Millis = 60 * 60 * 1_000;
+const DAY_MS: Millis = 24 * HOUR_MS;
+/// How long registrations count, in milliseconds.
+const REGISTRATIONS_SPAN_MS: Millis = 72 * HOUR_MS;
+
+/// How often something may be done: at most `most` times in any `span_ms`.
+type Limit = (usize, Millis);
+
+const SEND_LIMITS: [Limit; 3] = [(1, SEND_GAP_MS), (SENDS_PER_HOUR_MAX, HOUR_MS), (SENDS_PER_DAY_MAX, DAY_MS)];
+const REGISTRATION_LIMITS: [Limit; 1] = [(REGISTRATIONS_MAX, REGISTRATIONS_SPAN_MS)];
+
+/// When something was done with a number, oldest first; what is too old to count is gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Times(Vec<Millis>);
+
+/// What is counted of a number.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    /// When codes were sent to it.
+    #[serde(default)]
+    sends: Times,
+    /// When it was registered with the upstream.
+    #[serde(default)]
+    registrations: Times,
+}
+
+impl Counts {
+    /// Notes a code that is sent now, or says from when on it may be.
+    pub(crate) fn send(&mut self, now: Millis) -> Result<(), Millis> {
+        self.sends.note(&SEND_LIMITS, now)
+    }
+
+    /// From when on the next code may be sent.
+    pub(crate) fn next_send(&self, now: Millis) -> Millis {
+        self.sends.free_at(&SEND_LIMITS, now)
+    }
+
+    /// Notes a registration that is made now, or says from when on it may be.
+    pub(crate) fn register(&mut self, now: Millis) -> Result<(), Millis> {
+        self.registrations.note(&REGISTRATION_LIMITS, now)
+    }
+
+    /// From when on nothing of this counts any more.
+    pub(crate) const LIFE_MS: Millis = REGISTRATIONS_SPAN_MS;
+}
+
+impl Times {
+    /// Notes `now`, when every limit leaves room; else when the last one does.
+    fn note(&mut self, limits: &[Limit], now: Millis) -> Result<(), Millis> {
+        let longest = limits.iter().map(|(_, span)| *span).max().unwrap_or_default();
+        self.0.retain(|at| *at > now - longest);
+        let free_at = self.free_at(limits, now);
+        if free_at > now {
+            return Err(free_at);
+        }
+        // Other processes' clocks may be ahead.
+        let place = self.0.partition_point(|at| *at <= now);
+        self.0.insert(place, now);
+        Ok(())
+    }
+
+    /// From when on every limit leaves room; `now` if they do already.
+    fn free_at(&self, limits: &[Limit], now: Millis) -> Millis {
+        let room = |(most, span): &Limit| {
+            let counted = self.0.iter().filter(|at| **at > now - span).count();
+            let blocking = self.0.len().checked_sub(*most).filter(|_| counted >= *most);
+            blocking.map_or(now, |blocking| self.0[blocking] + span)
+        };
+        limits.iter().map(room).max().unwrap_or(now).max(now)
+    }
+}
+
+/// A new code or PIN, from the operating system's generator, each equally likely.
+pub(crate) fn random_digits() -> String {
+    const SPAN: u32 = 1_000_000;
+    const FAIR: u32 = u32::MAX - u32::MAX % SPAN;
+    loop {
+        let mut bytes = [0; 4];
+        fill_random(&mut bytes);
+        let drawn = u32::from_le_bytes(bytes);
+        if drawn < FAIR {
+            return format!("{:0CODE_DIGITS$}", drawn % SPAN);
+        }
+    }
+}
+
+/// The digits of a code as somebody typed it, if it can be one: blanks and hyphens between
+/// the digits are how networks show them.
+pub(crate) fn read_digits(typed: &str) -> Option<String> {
+    let digits: String = typed.chars().filter(|c| !c.is_whitespace() && *c != '-').take(CODE_DIGITS + 1).collect();
+    (digits.len() == CODE_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)
+}
+
+/// What is kept of a code, before it is sealed: a hash over the row and the code.
+///
+/// A million codes are tried in no time, whatever the hash; so the hash is sealed by the
+/// vault, whose key is not in the database. A copy of the database says nothing of a code,
+/// and what the vault gives out is still not the code itself.
+pub(crate) fn fingerprint(id: &str, code: &str) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(id);
+    hash.update([0]);
+    hash.update(code);
+    hash.finalize().into()
+}
+
+/// The sentence that brings a code.
+pub(crate) fn text(code: &str, language: &str, platform: &str) -> String {
+    let minutes = CODE_LIFE_MS / 60_000;
+    match language.split(['_', '-']).next().unwrap_or_default() {
+        "de" => format!("{code} ist Ihr Code für {platform}. Er gilt {minutes} Minuten. Geben Sie ihn nicht weiter."),
+        "es" => format!("{code} es su código de {platform}. Vale {minutes} minutos. No lo comparta."),
+        "fr" => format!("{code} est votre code {platform}. Il est valable {minutes} minutes. Ne le partagez pas."),
+        "pt" => format!("{code} é o seu código {platform}. Vale por {minutes} minutos. Não o partilhe."),
+        _ => format!("{code} is your {platform} code. It is valid for {minutes} minutes. Don't share it."),
+    }
+}
+
+/// The name of a way in rows and requests.
+pub(crate) fn method_name(method: CodeMethod) -> &'static str {
+    match method {
+        CodeMethod::Sms => "sms",
+        CodeMethod::Voice => "voice",
+        CodeMethod::Whatsapp => "whatsapp",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE_MS: Millis = 60_000;
+
+    #[test]
+    fn a_number_gets_one_code_a_minute_three_an_hour_ten_a_day() {
+        let start = 1_000_000_000;
+        let mut counts = Counts::default();
+        assert_eq!(counts.send(start), Ok(()));
+        assert_eq!(counts.send(start), Err(start + MINUTE_MS));
+        assert_eq!(counts.send(start + MINUTE_MS - 1), Err(start + MINUTE_MS));
+        assert_eq!(counts.send(start + MINUTE_MS), Ok(()));
+        assert_eq!(counts.send(start + 2 * MINUTE_MS), Ok(()));
+        assert_eq!(counts.next_send(start + 3 * MINUTE_MS), start + HOUR_MS);
+        assert_eq!(counts.send(start + 3 * MINUTE_MS), Err(start + HOUR_MS));
+        let mut now = start + HOUR_MS;
+        for sent in 3..10 {
+            let free = counts.next_send(now);
+            now = free.max(now);
+            assert_eq!(counts.send(now), Ok(()), "the {sent}th");
+        }
+        assert!(now < start + DAY_MS);
+        assert_eq!(counts.send(now + HOUR_MS), Err(start + DAY_MS));
+        assert_eq!(counts.send(start + DAY_MS), Ok(()));
+    }
+
+    #[test]
+    fn a_number_is_registered_ten_times_in_72_hours() {
+        let mut counts = Counts::default();
+        for turn in 0..10 {
+            assert_eq!(counts.register(1_000 + turn), Ok(()));
+        }
+        assert_eq!(counts.register(HOUR_MS), Err(1_000 + REGISTRATIONS_SPAN_MS));
+        assert_eq!(counts.send(HOUR_MS), Ok(()), "codes are counted apart");
+        assert_eq!(counts.register(1_000 + REGISTRATIONS_SPAN_MS), Ok(()));
+        let read: Counts = serde_json::from_str(&serde_json::to_string(&counts).unwrap()).unwrap();
+        assert_eq!(read, counts);
+        assert_eq!(serde_json::from_str::<Counts>("{}").unwrap(), Counts::default());
+    }
+
+    proptest! {
+        #[test]
+        fn no_order_of_requests_gets_more_codes_out(waits in proptest::collection::vec(0..3 * HOUR_MS, 1..200)) {
+            let (mut counts, mut now) = (Counts::default(), 1_000_000_000);
+            let mut sent: Vec<Millis> = Vec::new();
+            for wait in waits {
+                now += wait;
+                let within = |span: Millis| sent.iter().filter(|at| **at > now - span).count();
+                let allowed = within(SEND_GAP_MS) < 1 && within(HOUR_MS) < 3 && within(DAY_MS) < 10;
+                match counts.send(now) {
+                    Ok(()) => {
+                        prop_assert!(allowed);
+                        sent.push(now);
+                    }
+                    Err(free_at) => {
+                        prop_assert!(!allowed && free_at > now);
+                        prop_assert_eq!(counts.clone().send(free_at), Ok(()), "the wait that was named is enough");
+                        prop_assert!(counts.clone().send(free_at - 1).is_err(), "and no less is");
+                    }
+                }
+                prop_assert!(counts.sends.0.len() <= SENDS_PER_DAY_MAX, "what is kept is bounded");
+            }
+        }
+    }
+
+    #[test]
+    fn codes_are_six_digits_and_differ() {
+        let codes: BTreeSet<String> = (0..200).map(|_| random_digits()).collect();
+        assert!(codes.len() > 190);
+        assert!(codes.iter().all(|code| read_digits(code).as_ref() == Some(code)));
+        assert_eq!(read_digits(" 123-456 ").as_deref(), Some("123456"));
+        for bad in ["", "12345", "1234567", "12345a", "１２３４５６", "123456 123456"] {
+            assert_eq!(read_digits(bad), None, "{bad}");
+        }
+        assert_ne!(fingerprint("a", "123456"), fingerprint("b", "123456"), "the same code in another row");
+        for language in ["en_US", "de", "pt_BR", "xx"] {
+            assert!(text("012345", language, "Waystation").contains("012345"));
+        }
+    }
+}
