@@ -1,5 +1,7 @@
 //! The whole store on both databases: a real SQLite file and a real PostgreSQL.
 
+mod administration;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::{

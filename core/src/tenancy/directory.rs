@@ -159,6 +159,12 @@ impl Directory {
         }
     }
 
+    /// Whether the log was read within the last moment.
+    #[cfg(test)]
+    pub(crate) fn is_followed(&self) -> bool {
+        self.feed.max_age() == FOLLOWED_MAX_AGE
+    }
+
     /// Forgets everything.
     pub(crate) fn forget(&self) {
         self.principals.forget(|_, _| true);
