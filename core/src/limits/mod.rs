@@ -10,9 +10,16 @@
 mod local;
 mod redis;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fmt::Display,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
-use ::redis::aio::ConnectionManager;
+use ::redis::{RedisError, aio::ConnectionManager};
 use tokio::time::timeout;
 
 use self::local::Local;
@@ -28,6 +35,8 @@ use crate::{
 const EXCHANGE_MAX: usize = 256;
 /// How long an exchange may take before this process counts by itself.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_millis(250);
+/// How long Redis is left alone after it failed, in milliseconds.
+const AWAY_MS: Millis = 1_000;
 
 /// Something that is asked of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +98,33 @@ pub struct Limiter {
 #[derive(Clone)]
 struct Shared {
     redis: redis::Counts,
-    exchanges: Batcher<Vec<Demand>, Option<Ruling>>,
+    exchanges: Batcher<Vec<Demand>, Result<Ruling, Arc<RedisError>>>,
+    /// Until when Redis is left alone after it failed, in milliseconds since 1970: while it
+    /// is away, nobody's request waits for it.
+    away_until: Arc<AtomicI64>,
+}
+
+impl Shared {
+    fn is_away(&self) -> bool {
+        now_ms() < self.away_until.load(Ordering::Relaxed)
+    }
+
+    /// What an exchange brought, in time or not at all.
+    async fn exchange<T, E: Display>(&self, exchange: impl Future<Output = Result<T, E>>) -> Option<T> {
+        if self.is_away() {
+            return None;
+        }
+        let failure = match timeout(EXCHANGE_TIMEOUT, exchange).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        if !self.is_away() {
+            tracing::warn!(error = failure, "Redis is away; limits are kept by each process alone");
+        }
+        self.away_until.store(now_ms() + AWAY_MS, Ordering::Relaxed);
+        None
+    }
 }
 
 impl std::fmt::Debug for Limiter {
@@ -115,17 +150,14 @@ impl Limiter {
         let exchanges = Batcher::start(EXCHANGE_MAX, move |batch: Vec<Vec<Demand>>| {
             let counts = counts.clone();
             async move {
-                match timeout(EXCHANGE_TIMEOUT, counts.take(&batch)).await {
-                    Ok(Ok(rulings)) => rulings.into_iter().map(Some).collect(),
-                    Ok(Err(error)) => {
-                        tracing::debug!(%error, "limits are kept by this process alone");
-                        vec![None; batch.len()]
-                    }
-                    Err(_) => vec![None; batch.len()],
+                match counts.take(&batch).await {
+                    Ok(rulings) => rulings.into_iter().map(Ok).collect(),
+                    Err(error) => vec![Err(Arc::new(error)); batch.len()],
                 }
             }
         });
-        Ok(Self { local: Arc::new(Local::new()), shared: Some(Shared { redis, exchanges }), store })
+        let shared = Shared { redis, exchanges, away_until: Arc::default() };
+        Ok(Self { local: Arc::new(Local::new()), shared: Some(shared), store })
     }
 
     /// Asks every bucket of `demands` for one.
@@ -133,10 +165,16 @@ impl Limiter {
         if demands.is_empty() {
             return Ruling { allowed: true, levels: Vec::new() };
         }
-        if let Some(shared) = &self.shared
-            && let Ok(Some(ruling)) = shared.exchanges.submit(demands.clone()).await
-        {
-            return ruling;
+        if let Some(shared) = &self.shared {
+            let submitted = shared.exchanges.submit(demands.clone());
+            // Nobody answers when the process shuts down: then it counts by itself as well.
+            let answer = async {
+                let taken = submitted.await.map_err(|stopped| stopped.to_string())?;
+                taken.map_err(|error| error.to_string())
+            };
+            if let Some(ruling) = shared.exchange(answer).await {
+                return ruling;
+            }
         }
         self.local.take(&demands, now_ms())
     }
@@ -159,12 +197,12 @@ impl Limiter {
     async fn count(&self, business: &BusinessId, cap: i64, now: Millis) -> Result<bool, StoreError> {
         let day = day_of(now);
         if let Some(shared) = &self.shared {
-            let mut counted = timeout(EXCHANGE_TIMEOUT, shared.redis.count(business, day, cap, None)).await;
-            if matches!(counted, Ok(Ok(None))) {
+            let mut counted = shared.exchange(shared.redis.count(business, day, cap, None)).await;
+            if counted == Some(None) {
                 let start = self.store.accepted_on(business, day).await?;
-                counted = timeout(EXCHANGE_TIMEOUT, shared.redis.count(business, day, cap, Some(start))).await;
+                counted = shared.exchange(shared.redis.count(business, day, cap, Some(start))).await;
             }
-            if let Ok(Ok(Some(allowed))) = counted {
+            if let Some(Some(allowed)) = counted {
                 return Ok(allowed);
             }
         }
@@ -181,10 +219,159 @@ impl Limiter {
         self.local.uncount(business, day);
         if let Some(shared) = &self.shared {
             // Lost when Redis is away: then one message less is let through on this day.
-            drop(timeout(EXCHANGE_TIMEOUT, shared.redis.uncount(business, day)).await);
+            shared.exchange(shared.redis.uncount(business, day)).await;
         }
     }
 }
 
 /// A connection that makes itself anew.
 type Connection = ConnectionManager;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tempfile::TempDir;
+    use waystation_testkit::servers::Redis;
+
+    use super::*;
+    use crate::{
+        ids::{MessageId, SenderId},
+        store::{Direction, NewMessage, StoreSettings, StoreUrl},
+    };
+
+    struct Fixture {
+        store: Store,
+        _folder: TempDir,
+    }
+
+    impl Fixture {
+        async fn new() -> Self {
+            let folder = TempDir::new().unwrap();
+            let url = StoreUrl::Sqlite(folder.path().join("test.db"));
+            let store = Store::open(&StoreSettings { url, connections: 2 }).await.unwrap();
+            store.migrate(Direction::Up).await.unwrap();
+            Self { store, _folder: folder }
+        }
+
+        /// A limiter of one process, and two that share their counts.
+        async fn limiters(&self) -> Vec<[Limiter; 2]> {
+            let local = Limiter::local(self.store.clone());
+            let (url, prefix) = (Redis::shared().await.unwrap().url(), MessageId::generate().to_string());
+            let shared = || Limiter::shared(self.store.clone(), &url, &prefix).unwrap();
+            vec![[local.clone(), local], [shared(), shared()]]
+        }
+    }
+
+    async fn delete_keys(pattern: &str) {
+        let client = ::redis::Client::open(Redis::shared().await.unwrap().url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let keys: Vec<String> = ::redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.unwrap();
+        assert!(!keys.is_empty());
+        ::redis::cmd("DEL").arg(keys).exec_async(&mut connection).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn processes_share_one_rate() {
+        let fixture = Fixture::new().await;
+        for [one, other] in fixture.limiters().await {
+            // A window so long that nothing fills up again while this runs.
+            let demand = |limit| Demand { bucket: "b".to_owned(), limit, window_ms: 3_600_000 };
+            let began = Instant::now();
+            let mut through = 0;
+            for _ in 0..10 {
+                for limiter in [&one, &other] {
+                    through += u32::from(limiter.take(vec![demand(10)]).await.allowed);
+                }
+            }
+            assert_eq!(through, 10, "{one:?}");
+            let refused = one.take(vec![demand(10)]).await;
+            let wait = refused.retry_after_ms();
+            let spent = u64::try_from(began.elapsed().as_millis()).unwrap();
+            assert!(wait <= 360_000 && wait + spent >= 359_000, "{refused:?}");
+            assert_eq!((refused.levels[0].limit, refused.levels[0].remaining), (10, 0));
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_one_bucket_refuses_takes_nothing_from_another() {
+        let fixture = Fixture::new().await;
+        for [limiter, _] in fixture.limiters().await {
+            let demand = |bucket: &str, limit| Demand { bucket: bucket.to_owned(), limit, window_ms: 3_600_000 };
+            let both = || vec![demand("narrow", 1), demand("wide", 100)];
+            assert!(limiter.take(both()).await.allowed);
+            // At once, so that they share exchanges.
+            let again = futures_util::future::join_all((0..50).map(|_| limiter.take(both()))).await;
+            assert!(again.iter().all(|ruling| !ruling.allowed), "{limiter:?}");
+            let wide = limiter.take(vec![demand("wide", 100)]).await;
+            assert_eq!((wide.allowed, wide.levels[0].remaining), (true, 98), "{limiter:?}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_bucket_fills_again_evenly() {
+        let fixture = Fixture::new().await;
+        for [limiter, _] in fixture.limiters().await {
+            let demand = || vec![Demand { bucket: "b".to_owned(), limit: 5, window_ms: 250 }];
+            while limiter.take(demand()).await.allowed {}
+            let refused = limiter.take(demand()).await;
+            if !refused.allowed {
+                tokio::time::sleep(Duration::from_millis(refused.retry_after_ms())).await;
+                assert!(limiter.take(demand()).await.allowed, "{limiter:?}: whoever comes back when told gets through");
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_daily_cap_holds_over_processes_and_starts_from_the_database() {
+        let fixture = Fixture::new().await;
+        let now = 10 * DAY_MS + 1_000;
+        for [one, other] in fixture.limiters().await {
+            let business = BusinessId::generate();
+            let kept = |id| NewMessage {
+                id,
+                business_id: business.clone(),
+                sender_id: SenderId(1),
+                recipient: "16505551234".to_owned(),
+                kind: "text",
+                body: "{}".to_owned(),
+                rendered: String::new(),
+                callback_data: None,
+                accepted_at: now,
+                expires_at: now + 1,
+                idempotency: None,
+            };
+            fixture.store.accept(vec![kept(MessageId::generate())]).await.unwrap();
+            assert!(one.count_message(&business, 3, now).await.is_ok());
+            assert!(other.count_message(&business, 3, now).await.is_ok());
+            let refused = one.count_message(&business, 3, now).await.unwrap_err();
+            assert_eq!(refused.kind, ErrorKind::DailyCapReached);
+            assert_eq!(refused.retry_after_ms, Some((DAY_MS - 1_000).unsigned_abs()), "until the day is over");
+            other.uncount_message(&business, now).await;
+            assert!(one.count_message(&business, 3, now).await.is_ok());
+            assert!(one.count_message(&business, 3, now + DAY_MS).await.is_ok(), "the next day is another");
+            if one.shared.is_some() {
+                // Redis forgets: the messages that were kept still count.
+                delete_keys(&format!("*:day:10:{}", business.key())).await;
+                assert!(one.count_message(&business, 2, now).await.is_ok());
+                assert!(other.count_message(&business, 2, now).await.is_err());
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn without_redis_each_process_counts_by_itself() {
+        let fixture = Fixture::new().await;
+        // Nobody listens there.
+        let limiter = Limiter::shared(fixture.store.clone(), "redis://127.0.0.1:1", "x").unwrap();
+        let demand = || vec![Demand { bucket: "b".to_owned(), limit: 2, window_ms: 3_600_000 }];
+        let mut through = 0;
+        for _ in 0..4 {
+            through += u32::from(limiter.take(demand()).await.allowed);
+        }
+        assert_eq!(through, 2);
+        let business = BusinessId::generate();
+        assert!(limiter.count_message(&business, 1, 0).await.is_ok());
+        assert!(limiter.count_message(&business, 1, 0).await.is_err());
+    }
+}
