@@ -44,6 +44,7 @@ async fn no_log_has_a_secret_when_everything_is_logged(profile: Profile) {
     let sink = WebhookSink::start().expect("a sink");
     let mut demo = site.demo(Some(&sink));
     let client = Client::new(demo.info(), &demo.info().base_url);
+    secrets::keep("key of the vault", &std::fs::read_to_string(site.folder().join("vault.key")).expect("a key"));
 
     messages(&client, &sink, &demo.info().template.name).await;
     refusals(&client).await;

@@ -47,6 +47,10 @@ pub struct DemoInfo {
     pub base_url: String,
     /// The API key of the demo business.
     pub token: String,
+    /// The API key of its reseller.
+    pub partner_token: String,
+    /// The demo business.
+    pub business_id: String,
     /// The sender.
     pub phone_number_id: String,
     /// The WhatsApp Business account of the sender.
@@ -69,6 +73,7 @@ impl DemoInfo {
     fn keep_secrets(&self) {
         for (kind, secret) in [
             ("API key", &self.token),
+            ("API key", &self.partner_token),
             ("app secret", &self.app_secret),
             ("verify token", &self.verify_token),
             ("phone number", &self.recipient),
@@ -396,7 +401,7 @@ impl Stat {
 mod tests {
     use super::*;
 
-    const DEMO: &str = r#"{"base_url":"http://127.0.0.1:1","token":"t","phone_number_id":"1","waba_id":"2","app_secret":"s","verify_token":"v","template":{"name":"hello","language":"en"},"recipient":"3","dashboard_url":"d","sign_in_url":"i","more":1}"#;
+    const DEMO: &str = r#"{"base_url":"http://127.0.0.1:1","token":"t","partner_token":"p","business_id":"b","phone_number_id":"1","waba_id":"2","app_secret":"s","verify_token":"v","template":{"name":"hello","language":"en"},"recipient":"3","dashboard_url":"d","sign_in_url":"i","more":1}"#;
 
     fn shell(script: &str) -> anyhow::Result<Waystation> {
         Waystation::spawn(Path::new("/bin/sh"), ["-c", script], [("DEMO", DEMO)])
