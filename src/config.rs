@@ -677,6 +677,25 @@ impl Config {
         toml::to_string_pretty(self).unwrap_or_else(|error| format!("# {error}\n"))
     }
 
+    /// The settings that differ from their defaults, by their dotted names, without secrets.
+    pub fn changed(&self) -> serde_json::Value {
+        let flat = |config: &Self| -> serde_json::Map<String, serde_json::Value> {
+            let sections = serde_json::to_value(config).unwrap_or_default();
+            let mut keys = serde_json::Map::new();
+            for (section, value) in sections.as_object().into_iter().flatten() {
+                match value {
+                    serde_json::Value::Object(of_section) => {
+                        keys.extend(of_section.iter().map(|(key, value)| (format!("{section}.{key}"), value.clone())));
+                    }
+                    value => drop(keys.insert(section.clone(), value.clone())),
+                }
+            }
+            keys
+        };
+        let defaults = flat(&Self::default());
+        flat(self).into_iter().filter(|(key, value)| defaults.get(key) != Some(value)).collect()
+    }
+
     /// The reference: every key with what it means, its bounds and its default,
     /// as a file that changes nothing until a line is uncommented.
     pub fn reference() -> String {

@@ -143,7 +143,7 @@ async fn add_template(store: &Store, owner: (&waystation_core::ids::BusinessId, 
         status: "APPROVED".to_owned(),
         components: components.to_string(),
     };
-    store.add_template(owner, &template, "UTILITY", now_ms()).await?;
+    store.add_template(&Actor::operator(), owner, &template, "UTILITY", now_ms()).await?;
     Ok(())
 }
 

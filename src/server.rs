@@ -14,7 +14,7 @@ use tokio::{
     task::JoinHandle,
 };
 use waystation_admin_web::{AdapterCard, Dashboard};
-use waystation_core::{delivery::Runtime, plugins::Health};
+use waystation_core::{clock::now_ms, delivery::Runtime, plugins::Health};
 use waystation_tenant_api::{Api, Guard, TrustedProxies};
 
 use crate::{
@@ -50,6 +50,9 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
     // Before anything is announced: who reads that it is ready may tell it to stop.
     let stop = StopSignals::listen().context("signals cannot be listened for")?;
     let installation = Installation::open(config).await?;
+    let mut settings = installation.config.changed();
+    settings["roles"] = roles.iter().map(ToString::to_string).collect();
+    installation.store.note_start(env!("CARGO_PKG_VERSION"), settings, now_ms()).await?;
     let listen = installation.config.server.listen;
     let listener = TcpListener::bind(listen)
         .with_context(|| format!("{listen} cannot be listened on; choose another with server.listen or --port"))?;

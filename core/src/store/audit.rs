@@ -122,6 +122,16 @@ impl Store {
         conn.finish(result).await
     }
 
+    /// Notes that a process of this version started, with the settings that are not the
+    /// default, without secrets: so the log says when which configuration took effect.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn note_start(&self, version: &str, settings: serde_json::Value, now: Millis) -> Result<(), StoreError> {
+        let entry = Entry::new("process.started", format!("waystation {version}")).after(settings);
+        self.note(&Actor::operator(), entry, now).await
+    }
+
     /// Entries of `subtree` that come before the place `before`, newest first, at most
     /// `limit`.
     ///

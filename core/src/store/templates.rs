@@ -3,10 +3,17 @@
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable};
 use diesel_async::RunQueryDsl;
 
-use super::{Store, StoreError, connection::on, schema::templates};
+use serde_json::json;
+
+use super::{
+    Store, StoreError, audit,
+    connection::on,
+    schema::{businesses, templates},
+};
 use crate::{
+    audit::{Actor, Entry},
     clock::Millis,
-    ids::{AccountId, BusinessId, TemplateId},
+    ids::{AccountId, BusinessId, ResellerId, TemplateId},
 };
 
 /// A template in one language, as stored.
@@ -29,25 +36,38 @@ impl Store {
     /// The database's; a name can be used once in each language.
     pub async fn add_template(
         &self,
+        by: &Actor,
         (business, account): (&BusinessId, AccountId),
         template: &StoredTemplate,
         category: &str,
         now: Millis,
     ) -> Result<TemplateId, StoreError> {
         let id = TemplateId::generate();
-        let mut conn = self.pools.write().await?;
-        let query = diesel::insert_into(templates::table).values((
-            templates::id.eq(id.0),
-            templates::account_id.eq(account.0),
-            templates::business_id.eq(business.key()),
-            templates::name.eq(&template.name),
-            templates::language.eq(&template.language),
-            templates::category.eq(category),
-            templates::status.eq(&template.status),
-            templates::components.eq(&template.components),
-            templates::created_at.eq(now),
-        ));
-        on!(conn, c => query.execute(c).await)?;
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            let query = diesel::insert_into(templates::table).values((
+                templates::id.eq(id.0),
+                templates::account_id.eq(account.0),
+                templates::business_id.eq(business.key()),
+                templates::name.eq(&template.name),
+                templates::language.eq(&template.language),
+                templates::category.eq(category),
+                templates::status.eq(&template.status),
+                templates::components.eq(&template.components),
+                templates::created_at.eq(now),
+            ));
+            on!(conn, c => query.execute(c).await)?;
+            let above = businesses::table.filter(businesses::id.eq(business.key())).select(businesses::reseller_id);
+            let reseller: Option<String> = on!(conn, c => above.first(c).await.optional())?;
+            let entry = Entry {
+                reseller: reseller.map(ResellerId::from_key),
+                ..Entry::new("template.created", id).of_business(business)
+            };
+            let what = json!({"name": template.name, "language": template.language, "category": category});
+            audit::append(&mut conn, by, entry.after(what), now).await
+        }
+        .await;
+        conn.finish(result).await?;
         Ok(id)
     }
 

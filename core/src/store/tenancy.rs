@@ -1,11 +1,12 @@
 //! The tree: resellers, businesses, their accounts, senders and webhook endpoints.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use diesel::{
     EscapeExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, Queryable,
     TextExpressionMethods,
 };
 use diesel_async::RunQueryDsl;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Store, StoreError, audit,
@@ -65,8 +66,11 @@ pub struct BusinessView {
 /// A sender, as those above it see it.
 #[derive(Debug, Clone)]
 pub struct SenderView {
-    /// The sender as the engine knows it.
+    /// The sender as the engine knows it; the settings of its connection only where they are
+    /// no secret.
     pub sender: Sender,
+    /// The settings of its connection, sealed.
+    pub(crate) sealed_connection: Option<Vec<u8>>,
     /// The reseller above it.
     pub reseller: ResellerId,
     /// The name that recipients see.
@@ -101,14 +105,46 @@ pub struct BusinessFilter {
     pub search: Option<String>,
 }
 
+/// What an adapter needs to know of a sender, as rows carry it.
+#[derive(Debug, Clone)]
+pub(crate) enum Connection {
+    /// Settings that are no secret.
+    Clear(Value),
+    /// Sealed for [`crate::tenancy::connection_context`].
+    Sealed(Vec<u8>),
+}
+
+impl Connection {
+    const SEALED: &str = "sealed:";
+
+    fn text(&self) -> String {
+        match self {
+            Self::Clear(value) => value.to_string(),
+            Self::Sealed(sealed) => format!("{}{}", Self::SEALED, STANDARD.encode(sealed)),
+        }
+    }
+
+    fn read(id: i64, text: &str) -> Result<Self, StoreError> {
+        let unreadable = |reason: String| StoreError::Unreadable {
+            table: "senders",
+            reason: format!("connection of {id}: {reason}"),
+        };
+        match text.strip_prefix(Self::SEALED) {
+            Some(sealed) => STANDARD.decode(sealed).map(Self::Sealed).map_err(|error| unreadable(error.to_string())),
+            None => serde_json::from_str(text).map(Self::Clear).map_err(|error| unreadable(error.to_string())),
+        }
+    }
+}
+
 /// A sender on its way into the database.
 #[derive(Debug, Clone)]
 pub(crate) struct NewSender {
+    pub(crate) id: SenderId,
     pub(crate) phone: String,
     pub(crate) display_name: String,
     pub(crate) channel: String,
     pub(crate) adapter: String,
-    pub(crate) connection: serde_json::Value,
+    pub(crate) connection: Connection,
     pub(crate) phone_verified_at: Option<Millis>,
 }
 
@@ -210,10 +246,10 @@ impl TryFrom<StoredSender> for SenderView {
     type Error = StoreError;
 
     fn try_from(row: StoredSender) -> Result<Self, StoreError> {
-        let connection = serde_json::from_str(&row.connection).map_err(|error| StoreError::Unreadable {
-            table: "senders",
-            reason: format!("connection of {}: {error}", row.id),
-        })?;
+        let (connection, sealed_connection) = match Connection::read(row.id, &row.connection)? {
+            Connection::Clear(value) => (value, None),
+            Connection::Sealed(sealed) => (Value::Null, Some(sealed)),
+        };
         let above = read_policy("resellers", &row.reseller_id, &row.reseller_policy)?;
         let own = read_policy("businesses", &row.business_id, &row.business_policy)?;
         let paused = row.paused_at.and(row.paused_reason);
@@ -232,6 +268,7 @@ impl TryFrom<StoredSender> for SenderView {
         };
         Ok(Self {
             sender,
+            sealed_connection,
             reseller: ResellerId::from_key(row.reseller_id),
             display_name: row.display_name,
             phone_verified_at: row.phone_verified_at,
@@ -559,8 +596,8 @@ impl Store {
         business: &BusinessView,
         sender: &NewSender,
         now: Millis,
-    ) -> Result<SenderId, StoreError> {
-        let id = SenderId::generate();
+    ) -> Result<(), StoreError> {
+        let id = sender.id;
         let mut conn = self.pools.begin().await?;
         let result = async {
             let query = diesel::insert_into(senders::table).values((
@@ -571,7 +608,7 @@ impl Store {
                 senders::display_name.eq(&sender.display_name),
                 senders::channel.eq(&sender.channel),
                 senders::adapter.eq(&sender.adapter),
-                senders::connection.eq(sender.connection.to_string()),
+                senders::connection.eq(sender.connection.text()),
                 senders::phone_verified_at.eq(sender.phone_verified_at),
                 senders::created_at.eq(now),
             ));
@@ -584,8 +621,7 @@ impl Store {
             audit::append(&mut conn, by, entry, now).await
         }
         .await;
-        conn.finish(result).await?;
-        Ok(id)
+        conn.finish(result).await
     }
 
     /// A sender, whoever it belongs to: for the engine and for extractors that

@@ -56,15 +56,17 @@ impl Tree {
         let secret = (&SigningSecretId::generate(), vec![1, 2, 3]);
         let account = store.add_business(&by, &reseller, (&business, "b", &policy), secret, 0).await.unwrap();
         let view = store.business(&Subtree::Platform, &business).await.unwrap().unwrap();
-        let sender = NewSender {
+        let sender = SenderId::generate();
+        let new = NewSender {
+            id: sender,
             phone: "15550783881".to_owned(),
             display_name: "B".to_owned(),
             channel: "whatsapp".to_owned(),
             adapter: "sandbox".to_owned(),
-            connection: serde_json::json!({}),
+            connection: Connection::Clear(serde_json::json!({})),
             phone_verified_at: None,
         };
-        let sender = store.add_sender(&by, &view, &sender, 0).await.unwrap();
+        store.add_sender(&by, &view, &new, 0).await.unwrap();
         Self { reseller, business, account, sender }
     }
 }
@@ -362,7 +364,7 @@ async fn senders_and_templates_are_found_by_what_names_them() {
             status: "APPROVED".to_owned(),
             components: "[]".to_owned(),
         };
-        store.add_template((&business, account), &template, "UTILITY", 0).await.unwrap();
+        store.add_template(&Actor::system(), (&business, account), &template, "UTILITY", 0).await.unwrap();
         assert!(store.template(account, "t", "en_US").await.unwrap().is_some());
         assert!(store.template(account, "t", "de").await.unwrap().is_none());
     }

@@ -22,7 +22,7 @@ use std::{
 use quick_cache::sync::Cache;
 use tokio::sync::mpsc;
 
-use super::{Endpoint, Policy, Principal, Sender};
+use super::{Endpoint, Policy, Principal, Sender, connection_context};
 use crate::{
     clock::{Millis, now_ms},
     credentials::{ACCESS_TOKEN_PREFIX, KeyHash, signing_secret_context},
@@ -245,10 +245,25 @@ impl Directory {
     /// A sender, whoever it belongs to: for the engine.
     pub(crate) async fn any_sender(&self, id: SenderId) -> Result<Option<Arc<Sender>>, StoreError> {
         let load = || async {
-            let view = self.store.any_sender(id).await?;
-            Ok(view.map(|view| Sender { policy: view.sender.policy.below(&self.defaults), ..view.sender }))
+            let Some(view) = self.store.any_sender(id).await? else { return Ok(None) };
+            let mut sender = view.sender;
+            sender.policy = sender.policy.below(&self.defaults);
+            if let Some(sealed) = view.sealed_connection {
+                sender.connection = self.open_connection(id, &sealed)?;
+            }
+            Ok(Some(sender))
         };
         self.senders.get(id, MAX_AGE, load).await
+    }
+
+    fn open_connection(&self, id: SenderId, sealed: &[u8]) -> Result<serde_json::Value, StoreError> {
+        let unreadable = |reason: String| StoreError::Unreadable {
+            table: "senders",
+            reason: format!("connection of {id}: {reason}"),
+        };
+        let opened = self.vault.open(&connection_context(id), sealed).map_err(|error| unreadable(error.to_string()))?;
+        // What does not parse is not quoted: it may be most of a token.
+        serde_json::from_slice(&opened).map_err(|_| unreadable("it is not JSON".to_owned()))
     }
 
     /// The webhook endpoints of `business`.

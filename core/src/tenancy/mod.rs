@@ -144,6 +144,11 @@ impl Sender {
     }
 }
 
+/// Where the sealed settings of a sender's connection belong.
+pub(crate) fn connection_context(sender: SenderId) -> String {
+    format!("connection of sender {sender}")
+}
+
 /// Where a business wants to be told.
 #[derive(Debug, Clone)]
 pub struct Endpoint {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use url::Url;
 use utoipa::ToSchema;
 
-use super::{Directory, Policy, SANDBOX, Subtree};
+use super::{Directory, Policy, SANDBOX, Subtree, connection_context};
 use crate::{
     audit::Actor,
     clock::Millis,
@@ -21,7 +21,8 @@ use crate::{
     paging::{Page, Paging},
     plugins::AdapterHost,
     store::{
-        BusinessFilter, BusinessView, EndpointView, NewSender, ResellerView, SenderView, Store, StoreError, UsageDay,
+        BusinessFilter, BusinessView, Connection, EndpointView, NewSender, ResellerView, SenderView, Store, StoreError,
+        UsageDay,
     },
     vault::Vault,
     webhooks::registration::{self, RegistrationError},
@@ -338,8 +339,8 @@ impl Registry {
             let details = format!("The business has {there} senders, as many as there may be.");
             return Err(ApiError::new(ErrorKind::Conflict, details));
         }
-        let id = self.store.add_sender(by, &business, &sender, now).await?;
-        self.sender(subtree, id).await
+        self.store.add_sender(by, &business, &sender, now).await?;
+        self.sender(subtree, sender.id).await
     }
 
     fn check_sender(&self, request: &SenderRequest) -> Result<NewSender, ApiError> {
@@ -363,7 +364,14 @@ impl Registry {
             breaches.push(breach("/connection", &format!("must be an object of at most {CONNECTION_MAX_BYTES} bytes")));
         }
         refuse(breaches)?;
-        Ok(NewSender { phone, display_name, channel, adapter, connection, phone_verified_at: None })
+        let id = SenderId::generate();
+        // The sandbox's settings are no secret; another network's may hold its token.
+        let connection = if adapter == SANDBOX {
+            Connection::Clear(connection)
+        } else {
+            Connection::Sealed(self.vault.seal(&connection_context(id), connection.to_string().as_bytes()))
+        };
+        Ok(NewSender { id, phone, display_name, channel, adapter, connection, phone_verified_at: None })
     }
 
     /// The senders of `business`, by id.

@@ -1,6 +1,6 @@
 //! The tree, its credentials, what is counted and what is logged, on both databases.
 
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::SimpleAsyncConnection;
 
 use super::*;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     ids::ApiKeyId,
     paging::Paging,
     store::{abuse::count_signals, usage::DAY_MS},
-    tenancy::{Directory, Hold, Mode, Scope, Scopes, Standing},
+    tenancy::{Directory, Hold, Mode, Scope, Scopes, Standing, connection_context},
     vault::{Vault, VaultKey},
 };
 
@@ -385,6 +385,34 @@ async fn a_secret_that_an_older_version_kept_in_the_clear_is_sealed() {
         assert!(store.clear_signing_secrets().await.unwrap().is_empty());
         let directory = Directory::new(store.clone(), vault, Policy::default());
         assert_eq!(*directory.signing_secrets(&tree.business).await.unwrap(), ["hunter2"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_settings_of_a_connection_are_sealed_for_their_sender() {
+    for Fixture { store, .. } in &both().await {
+        let (tree, vault) = (Tree::plant(store).await, Vault::for_tests());
+        let view = store.business(&Subtree::Platform, &tree.business).await.unwrap().unwrap();
+        let (ours, other) = (SenderId::generate(), SenderId::generate());
+        let sealed = vault.seal(&connection_context(ours), br#"{"token":"hunter2"}"#);
+        for id in [ours, other] {
+            let sender = NewSender {
+                id,
+                phone: id.to_string(),
+                display_name: "B".to_owned(),
+                channel: "whatsapp".to_owned(),
+                adapter: "whatsapp-cloud".to_owned(),
+                connection: Connection::Sealed(sealed.clone()),
+                phone_verified_at: None,
+            };
+            store.add_sender(&actor(), &view, &sender, 0).await.unwrap();
+        }
+        let directory = Directory::new(store.clone(), vault, Policy::default());
+        assert_eq!(directory.any_sender(ours).await.unwrap().unwrap().connection["token"], "hunter2");
+        let moved = directory.any_sender(other).await.unwrap_err().to_string();
+        assert!(moved.contains("sealed for another place"), "{moved}");
+        let shown = store.sender(&Subtree::Platform, ours).await.unwrap().unwrap();
+        assert!(!format!("{shown:?}").contains("hunter2"));
     }
 }
 

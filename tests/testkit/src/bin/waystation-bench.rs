@@ -158,6 +158,9 @@ impl<'a> Bench<'a> {
             ("WAYSTATION__DATA_DIR", data.path().to_string_lossy().into_owned()),
             ("WAYSTATION__QUEUE__PREFIX", prefix),
             ("WAYSTATION__EGRESS__ALLOW_PRIVATE_NETWORKS", "true".to_owned()),
+            // Limits are kept, and never reached.
+            ("WAYSTATION__LIMITS__KEY_REQUESTS_PER_SECOND", "1000000".to_owned()),
+            ("WAYSTATION__LIMITS__BUSINESS_REQUESTS_PER_SECOND", "1000000".to_owned()),
         ];
         let given = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
         let process = Waystation::spawn(bin, args, own.into_iter().chain(given))?;
