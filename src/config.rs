@@ -99,6 +99,8 @@ pub struct Config {
     pub limits: Limits,
     /// When a sender is paused for what its recipients and the network say of it.
     pub abuse: Abuse,
+    /// How businesses are verified, and whose a phone number is.
+    pub onboarding: Onboarding,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -228,6 +230,20 @@ pub enum AmbiguousPolicy {
     Retry,
     /// Report it failed: at most once.
     Fail,
+}
+
+/// `[onboarding]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Onboarding {
+    /// Whether a business is approved without a reviewer when every automatic
+    /// check passes. One that is flagged always waits for a reviewer.
+    pub auto_approve: bool,
+    /// The adapters that carry verification codes to phone numbers, by name, in
+    /// the order in which they are tried. Numbers of the sandbox get theirs from
+    /// the sandbox, and the official upstream sends its own.
+    #[schemars(length(min = 0, max = ADAPTERS_MAX_ENTRIES))]
+    pub code_adapters: Vec<String>,
 }
 
 /// `[webhooks]`
@@ -400,6 +416,7 @@ impl Default for Config {
             vault: Vault::default(),
             limits: Limits::default(),
             abuse: Abuse::default(),
+            onboarding: Onboarding::default(),
             log: Log::default(),
         }
     }

@@ -22,6 +22,7 @@ use waystation_core::{
         intake::Intake,
         state::{self, RetryPolicy},
     },
+    onboarding::{Onboarding, OnboardingSettings},
     plugins::{AdapterHost, HostSettings},
     queue::{self, EmbeddedQueue, Queue, QueueError, Topic},
     store::{Direction, Store, StoreSettings, StoreUrl},
@@ -29,7 +30,7 @@ use waystation_core::{
     vault::{Vault, VaultKey},
 };
 
-use crate::config::{AmbiguousPolicy, Config, DatabaseUrl, QueueUrl, VaultKeyText};
+use crate::config::{self, AmbiguousPolicy, Config, DatabaseUrl, QueueUrl, VaultKeyText};
 
 /// The file with the vault's key, in the data folder.
 const KEY_FILE: &str = "vault.key";
@@ -62,6 +63,8 @@ pub(crate) struct Installation {
     pub(crate) credentials: Credentials,
     /// The rule against spam.
     pub(crate) abuse: Abuse,
+    /// What takes businesses in.
+    pub(crate) onboarding: Onboarding,
     /// How often tenants may ask.
     pub(crate) limiter: Limiter,
     /// Whether the database had no tables when it was opened.
@@ -93,7 +96,7 @@ impl Installation {
         })
         .map_err(anyhow::Error::msg)?;
         let enqueuer = Enqueuer::start(queue.clone());
-        let adapters = load_adapters(&config, &store, &egress, &enqueuer)?;
+        let adapters = load_adapters(&config, &store, &vault, &egress, &enqueuer)?;
         let limiter = match &config.queue.url {
             QueueUrl::Memory => Limiter::local(store.clone()),
             QueueUrl::Redis(url) => {
@@ -107,6 +110,13 @@ impl Installation {
         Ok(Self {
             credentials: Credentials::new(store.clone(), vault.clone(), directory.clone()),
             abuse: Abuse::new(store.clone(), directory.clone(), abuse_rule(&config)),
+            onboarding: Onboarding::new(
+                store.clone(),
+                vault.clone(),
+                directory.clone(),
+                adapters.clone(),
+                onboarding_settings(&config, &adapters)?,
+            ),
             registry,
             limiter,
             vault,
@@ -130,6 +140,7 @@ impl Installation {
             queue: self.queue.clone(),
             enqueuer: self.enqueuer.clone(),
             adapters: self.adapters.clone(),
+            vault: self.vault.clone(),
             egress: self.egress.clone(),
             abuse: self.abuse.clone(),
         };
@@ -269,14 +280,25 @@ fn lock(database: &Path) -> anyhow::Result<File> {
     }
 }
 
+/// How businesses are taken in, with adapters that are there.
+fn onboarding_settings(config: &Config, adapters: &AdapterHost) -> anyhow::Result<OnboardingSettings> {
+    let config::Onboarding { auto_approve, code_adapters } = config.onboarding.clone();
+    if let Some(missing) = code_adapters.iter().find(|name| adapters.get(name).is_none()) {
+        let loaded: Vec<String> = adapters.list().iter().map(|adapter| adapter.description().name.clone()).collect();
+        bail!("onboarding.code_adapters names \"{missing}\"; the adapters that are loaded are {}", loaded.join(", "));
+    }
+    Ok(OnboardingSettings { auto_approve, code_adapters })
+}
+
 fn load_adapters(
     config: &Config,
     store: &Store,
+    vault: &Vault,
     egress: &Egress,
     enqueuer: &Enqueuer,
 ) -> anyhow::Result<Arc<AdapterHost>> {
     let operation = Duration::from_millis(config.adapters.operation_deadline_ms);
-    let io = PluginIo::start(store.clone(), egress.clone(), enqueuer.clone(), operation);
+    let io = PluginIo::start(store.clone(), vault.clone(), egress.clone(), enqueuer.clone(), operation);
     let host = AdapterHost::new(
         Arc::new(io),
         HostSettings {

@@ -70,6 +70,7 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
         registry: installation.registry.clone(),
         credentials: installation.credentials.clone(),
         abuse: installation.abuse.clone(),
+        onboarding: installation.onboarding.clone(),
         body_limit_bytes: installation.config.server.body_limit_bytes,
     });
     let admin = roles.contains(&Role::Admin);

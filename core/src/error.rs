@@ -284,6 +284,20 @@ errors! {
         title: "Document too large",
         advice: "Upload a smaller file; the details name the limit.",
     }
+    /// Nothing here can bring a code to the number, or ask its network, now.
+    CodeUndeliverable {
+        name: "code_undeliverable", code: 131016, kind_of: "OAuthException",
+        cloud: 503, v1: 503, retryable: true,
+        title: "The number cannot be reached",
+        advice: "The details say what is in the way, and whether the operator has to do something about it.",
+    }
+    /// The network refuses something about a number.
+    NumberRefused {
+        name: "number_refused", code: 136024, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "The network refuses the number",
+        advice: "The details are what the network said: correct that, then ask again.",
+    }
     /// The idempotency key belongs to another request.
     IdempotencyKeyReused {
         name: "idempotency_key_reused", code: 100, kind_of: "OAuthException",
@@ -400,6 +414,12 @@ impl From<crate::store::StoreError> for ApiError {
         } else {
             Self::new(ErrorKind::Internal, "The request could not be carried out.")
         }
+    }
+}
+
+impl From<diesel::result::Error> for ApiError {
+    fn from(error: diesel::result::Error) -> Self {
+        crate::store::StoreError::from(error).into()
     }
 }
 

@@ -63,7 +63,7 @@ fn every_key_is_documented_and_every_number_is_bounded() {
         for (key, node) in node.properties() {
             keys += 1;
             assert!(node.description().is_some(), "{section}.{key}");
-            let boolean = key == "allow_private_networks";
+            let boolean = ["allow_private_networks", "auto_approve"].contains(&key);
             if node.kind() == Kind::List || (node.kind() == Kind::Bare && !boolean) {
                 assert!(node.bounds().is_some(), "{section}.{key} has no bounds");
             }

@@ -35,6 +35,7 @@ use waystation_core::{
     credentials::Credentials,
     limits::Limiter,
     messages::intake::Intake,
+    onboarding::Onboarding,
     store::Store,
     tenancy::{Directory, Registry},
 };
@@ -65,6 +66,8 @@ pub struct Api {
     pub credentials: Credentials,
     /// The cases of suspected abuse.
     pub abuse: Abuse,
+    /// What takes businesses in.
+    pub onboarding: Onboarding,
     /// Largest request body, in bytes.
     pub body_limit_bytes: usize,
 }

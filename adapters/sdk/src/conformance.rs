@@ -284,7 +284,7 @@ struct Waiting {
 }
 
 enum Started {
-    Ended(Step),
+    Ended(Box<Step>),
     Waits(Waiting),
 }
 
@@ -372,7 +372,7 @@ impl Bench<'_> {
         match Status::from_raw(status) {
             Some(Status::Done) => {
                 require(step.io.is_empty(), "a task that ended makes requests")?;
-                Ok(Started::Ended(step))
+                Ok(Started::Ended(Box::new(step)))
             }
             Some(Status::Pending) => {
                 require(task != 0, "a waiting task has the number 0")?;
@@ -401,7 +401,7 @@ impl Bench<'_> {
             let waiting = match state {
                 Started::Ended(mut step) => {
                     log.append(&mut step.log);
-                    return Ok(Ended { step, requests: made, log });
+                    return Ok(Ended { step: *step, requests: made, log });
                 }
                 Started::Waits(waiting) => waiting,
             };

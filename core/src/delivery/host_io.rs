@@ -16,6 +16,7 @@ use crate::{
     plugins::{CallbackOrigin, HostIo},
     queue::Topic,
     store::{NewCallback, Store, StoreError},
+    vault::Vault,
 };
 
 /// Callbacks in one commit at most.
@@ -30,13 +31,15 @@ type Kept = Result<(), Arc<StoreError>>;
 pub struct PluginIo {
     egress: Egress,
     callbacks: Batcher<Vec<NewCallback>, Kept>,
+    vault: Vault,
     timeout: Duration,
 }
 
 impl PluginIo {
-    /// Starts the committer of callbacks. `timeout` bounds one HTTP exchange.
+    /// Starts the committer of callbacks; `vault` seals those that are confidential.
+    /// `timeout` bounds one HTTP exchange.
     #[must_use]
-    pub fn start(store: Store, egress: Egress, enqueuer: Enqueuer, timeout: Duration) -> Self {
+    pub fn start(store: Store, vault: Vault, egress: Egress, enqueuer: Enqueuer, timeout: Duration) -> Self {
         let callbacks = Batcher::start(COMMIT_MAX_CALLS, move |batch: Vec<Vec<NewCallback>>| {
             let (store, enqueuer) = (store.clone(), enqueuer.clone());
             async move {
@@ -50,7 +53,7 @@ impl PluginIo {
                 vec![kept; calls]
             }
         });
-        Self { egress, callbacks, timeout }
+        Self { egress, callbacks, vault, timeout }
     }
 }
 
@@ -84,7 +87,8 @@ impl HostIo for PluginIo {
             .into_iter()
             .map(|callback| {
                 let due_at = now.saturating_add(i64::try_from(callback.after_ms).unwrap_or(i64::MAX));
-                NewCallback::raw(&origin.adapter, sender, callback.body.into_bytes(), due_at, due_at)
+                let row = NewCallback::raw(&origin.adapter, sender, callback.body.into_bytes(), due_at, due_at);
+                if callback.confidential { row.sealed_by(&self.vault) } else { row }
             })
             .collect();
         match self.callbacks.submit(rows).await {

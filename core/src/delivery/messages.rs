@@ -328,6 +328,11 @@ impl Context {
         self.senders.get(&row.sender_id.0).map_or("", |sender| &sender.adapter)
     }
 
+    /// The business of a sender that was added.
+    pub(crate) fn business(&self, sender: crate::ids::SenderId) -> Option<&crate::ids::BusinessId> {
+        self.senders.get(&sender.0).map(|sender| &sender.business)
+    }
+
     /// The lines of history and the deliveries that `effects` ask for, now that `row` has
     /// its new progress.
     pub(crate) fn follow(

@@ -1,6 +1,6 @@
 //! Works off what networks reported: every item of a callback by itself, matched by
 //! the network's exact id or by our own reference, in the transaction that also
-//! removes the callback.
+//! removes the callback. What arrived at a pretend phone is put there in the same one.
 //!
 //! A receipt that comes before its message is known waits and is looked at again; a
 //! callback that cannot be read is kept aside. Nothing that a network said is lost.
@@ -8,7 +8,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use waystation_adapter_sdk::{Callback, Event as NetworkEvent, Payload, StatusEvent};
+use waystation_adapter_sdk::{Callback, Event as NetworkEvent, Payload, PretendText, StatusEvent};
 
 use super::{
     engine::{Courier, Enqueuer, Take, Taken},
@@ -16,12 +16,15 @@ use super::{
 };
 use crate::{
     clock::{Millis, now_ms},
-    ids::SenderId,
+    ids::{BusinessId, SenderId},
     messages::state::{Event, RetryPolicy},
     plugins::{AdapterHost, ReceiveFailure},
     queue::{Claimed, Job, Settle, Topic},
-    store::{ClaimedCallback, MessageRow, NewCallback, ReceiptBatch, ReceiptOutcome, Store, StoreError},
+    store::{
+        ClaimedCallback, MessageRow, NewCallback, NewPretendMessage, ReceiptBatch, ReceiptOutcome, Store, StoreError,
+    },
     tenancy::Directory,
+    vault::Vault,
 };
 
 /// First wait of a receipt whose message is not known, in milliseconds; it grows with
@@ -37,6 +40,8 @@ pub(crate) struct CallbackCourier {
     pub(crate) directory: Directory,
     pub(crate) enqueuer: Enqueuer,
     pub(crate) adapters: Arc<AdapterHost>,
+    /// Opens what was sealed for an adapter.
+    pub(crate) vault: Vault,
     pub(crate) policy: RetryPolicy,
     /// How long a receipt waits for its message.
     pub(crate) receipt_wait: Duration,
@@ -45,7 +50,14 @@ pub(crate) struct CallbackCourier {
 /// A callback that was read, or could not be.
 pub(crate) struct Read {
     callback: ClaimedCallback,
-    result: Result<Vec<Receipt>, Unread>,
+    result: Result<Heard, Unread>,
+}
+
+/// What a callback said.
+#[derive(Default)]
+struct Heard {
+    receipts: Vec<Receipt>,
+    arrivals: Vec<PretendText>,
 }
 
 enum Unread {
@@ -91,7 +103,7 @@ impl Courier for CallbackCourier {
             }
             settles.push(Settle::Done);
             batch.done.push(read.callback.id.clone());
-            for receipt in read.result.iter().flatten() {
+            for receipt in read.result.iter().flat_map(|heard| &heard.receipts) {
                 batch.upstream_ids.push(receipt.event.upstream_id.clone());
                 if let Some((id, _)) = receipt.reference() {
                     batch.message_ids.push(id);
@@ -113,10 +125,11 @@ impl Courier for CallbackCourier {
 }
 
 impl CallbackCourier {
-    async fn read(&self, callback: &ClaimedCallback) -> Result<Vec<Receipt>, Unread> {
+    async fn read(&self, callback: &ClaimedCallback) -> Result<Heard, Unread> {
+        let body = callback.body(&self.vault).map_err(|error| Unread::Never(error.to_string()))?;
         if callback.parsed {
-            let receipt = serde_json::from_slice(&callback.body).map_err(|error| Unread::Never(error.to_string()))?;
-            return Ok(vec![receipt]);
+            let receipt = serde_json::from_slice(&body).map_err(|error| Unread::Never(error.to_string()))?;
+            return Ok(Heard { receipts: vec![receipt], ..Heard::default() });
         }
         let Some(adapter) = self.adapters.get(&callback.adapter) else {
             return Err(Unread::Later("the adapter is not loaded in this process".to_owned()));
@@ -124,7 +137,7 @@ impl CallbackCourier {
         let sender = self.directory.any_sender(SenderId(callback.sender_id)).await;
         let sender = sender.map_err(|error| Unread::Later(error.to_string()))?;
         let input = Callback {
-            body: Payload::from(callback.body.clone()),
+            body: Payload::from(body.into_owned()),
             headers: Vec::new(),
             connection: sender.map(|sender| sender.connection.clone()).unwrap_or_default(),
             received_at_ms: callback.received_at,
@@ -137,17 +150,17 @@ impl CallbackCourier {
             }
             Err(failure) => return Err(Unread::Later(failure.to_string())),
         };
-        let mut receipts = Vec::with_capacity(received.events.len());
+        let mut heard = Heard::default();
         for event in received.events {
             match event {
-                NetworkEvent::Status(event) => receipts.push(Receipt { event }),
-                NetworkEvent::PretendPhone(_) => {}
+                NetworkEvent::Status(event) => heard.receipts.push(Receipt { event }),
+                NetworkEvent::PretendPhone(text) => heard.arrivals.push(text),
                 NetworkEvent::Unknown { what, .. } => {
                     tracing::warn!(adapter = callback.adapter, what, "a network reported something unknown");
                 }
             }
         }
-        Ok(receipts)
+        Ok(heard)
     }
 
     /// What follows for the rows that are now locked.
@@ -167,8 +180,8 @@ impl CallbackCourier {
         for read in done {
             let callback = &read.callback;
             let sender = SenderId(callback.sender_id);
-            let receipts = match &read.result {
-                Ok(receipts) => receipts,
+            let heard = match &read.result {
+                Ok(heard) => heard,
                 Err(Unread::Later(_)) => continue,
                 Err(Unread::Never(reason)) => {
                     tracing::error!(adapter = callback.adapter, reason, "a callback is unreadable and kept aside");
@@ -176,7 +189,10 @@ impl CallbackCourier {
                     continue;
                 }
             };
-            for receipt in receipts {
+            if let Some(business) = context.business(sender) {
+                outcome.arrivals.extend(heard.arrivals.iter().map(|text| arrival(business, text, now)));
+            }
+            for receipt in &heard.receipts {
                 let reference = receipt.reference();
                 let key = by_upstream
                     .get(&receipt.event.upstream_id)
@@ -236,6 +252,19 @@ impl Receipt {
     fn reference(&self) -> Option<(String, u32)> {
         let (id, attempt) = parse_attempt_ref(self.event.attempt_ref.as_deref()?)?;
         Some((id.key().to_owned(), attempt))
+    }
+}
+
+/// A text at a pretend phone that belongs to `business`.
+fn arrival(business: &BusinessId, text: &PretendText, now: Millis) -> NewPretendMessage {
+    NewPretendMessage {
+        id: ulid::Ulid::generate().to_string(),
+        business_id: business.key().to_owned(),
+        phone: text.phone.clone(),
+        shown_from: text.from.clone(),
+        text: text.text.clone(),
+        at: text.at_ms,
+        arrived_at: now,
     }
 }
 

@@ -158,6 +158,7 @@ impl Reconciler {
         let now = now_ms();
         self.store.forget_access(now).await?;
         self.store.forget_access_tokens(now).await?;
+        self.store.forget_numbers(now).await?;
         Ok(self.store.forget_idempotency_keys(now).await?)
     }
 }

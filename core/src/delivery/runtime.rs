@@ -15,7 +15,7 @@ use super::{
 pub use crate::webhooks::courier::WebhookSettings;
 use crate::{
     abuse::Abuse, egress::Egress, messages::state::RetryPolicy, plugins::AdapterHost, queue::Queue, store::Store,
-    tenancy::Directory, webhooks::courier::WebhookCourier,
+    tenancy::Directory, vault::Vault, webhooks::courier::WebhookCourier,
 };
 
 /// Callbacks of one sender being read at once, over all workers, at most.
@@ -62,6 +62,8 @@ pub struct Equipment {
     pub enqueuer: Enqueuer,
     /// The adapters.
     pub adapters: Arc<AdapterHost>,
+    /// What seals and opens.
+    pub vault: Vault,
     /// The way out.
     pub egress: Egress,
     /// The rule against spam.
@@ -77,7 +79,7 @@ pub struct Runtime {
 
 /// Settles what the last run left behind and starts the couriers.
 pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime {
-    let Equipment { store, directory, queue, enqueuer, adapters, egress, abuse } = equipment;
+    let Equipment { store, directory, queue, enqueuer, adapters, vault, egress, abuse } = equipment;
     let (shutdown, stopping) = watch::channel(false);
     let lease_ms = i64::try_from(settings.lease.as_millis()).unwrap_or(i64::MAX / 2);
     let lapse = Lapse {
@@ -118,6 +120,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
             directory: directory.clone(),
             enqueuer,
             adapters,
+            vault,
             policy: settings.retry,
             receipt_wait: settings.receipt_wait,
         }),

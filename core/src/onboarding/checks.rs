@@ -110,14 +110,17 @@ impl Similar {
         Self { own, found: Vec::new() }
     }
 
-    /// Keeps `other` if it is like, and among the most alike.
-    pub(crate) fn consider(&mut self, other: OtherName) {
-        let Some(key) = NameKey::of(&other.name) else { return };
-        let Some(likeness) = self.own.iter().filter_map(|own| own.likeness(&key)).max_by(f64::total_cmp) else {
-            return;
+    /// Keeps the name of another business that is most like, if one is and it is among the
+    /// most alike of all.
+    pub(crate) fn consider(&mut self, names: impl IntoIterator<Item = OtherName>) {
+        let likeness = |other: &OtherName| {
+            let key = NameKey::of(&other.name)?;
+            self.own.iter().filter_map(|own| own.likeness(&key)).max_by(f64::total_cmp)
         };
-        let place = self.found.partition_point(|(found, _)| *found >= likeness);
-        self.found.insert(place, (likeness, other));
+        let alike = names.into_iter().filter_map(|other| Some((likeness(&other)?, other)));
+        let Some(best) = alike.max_by(|(one, _), (other, _)| one.total_cmp(other)) else { return };
+        let place = self.found.partition_point(|(found, _)| *found >= best.0);
+        self.found.insert(place, best);
         self.found.truncate(SIMILAR_SHOWN_MAX);
     }
 }
@@ -386,12 +389,12 @@ mod tests {
         let mut similar = Similar::to(&complete());
         let other =
             |name: &str| OtherName { business: BusinessId::generate(), state: State::Approved, name: name.to_owned() };
-        similar.consider(other("Autohaus Schulze"));
+        similar.consider([other("Autohaus Schulze")]);
         for _ in 0..20 {
-            similar.consider(other("Blumenhaus Meyer Ltd"));
+            similar.consider([other("Blumenhaus Meyer Ltd"), other("Something else")]);
         }
         let same = other("BLUMENHAUS-MEIER");
-        similar.consider(same.clone());
+        similar.consider([other("Blumenhaus Mayer"), same.clone()]);
         let check = name_similarity(&similar);
         assert_eq!((check.outcome, check.evidence.len()), (CheckOutcome::Flag, SIMILAR_SHOWN_MAX));
         let first = &check.evidence[0];

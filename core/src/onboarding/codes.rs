@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use waystation_adapter_sdk::CodeMethod;
 
 use crate::{clock::Millis, credentials::fill_random};
 
@@ -39,7 +38,7 @@ pub(crate) struct Times(Vec<Millis>);
 
 /// What is counted of a number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Counts {
+pub(crate) struct CodeCounts {
     /// When codes were sent to it.
     #[serde(default)]
     sends: Times,
@@ -48,7 +47,7 @@ pub(crate) struct Counts {
     registrations: Times,
 }
 
-impl Counts {
+impl CodeCounts {
     /// Notes a code that is sent now, or says from when on it may be.
     pub(crate) fn send(&mut self, now: Millis) -> Result<(), Millis> {
         self.sends.note(&SEND_LIMITS, now)
@@ -140,15 +139,6 @@ pub(crate) fn text(code: &str, language: &str, platform: &str) -> String {
     }
 }
 
-/// The name of a way in rows and requests.
-pub(crate) fn method_name(method: CodeMethod) -> &'static str {
-    match method {
-        CodeMethod::Sms => "sms",
-        CodeMethod::Voice => "voice",
-        CodeMethod::Whatsapp => "whatsapp",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -162,7 +152,7 @@ mod tests {
     #[test]
     fn a_number_gets_one_code_a_minute_three_an_hour_ten_a_day() {
         let start = 1_000_000_000;
-        let mut counts = Counts::default();
+        let mut counts = CodeCounts::default();
         assert_eq!(counts.send(start), Ok(()));
         assert_eq!(counts.send(start), Err(start + MINUTE_MS));
         assert_eq!(counts.send(start + MINUTE_MS - 1), Err(start + MINUTE_MS));
@@ -183,22 +173,22 @@ mod tests {
 
     #[test]
     fn a_number_is_registered_ten_times_in_72_hours() {
-        let mut counts = Counts::default();
+        let mut counts = CodeCounts::default();
         for turn in 0..10 {
             assert_eq!(counts.register(1_000 + turn), Ok(()));
         }
         assert_eq!(counts.register(HOUR_MS), Err(1_000 + REGISTRATIONS_SPAN_MS));
         assert_eq!(counts.send(HOUR_MS), Ok(()), "codes are counted apart");
         assert_eq!(counts.register(1_000 + REGISTRATIONS_SPAN_MS), Ok(()));
-        let read: Counts = serde_json::from_str(&serde_json::to_string(&counts).unwrap()).unwrap();
+        let read: CodeCounts = serde_json::from_str(&serde_json::to_string(&counts).unwrap()).unwrap();
         assert_eq!(read, counts);
-        assert_eq!(serde_json::from_str::<Counts>("{}").unwrap(), Counts::default());
+        assert_eq!(serde_json::from_str::<CodeCounts>("{}").unwrap(), CodeCounts::default());
     }
 
     proptest! {
         #[test]
         fn no_order_of_requests_gets_more_codes_out(waits in proptest::collection::vec(0..3 * HOUR_MS, 1..200)) {
-            let (mut counts, mut now) = (Counts::default(), 1_000_000_000);
+            let (mut counts, mut now) = (CodeCounts::default(), 1_000_000_000);
             let mut sent: Vec<Millis> = Vec::new();
             for wait in waits {
                 now += wait;

@@ -107,6 +107,11 @@ pub struct ContactChange {
 }
 
 impl Profile {
+    /// The profile of a business of which nothing is known but its name.
+    pub(crate) fn of_business(name: &str) -> Self {
+        Self { trade_name: name.to_owned(), ..Self::default() }
+    }
+
     /// The profile with `change` made. Values are kept as they were typed, without the
     /// blanks around them.
     ///

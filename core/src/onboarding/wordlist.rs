@@ -303,7 +303,7 @@ pub(super) struct Match {
 /// Every word of the list in `name`, once each.
 pub(super) fn find(name: &str) -> Vec<Match> {
     let spoken: Vec<Vec<String>> =
-        split(&signs_as_letters(&deunicode(name).to_lowercase())).iter().map(readings).collect();
+        split(&signs_as_letters(&deunicode(name).to_lowercase())).iter().map(|word| readings(word)).collect();
     let mut found = Vec::new();
     for (area, words) in WORDS {
         for word in *words {
@@ -342,8 +342,8 @@ fn signs_as_letters(folded: &str) -> String {
 }
 
 /// What a word may be read as. A number is a number.
-fn readings(word: &String) -> Vec<String> {
-    let mut readings = vec![word.clone()];
+fn readings(word: &str) -> Vec<String> {
+    let mut readings = vec![word.to_owned()];
     let has_letter = word.bytes().any(|byte| byte.is_ascii_alphabetic());
     if has_letter && word.bytes().any(|byte| byte.is_ascii_digit()) {
         for one in ['i', 'l'] {

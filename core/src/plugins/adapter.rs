@@ -15,7 +15,7 @@ use waystation_adapter_sdk::wire::{
 };
 use waystation_adapter_sdk::{
     Accepted, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Event, Level, NumberDone, NumberError,
-    Outbound, ReceiveError, Received, Registration, SendError, UpstreamError,
+    Outbound, PretendText, ReceiveError, Received, Registration, SendError, UpstreamError,
 };
 
 use super::library::{Library, LoadError};
@@ -227,6 +227,11 @@ impl Adapter {
                 });
                 if unfit {
                     let details = format!("a receipt carries an id that is none: {UPSTREAM_ID_RULE}");
+                    return Err(ReceiveFailure::Refused(ReceiveError::Malformed { details }));
+                }
+                let unfit = |event: &Event| matches!(event, Event::PretendPhone(text) if !is_fit_text(text));
+                if received.events.iter().any(unfit) {
+                    let details = format!("a text for a pretend phone is none: {PRETEND_TEXT_RULE}");
                     return Err(ReceiveFailure::Refused(ReceiveError::Malformed { details }));
                 }
                 Ok(received)
@@ -484,6 +489,19 @@ const UPSTREAM_ID_MAX_BYTES: usize = 512;
 
 fn is_fit_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= UPSTREAM_ID_MAX_BYTES && !id.chars().any(char::is_control)
+}
+
+/// What a text at a pretend phone must be, so that both databases can keep it.
+const PRETEND_TEXT_RULE: &str =
+    "the phone must be one, `from` at most 128 and `text` at most 16,384 bytes, without NUL";
+const PRETEND_FROM_MAX_BYTES: usize = 128;
+const PRETEND_TEXT_MAX_BYTES: usize = 16_384;
+
+fn is_fit_text(text: &PretendText) -> bool {
+    crate::messages::phone::digits(&text.phone).as_ref() == Some(&text.phone)
+        && text.from.len() <= PRETEND_FROM_MAX_BYTES
+        && text.text.len() <= PRETEND_TEXT_MAX_BYTES
+        && ![&text.from, &text.text].iter().any(|text| text.contains('\0'))
 }
 
 fn encode(document: &impl serde::Serialize) -> Vec<u8> {

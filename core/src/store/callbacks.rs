@@ -4,7 +4,7 @@
 //! transaction that writes what it changed. A receipt whose message is not known
 //! (yet) stays, is looked at again, and after a time is kept aside, never dropped.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use diesel::{
     ExpressionMethods, Insertable, QueryDsl, Queryable, Selectable, SelectableHelper,
@@ -16,12 +16,14 @@ use super::{
     EventRow, MessageRow, NewDelivery, Store, StoreError,
     connection::{Conn, on},
     messages::{ProgressUpdate, insert_events, update_progress},
+    numbers::{NewPretendMessage, insert_pretend_messages},
     schema::callbacks,
     statement::Statement,
 };
 use crate::{
     clock::Millis,
     ids::{CallbackId, SenderId},
+    vault::{Vault, VaultError},
 };
 
 /// A callback to keep.
@@ -35,6 +37,7 @@ pub struct NewCallback {
     body: Vec<u8>,
     received_at: Millis,
     pub(crate) due_at: Option<Millis>,
+    sealed: bool,
 }
 
 impl NewCallback {
@@ -49,7 +52,15 @@ impl NewCallback {
             body,
             received_at,
             due_at: Some(due_at),
+            sealed: false,
         }
+    }
+
+    /// The same with a body that `vault` has sealed: nobody reads it but the adapter.
+    pub(crate) fn sealed_by(mut self, vault: &Vault) -> Self {
+        self.body = vault.seal(&seal_context(&self.adapter, self.sender_id), &self.body);
+        self.sealed = true;
+        self
     }
 
     /// One receipt, already taken out of its callback, whose message is not known;
@@ -74,8 +85,14 @@ impl NewCallback {
             body: callback.body.clone(),
             received_at: callback.received_at,
             due_at: None,
+            sealed: callback.sealed,
         }
     }
+}
+
+/// What a sealed body is bound to. Not to its row: one that is kept aside moves to another.
+fn seal_context(adapter: &str, sender_id: i64) -> String {
+    format!("callback:{adapter}:{sender_id}")
 }
 
 /// A callback to work on.
@@ -87,8 +104,19 @@ pub(crate) struct ClaimedCallback {
     pub(crate) sender_id: i64,
     /// Whether `body` is one parked receipt rather than a network's raw body.
     pub(crate) parsed: bool,
-    pub(crate) body: Vec<u8>,
+    pub(super) body: Vec<u8>,
     pub(crate) received_at: Millis,
+    sealed: bool,
+}
+
+impl ClaimedCallback {
+    /// What the network said.
+    pub(crate) fn body(&self, vault: &Vault) -> Result<Cow<'_, [u8]>, VaultError> {
+        if !self.sealed {
+            return Ok(Cow::Borrowed(&self.body));
+        }
+        vault.open(&seal_context(&self.adapter, self.sender_id), &self.body).map(Cow::Owned)
+    }
 }
 
 /// Which messages a batch of receipts may concern.
@@ -109,6 +137,8 @@ pub(crate) struct ReceiptOutcome {
     pub(crate) deliveries: Vec<NewDelivery>,
     /// Receipts of messages that are not known.
     pub(crate) parked: Vec<NewCallback>,
+    /// What arrived at pretend phones.
+    pub(crate) arrivals: Vec<NewPretendMessage>,
 }
 
 impl Store {
@@ -157,6 +187,7 @@ where
     insert_events(conn, outcome.events.clone()).await?;
     super::deliveries::insert(conn, outcome.deliveries.clone()).await?;
     insert(conn, outcome.parked.clone()).await?;
+    insert_pretend_messages(conn, &outcome.arrivals).await?;
     if !batch.done.is_empty() {
         let query = diesel::delete(callbacks::table.filter(callbacks::id.eq_any(batch.done)));
         on!(*conn, c => query.execute(c).await)?;
@@ -172,8 +203,8 @@ async fn insert(conn: &mut Conn, rows: Vec<NewCallback>) -> Result<(), StoreErro
         Conn::Pg(c) => {
             let c = &mut ***c;
             Statement::new(
-                "INSERT INTO callbacks (id, adapter, sender_id, parsed, body, received_at, due_at) \
-                 SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO callbacks (id, adapter, sender_id, parsed, body, received_at, due_at, sealed) \
+                 SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .array::<Text, _>(rows.iter().map(|r| r.id.as_str()).collect::<Vec<_>>())
             .array::<Text, _>(rows.iter().map(|r| r.adapter.as_str()).collect::<Vec<_>>())
@@ -182,6 +213,7 @@ async fn insert(conn: &mut Conn, rows: Vec<NewCallback>) -> Result<(), StoreErro
             .array::<Binary, _>(rows.iter().map(|r| r.body.as_slice()).collect::<Vec<_>>())
             .array::<BigInt, _>(rows.iter().map(|r| r.received_at).collect::<Vec<_>>())
             .array::<Nullable<BigInt>, _>(rows.iter().map(|r| r.due_at).collect::<Vec<_>>())
+            .array::<Bool, _>(rows.iter().map(|r| r.sealed).collect::<Vec<_>>())
             .execute(c)
             .await?;
         }

@@ -280,12 +280,12 @@ async fn end<C: AsyncConnection>(conn: &mut C, commit: bool) -> Result<(), diese
 
 impl Conn {
     /// Commits when `result` is `Ok`, rolls back otherwise, and hands `result` on.
-    pub(super) async fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) async fn finish<T, E: From<StoreError>>(mut self, result: Result<T, E>) -> Result<T, E> {
         let commit = result.is_ok();
         let ended = on!(self, c => end(c, commit).await);
         match (result, ended) {
             (Ok(value), Ok(())) => Ok(value),
-            (Ok(_), Err(error)) => Err(error.into()),
+            (Ok(_), Err(error)) => Err(StoreError::from(error).into()),
             // The first failure says more than that of rolling back.
             (Err(error), _) => Err(error),
         }

@@ -18,13 +18,15 @@ mod credentials;
 mod deliveries;
 mod messages;
 mod migrations;
+mod numbers;
+mod onboarding;
 mod overview;
 mod schema;
 mod statement;
 mod templates;
 mod tenancy;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unfinished;
 mod usage;
 
@@ -39,6 +41,8 @@ pub(crate) use deliveries::{ClaimedDelivery, DeliveryRecord, DeliveryState, NewD
 pub use messages::{AcceptResult, IdempotencyClaim, MessageEvent, MessageView, NewMessage};
 pub(crate) use messages::{ClaimedMessage, EventRow, MessageRecord, MessageRow};
 pub use migrations::Direction;
+pub(crate) use numbers::{NewCode, NewPretendMessage, NumberOwner};
+pub(crate) use onboarding::{Case, Dossier};
 pub use overview::Overview;
 pub use templates::StoredTemplate;
 pub use tenancy::{BusinessFilter, BusinessView, EndpointView, ResellerView, SenderView};

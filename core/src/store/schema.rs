@@ -248,6 +248,7 @@ diesel::table! {
         body -> Binary,
         received_at -> BigInt,
         due_at -> Nullable<BigInt>,
+        sealed -> Bool,
     }
 }
 
@@ -296,16 +297,126 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    business_profiles (business_id) {
+        business_id -> Text,
+        profile -> Text,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    documents (id) {
+        id -> Text,
+        business_id -> Text,
+        kind -> Text,
+        file_name -> Text,
+        content_type -> Text,
+        size_bytes -> BigInt,
+        sha256 -> Text,
+        uploaded_by -> Text,
+        uploaded_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    document_contents (document_id) {
+        document_id -> Text,
+        sealed -> Binary,
+    }
+}
+
+diesel::table! {
+    submissions (id) {
+        id -> Text,
+        business_id -> Text,
+        submitted_at -> BigInt,
+        actor_kind -> Text,
+        actor_id -> Text,
+        actor_name -> Text,
+        profile -> Text,
+        documents -> Text,
+        checks -> Text,
+    }
+}
+
+diesel::table! {
+    business_steps (id) {
+        id -> BigInt,
+        business_id -> Text,
+        at -> BigInt,
+        action -> Text,
+        from_state -> Text,
+        to_state -> Text,
+        reason -> Nullable<Text>,
+        submission_id -> Nullable<Text>,
+        actor_kind -> Text,
+        actor_id -> Text,
+        actor_name -> Text,
+    }
+}
+
+diesel::table! {
+    review_queue (business_id) {
+        business_id -> Text,
+        submission_id -> Text,
+        submitted_at -> BigInt,
+        state_since -> BigInt,
+    }
+}
+
+diesel::table! {
+    code_numbers (phone) {
+        phone -> Text,
+        counts -> Text,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    phone_codes (sender_id) {
+        sender_id -> BigInt,
+        id -> Text,
+        sealed -> Nullable<Binary>,
+        tries -> Integer,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    sender_registrations (sender_id) {
+        sender_id -> BigInt,
+        pin -> Binary,
+        registered_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    sandbox_messages (id) {
+        id -> Text,
+        business_id -> Text,
+        phone -> Text,
+        shown_from -> Text,
+        text -> Text,
+        at -> BigInt,
+        arrived_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     access_tokens,
     accounts,
     api_keys,
+    business_profiles,
     businesses,
     deliveries,
     endpoints,
     oauth_clients,
     resellers,
+    review_queue,
+    sandbox_messages,
     sender_signals,
     senders,
+    submissions,
     usage_days,
 );

@@ -308,7 +308,7 @@ macro_rules! sender_views {
 
 impl Subtree {
     /// Whether a business of `reseller` lies in it.
-    fn holds(&self, reseller: &str, business: &str) -> bool {
+    pub(super) fn holds(&self, reseller: &str, business: &str) -> bool {
         match self {
             Self::Platform => true,
             Self::Reseller(own) => own.key() == reseller,

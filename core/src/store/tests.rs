@@ -21,13 +21,13 @@ use crate::{
 };
 
 /// A migrated store, and what has to live as long.
-pub(super) struct Fixture {
-    pub(super) store: Store,
+pub(crate) struct Fixture {
+    pub(crate) store: Store,
     _folder: tempfile::TempDir,
 }
 
 /// One store of each kind.
-pub(super) async fn both() -> Vec<Fixture> {
+pub(crate) async fn both() -> Vec<Fixture> {
     let mut fixtures = Vec::new();
     let postgres = Postgres::shared().await.unwrap().create_database().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -41,15 +41,15 @@ pub(super) async fn both() -> Vec<Fixture> {
 }
 
 /// A reseller with a business in draft with a sender.
-pub(super) struct Tree {
-    pub(super) reseller: ResellerId,
-    pub(super) business: BusinessId,
-    pub(super) account: AccountId,
-    pub(super) sender: SenderId,
+pub(crate) struct Tree {
+    pub(crate) reseller: ResellerId,
+    pub(crate) business: BusinessId,
+    pub(crate) account: AccountId,
+    pub(crate) sender: SenderId,
 }
 
 impl Tree {
-    pub(super) async fn plant(store: &Store) -> Self {
+    pub(crate) async fn plant(store: &Store) -> Self {
         let (by, policy) = (Actor::system(), Policy::default());
         let reseller = store.add_reseller(&by, "r", &policy, 0).await.unwrap();
         let business = BusinessId::generate();
@@ -69,6 +69,20 @@ impl Tree {
         store.add_sender(&by, &view, &new, 0).await.unwrap();
         Self { reseller, business, account, sender }
     }
+}
+
+#[derive(QueryableByName)]
+struct Bytes {
+    #[diesel(sql_type = diesel::sql_types::Binary)]
+    bytes: Vec<u8>,
+}
+
+/// Everything that a column of bytes holds.
+pub(crate) async fn bytes_in(store: &Store, table: &str, column: &str) -> Vec<Vec<u8>> {
+    let query = format!("SELECT {column} AS bytes FROM {table} WHERE {column} IS NOT NULL");
+    let mut conn = store.pools.read().await.unwrap();
+    let rows: Vec<Bytes> = on!(conn, c => diesel::sql_query(query).load(c).await).unwrap();
+    rows.into_iter().map(|row| row.bytes).collect()
 }
 
 fn message(business: &BusinessId, now: Millis) -> NewMessage {

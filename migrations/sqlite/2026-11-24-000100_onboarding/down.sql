@@ -1,0 +1,12 @@
+DELETE FROM callbacks WHERE sealed;
+ALTER TABLE callbacks DROP COLUMN sealed;
+DROP TABLE sandbox_messages;
+DROP TABLE sender_registrations;
+DROP TABLE phone_codes;
+DROP TABLE code_numbers;
+DROP TABLE review_queue;
+DROP TABLE business_steps;
+DROP TABLE submissions;
+DROP TABLE document_contents;
+DROP TABLE documents;
+DROP TABLE business_profiles;
