@@ -52,8 +52,12 @@ pub(crate) enum Command {
     Adapters(Adapters),
     /// Check the audit log.
     Audit(Audit),
-    /// Issue a one-time link that signs its holder in to the dashboard as owner.
-    SignInLink,
+    /// Issue a one-time link for the platform owner.
+    ///
+    /// Its holder chooses a password and, the first time, sets up a second factor. A link
+    /// of before stops working; the owner's password and sessions stay as they are until
+    /// this one is used.
+    SignInLink(SignInLink),
 }
 
 impl Default for Command {
@@ -131,6 +135,14 @@ pub(crate) struct Demo {
     /// ready, and nothing else.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Options of `sign-in-link`.
+#[derive(Debug, Args)]
+pub(crate) struct SignInLink {
+    /// Also reset the second factor: for an owner who lost their app and their recovery codes.
+    #[arg(long)]
+    pub(crate) reset_two_factor: bool,
 }
 
 /// Options of `openapi`.

@@ -19,9 +19,6 @@ use crate::{
     server,
 };
 
-/// Who signs in by a link that the command line issued.
-pub(crate) const OWNER: &str = "owner";
-
 /// Libraries that write the values they handle into their finer lines: what messages say, keys,
 /// codes. No level that is configured makes them do so.
 const TELL_VALUES: [&str; 2] = ["handlebars", "tokio_postgres"];
@@ -55,7 +52,7 @@ pub(crate) async fn serve(file: Option<&Path>, options: cli::Serve) -> anyhow::R
     start_logging(&config);
     let running = server::start(config, &options.role).await?;
     if running.installation().is_new && options.role.contains(&Role::Admin) {
-        let token = access::issue_link(&running.installation().store, OWNER, now_ms()).await?;
+        let token = access::owner_link(&running.installation().store, false, now_ms()).await?;
         println!("Dashboard: {}", server::dashboard_url(&running.base_url));
         println!("Sign in once, within 24 hours: {}", server::sign_in_url(&running.base_url, token.reveal()));
     }
@@ -150,11 +147,11 @@ fn check_adapter(file: &Path, connection: &str) -> anyhow::Result<()> {
 }
 
 /// `sign-in-link`
-pub(crate) async fn sign_in_link(file: Option<&Path>) -> anyhow::Result<()> {
+pub(crate) async fn sign_in_link(file: Option<&Path>, options: cli::SignInLink) -> anyhow::Result<()> {
     let config = load_config(file)?;
     let (store, _) = installation::open_database(&config, Use::Visit).await?;
     store.migrate(Direction::Up).await?;
-    let token = access::issue_link(&store, OWNER, now_ms()).await?;
+    let token = access::owner_link(&store, options.reset_two_factor, now_ms()).await?;
     println!("{}", server::sign_in_url(&server::expected_base_url(&config), token.reveal()));
     Ok(())
 }

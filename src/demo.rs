@@ -17,7 +17,7 @@ use waystation_core::{
 
 use crate::{
     cli::{self, Role},
-    commands::{self, OWNER, TemporaryFolder},
+    commands::{self, TemporaryFolder},
     config::Config,
     server::{self, Running},
 };
@@ -124,7 +124,7 @@ async fn furnish(running: &Running, webhook: Option<&str>) -> anyhow::Result<Sum
         let added = installation.registry.add_endpoint(&by, &platform, &business.id, &endpoint, now).await;
         added.context("the webhook could not be registered")?;
     }
-    let link = access::issue_link(store, OWNER, now).await?;
+    let link = access::owner_link(store, false, now).await?;
     Ok(summary(running, (&key, &partner_key), &sender, app_secret, verify_token, &link))
 }
 

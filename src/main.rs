@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             Command::Config(options) => commands::config(cli.config.as_deref(), &options),
             Command::Adapters(options) => commands::adapters(cli.config.as_deref(), options).await,
             Command::Audit(options) => commands::audit(cli.config.as_deref(), options).await,
-            Command::SignInLink => commands::sign_in_link(cli.config.as_deref()).await,
+            Command::SignInLink(options) => commands::sign_in_link(cli.config.as_deref(), options).await,
         }
     });
     match result {

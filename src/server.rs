@@ -14,7 +14,7 @@ use tokio::{
     task::JoinHandle,
 };
 use waystation_admin_web::{AdapterCard, Dashboard};
-use waystation_core::{clock::now_ms, delivery::Runtime, plugins::Health};
+use waystation_core::{access::Access, clock::now_ms, delivery::Runtime, plugins::Health};
 use waystation_tenant_api::{Api, Guard, TrustedProxies};
 
 use crate::{
@@ -97,6 +97,9 @@ fn serve(
     let adapters = installation.adapters.clone();
     let proxies = installation.config.server.trusted_proxies.iter().map(|network| network.0).collect();
     let proxies = web::Data::new(TrustedProxies(proxies));
+    let (registry, credentials) = (installation.registry.clone(), installation.credentials.clone());
+    let access = Access::new(store.clone(), installation.vault.clone());
+    let base_url = base_url.to_owned();
     let secure_cookies = base_url.starts_with("https:");
     let threads = match installation.config.server.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -116,6 +119,10 @@ fn serve(
             let adapters = adapters.clone();
             app = app.configure(waystation_admin_web::configure(Dashboard {
                 store: store.clone(),
+                access: access.clone(),
+                registry: registry.clone(),
+                credentials: credentials.clone(),
+                base_url: base_url.clone(),
                 version: env!("CARGO_PKG_VERSION"),
                 adapters: Arc::new(move || adapters.list().iter().map(|adapter| card(adapter)).collect()),
                 secure_cookies,

@@ -1,4 +1,4 @@
-//! The style sheet and the icon: an address of an asset never changes its content, so
+//! The style sheet, the script and the icon: an address of an asset never changes its content, so
 //! browsers may keep it for ever, and a new build is seen at once.
 
 use std::sync::LazyLock;
@@ -8,6 +8,7 @@ use actix_web::{
     http::header::{CACHE_CONTROL, CONTENT_TYPE},
     web,
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
@@ -36,6 +37,8 @@ impl Asset {
 
 static STYLE: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("style", "css", "text/css; charset=utf-8", include_str!("../assets/style.css")));
+static SCRIPT: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("script", "js", "text/javascript; charset=utf-8", include_str!("../assets/script.js")));
 static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("../assets/icon.svg")));
 
@@ -44,13 +47,23 @@ pub(crate) fn style_path() -> String {
     STYLE.path()
 }
 
+/// The address of the script.
+pub(crate) fn script_path() -> String {
+    SCRIPT.path()
+}
+
+/// The hash of the script, as a policy and an `integrity` name it.
+pub(crate) fn script_hash() -> String {
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(SCRIPT.body)))
+}
+
 /// The address of the icon that browsers show beside the title.
 pub(crate) fn icon_path() -> String {
     ICON.path()
 }
 
 pub(crate) async fn serve(name: web::Path<String>) -> Result<HttpResponse, Failure> {
-    let asset = [&STYLE, &ICON].into_iter().find(|asset| asset.name == *name).ok_or(Failure::NotFound)?;
+    let asset = [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.name == *name).ok_or(Failure::NotFound)?;
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, asset.media_type))
         .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde::Serialize;
 use waystation_core::{
-    clock::{Millis, now_ms, rfc3339},
+    clock::{Millis, now_ms},
     messages::state::State,
     store::Overview,
 };
@@ -11,9 +11,9 @@ use waystation_core::{
 use crate::{
     AdapterCard, Dashboard,
     failure::Failure,
-    pages::{self, Frame, Page},
+    pages::{self, Frame, Page, Place},
     session::SignedIn,
-    text,
+    text::{self, Time},
 };
 
 /// How far back messages are counted, in milliseconds.
@@ -27,12 +27,6 @@ struct View {
     total: String,
     statuses: Vec<Status>,
     adapters: Vec<Adapter>,
-}
-
-#[derive(Serialize)]
-struct Time {
-    exact: String,
-    text: String,
 }
 
 /// A number with its name and, where it says something, a remark in a tone.
@@ -74,7 +68,7 @@ pub(crate) async fn show(
 ) -> Result<HttpResponse, Failure> {
     let now = now_ms();
     let overview = dashboard.store.overview(now - WINDOW_MS).await?;
-    let frame = Frame::staff("Overview", "overview", &signed_in, &dashboard).with_notice_of(&request);
+    let frame = Frame::of("Overview", Place::Overview, &signed_in, &dashboard).with_notice_of(&request);
     let view = View::new(&overview, (dashboard.adapters)(), now);
     pages::respond(StatusCode::OK, Page::Overview, frame, view)
 }
@@ -83,7 +77,7 @@ impl View {
     fn new(overview: &Overview, adapters: Vec<AdapterCard>, now: Millis) -> Self {
         let total = overview.messages.iter().map(|(_, count)| count).sum();
         Self {
-            now: Time { exact: rfc3339(now), text: text::minute(now) },
+            now: Time::new(now, now),
             quiet: total == 0,
             facts: facts(overview),
             total: text::count(total),

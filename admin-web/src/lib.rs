@@ -1,35 +1,47 @@
-//! The dashboard for the staff of an installation: nothing but the sign-in page is
-//! shown without an open session, and no page asks another host for anything.
+//! The dashboard: nothing but the way in is shown without an open session, every room asks
+//! for the permission that [`rooms`] says, and no page asks another host for anything.
 //!
 //! Pages are rendered on the server from templates that are part of the binary and
-//! work without JavaScript: what a person sees is what was true when they asked,
-//! there is no second program to keep in step with this one, and the content security
-//! policy can forbid every script. Handlers translate: they ask [`waystation_core`]
-//! and lay out its answer.
+//! work without JavaScript: what a person sees is what was true when they asked, and there
+//! is no second program to keep in step with this one. The content security policy allows
+//! one script, by its hash, which adds comfort and nothing else. Handlers translate: they
+//! ask [`waystation_core`] and lay out its answer.
 
 #![forbid(unsafe_code)]
 
+mod account;
 mod assets;
 mod failure;
+mod forms;
 mod headers;
 mod home;
 mod notice;
 mod pages;
+mod qr;
 mod session;
 mod sign_in;
 #[cfg(test)]
 mod tests;
 mod text;
+mod users;
 
 use std::sync::Arc;
 
 use actix_web::{
-    HttpResponse, Resource, Route, guard,
+    FromRequest, Handler, HttpResponse, Resource, Responder, Route,
+    body::BoxBody,
+    dev::ServiceRequest,
+    guard,
     http::header::LOCATION,
-    middleware::from_fn,
+    middleware::{Next, from_fn},
     web::{self, FormConfig, PayloadConfig, QueryConfig},
 };
-use waystation_core::store::Store;
+use waystation_core::{
+    access::{Access, Permission},
+    credentials::Credentials,
+    store::Store,
+    tenancy::Registry,
+};
 
 use failure::Failure;
 
@@ -37,6 +49,10 @@ use failure::Failure;
 const HOME_PATH: &str = "/admin/";
 /// Where a person without a session is sent.
 const SIGN_IN_PATH: &str = "/admin/sign-in";
+/// Where a person is sent who has to set up a second factor.
+const ENROL_PATH: &str = "/admin/sign-in/enrol";
+/// Where a person is sent who has to show their second factor.
+const TWO_FACTOR_PATH: &str = "/admin/sign-in/two-factor";
 /// Largest form that is read, in bytes.
 const FORM_LIMIT_BYTES: usize = 64 * 1024;
 
@@ -45,6 +61,14 @@ const FORM_LIMIT_BYTES: usize = 64 * 1024;
 pub struct Dashboard {
     /// The database it shows.
     pub store: Store,
+    /// The way in.
+    pub access: Access,
+    /// The tree.
+    pub registry: Registry,
+    /// What issues credentials.
+    pub credentials: Credentials,
+    /// The address under which browsers reach the server, without a slash at its end.
+    pub base_url: String,
     /// The version of the program, for people.
     pub version: &'static str,
     /// The loaded adapters as they are now; asked on every visit of a page that shows
@@ -68,30 +92,106 @@ pub struct AdapterCard {
     pub health: String,
 }
 
-/// Registers everything under `/admin`, and `/`, which leads there.
+/// Every room that needs a session, with what it needs.
+fn rooms() -> Vec<Room> {
+    use Permission::{ManageUsers, OwnAccount};
+    vec![
+        room("/", OwnAccount).get(home::show),
+        room("/sign-out", OwnAccount).post(sign_in::end),
+        room("/account", OwnAccount).get(account::show),
+        room("/account/password", OwnAccount).post(account::change_password),
+        room("/account/two-factor", OwnAccount).get(account::ask_two_factor).post(account::begin_two_factor),
+        room("/account/two-factor/new", OwnAccount).get(account::show_two_factor).post(account::finish_two_factor),
+        room("/account/recovery-codes", OwnAccount).post(account::renew_recovery_codes),
+        room("/account/sessions/end", OwnAccount).post(account::end_other_sessions),
+        room("/account/sessions/{session}/end", OwnAccount).post(account::end_session),
+        room("/users", ManageUsers).get(users::list),
+        room("/users/new", ManageUsers).get(users::ask).post(users::invite),
+        room("/users/{user}", ManageUsers).get(users::show),
+        room("/users/{user}/link", ManageUsers).post(users::issue_link),
+        room("/users/{user}/sign-out", ManageUsers).post(users::sign_out),
+        room("/users/{user}/remove", ManageUsers).post(users::remove),
+    ]
+}
+
+/// Registers everything under `/admin`, and what leads there.
 pub fn configure(dashboard: Dashboard) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
+        let mut admin = web::scope("/admin")
+            .app_data(web::Data::new(dashboard))
+            .app_data(PayloadConfig::new(FORM_LIMIT_BYTES))
+            .app_data(FormConfig::default().limit(FORM_LIMIT_BYTES).error_handler(|_, _| Failure::BadRequest.into()))
+            .app_data(QueryConfig::default().error_handler(|_, _| Failure::BadRequest.into()))
+            .app_data(web::PathConfig::default().error_handler(|_, _| Failure::NotFound.into()))
+            .service(page("").route(read().to(async || see_other(HOME_PATH))))
+            .service(page("/sign-in").route(web::get().to(sign_in::show)).route(web::post().to(sign_in::submit)))
+            .service(page("/sign-in/link").route(web::post().to(sign_in::use_link)))
+            .service(
+                page("/sign-in/two-factor")
+                    .route(read().to(sign_in::ask_code))
+                    .route(web::post().to(sign_in::check_code)),
+            )
+            .service(
+                page("/sign-in/enrol").route(read().to(sign_in::show_secret)).route(web::post().to(sign_in::enrol)),
+            )
+            .service(page(assets::ROUTE).route(read().to(assets::serve)));
+        for room in rooms() {
+            admin = admin.service(room.resource);
+        }
+        let admin = admin.default_service(web::to(async || Failure::NotFound)).wrap(from_fn(headers::secure));
         services
             .service(page("/").wrap(from_fn(headers::secure)).route(read().to(async || see_other(HOME_PATH))))
+            // Where browsers look for an icon when a page, such as one of the documentation, names none.
             .service(
-                web::scope("/admin")
-                    .app_data(web::Data::new(dashboard))
-                    .app_data(PayloadConfig::new(FORM_LIMIT_BYTES))
-                    .app_data(
-                        FormConfig::default().limit(FORM_LIMIT_BYTES).error_handler(|_, _| Failure::BadRequest.into()),
-                    )
-                    .app_data(QueryConfig::default().error_handler(|_, _| Failure::BadRequest.into()))
+                page("/favicon.ico")
                     .wrap(from_fn(headers::secure))
-                    .service(page("").route(read().to(async || see_other(HOME_PATH))))
-                    .service(page("/").route(read().to(home::show)))
-                    .service(
-                        page("/sign-in").route(web::get().to(sign_in::show)).route(web::post().to(sign_in::submit)),
-                    )
-                    .service(page("/sign-out").route(web::post().to(sign_in::end)))
-                    .service(page(assets::ROUTE).route(read().to(assets::serve)))
-                    .default_service(web::to(async || Failure::NotFound)),
-            );
+                    .route(read().to(async || see_other(&assets::icon_path()))),
+            )
+            .service(admin);
     }
+}
+
+/// A page or an action of the dashboard.
+struct Room {
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the test that walks the rooms"))]
+    path: &'static str,
+    permission: Permission,
+    resource: Resource,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the test that walks the rooms"))]
+    methods: Vec<&'static str>,
+}
+
+fn room(path: &'static str, permission: Permission) -> Room {
+    Room { path, permission, resource: page(path), methods: Vec::new() }
+}
+
+impl Room {
+    fn get<F, Args>(mut self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.methods.push("GET");
+        self.resource = self.resource.route(gated(self.permission, read().to(handler)));
+        self
+    }
+
+    fn post<F, Args>(mut self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.methods.push("POST");
+        self.resource = self.resource.route(gated(self.permission, web::post().to(handler)));
+        self
+    }
+}
+
+/// A route that only those come to who may do what `permission` says.
+fn gated(permission: Permission, route: Route) -> Route {
+    route.wrap(from_fn(move |request: ServiceRequest, next: Next<BoxBody>| session::gate(permission, request, next)))
 }
 
 /// A resource that answers other methods than its own with a page.

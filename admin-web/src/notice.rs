@@ -19,6 +19,18 @@ const LIFE_SECONDS: i64 = 60;
 pub(crate) enum Notice {
     /// The session is over.
     SignedOut,
+    /// The password is another one now.
+    PasswordChanged,
+    /// A session was ended.
+    SessionEnded,
+    /// All sessions but this one were ended.
+    SessionsEnded,
+    /// All sessions of a user were ended.
+    UserSignedOut,
+    /// A user was removed.
+    UserRemoved,
+    /// A user cannot be removed.
+    LastOwner,
 }
 
 /// A notice as the template `flash` shows it.
@@ -29,30 +41,41 @@ pub(crate) struct Flash {
 }
 
 impl Notice {
-    const ALL: [Self; 1] = [Self::SignedOut];
+    const ALL: [(Self, &'static str, &'static str, &'static str); 7] = [
+        (Self::SignedOut, "signed-out", "ok", "You are signed out."),
+        (Self::PasswordChanged, "password-changed", "ok", "The password is changed, and your other sessions are over."),
+        (Self::SessionEnded, "session-ended", "ok", "The session is over."),
+        (Self::SessionsEnded, "sessions-ended", "ok", "All your other sessions are over."),
+        (Self::UserSignedOut, "user-signed-out", "ok", "All sessions of this user are over."),
+        (Self::UserRemoved, "user-removed", "ok", "The user is removed."),
+        (
+            Self::LastOwner,
+            "last-owner",
+            "bad",
+            "The last platform owner cannot be removed: nobody could manage the installation.",
+        ),
+    ];
 
-    fn code(self) -> &'static str {
-        match self {
-            Self::SignedOut => "signed-out",
-        }
+    fn row(self) -> (&'static str, &'static str, &'static str) {
+        let row = Self::ALL.into_iter().find(|(notice, ..)| *notice == self);
+        row.map_or(("", "", ""), |(_, code, tone, text)| (code, tone, text))
     }
 
     /// The notice that waits for this request.
     pub(crate) fn of(request: &HttpRequest) -> Option<Self> {
         let cookie = request.cookie(COOKIE)?;
-        Self::ALL.into_iter().find(|notice| notice.code() == cookie.value())
+        Self::ALL.into_iter().find(|(_, code, ..)| *code == cookie.value()).map(|(notice, ..)| notice)
     }
 
     /// In words.
     pub(crate) fn flash(self) -> Flash {
-        match self {
-            Self::SignedOut => Flash { tone: "ok", text: "You are signed out." },
-        }
+        let (_, tone, text) = self.row();
+        Flash { tone, text }
     }
 
     /// What carries it to the next page.
     pub(crate) fn cookie(self, secure: bool) -> Cookie<'static> {
-        Cookie::build(COOKIE, self.code())
+        Cookie::build(COOKIE, self.row().0)
             .path("/admin")
             .http_only(true)
             .same_site(SameSite::Lax)

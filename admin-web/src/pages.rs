@@ -9,119 +9,183 @@ use actix_web::{
 };
 use handlebars::{Handlebars, RenderError};
 use serde::Serialize;
+use waystation_core::access::Permission;
 
 use crate::{
     Dashboard, assets,
     failure::Failure,
+    forms::Form,
     notice::{Flash, Notice},
     session::SignedIn,
 };
 
 macro_rules! templates {
     ($($name:literal),+ $(,)?) => {
-        [$(($name, include_str!(concat!("../templates/", $name, ".hbs")))),+]
+        &[$(($name, include_str!(concat!("../templates/", $name, ".hbs")))),+]
     };
 }
 
-/// Every template by its name.
-pub(crate) const TEMPLATES: [(&str, &str); 21] = templates![
-    // Frames.
+macro_rules! pages {
+    ($($page:ident => $name:literal,)+) => {
+        /// The templates that are whole pages.
+        #[derive(Debug, Clone, Copy)]
+        pub(crate) enum Page {
+            $($page,)+
+        }
+
+        impl Page {
+            fn template(self) -> &'static str {
+                match self {
+                    $(Self::$page => $name,)+
+                }
+            }
+        }
+
+        const PAGES: &[(&str, &str)] = templates![$($name),+];
+    };
+}
+
+/// Frames, parts and icons.
+const PARTS: &[(&str, &str)] = templates![
     "document",
     "shell",
     "bare",
-    // Parts.
     "badge",
     "bar",
     "brand",
     "empty",
+    "error-summary",
     "fact",
     "field",
+    "field-choices",
+    "field-state",
     "flash",
-    "nav-item",
-    "panel",
-    // Icons.
+    "form",
     "icon-book",
     "icon-list",
     "icon-menu",
     "icon-overview",
     "icon-refresh",
     "icon-sign-out",
-    // Pages.
-    "error",
-    "overview",
-    "sign-in",
+    "icon-user",
+    "icon-users",
+    "nav-item",
+    "pages-nav",
+    "panel",
+    "secret",
+    "time",
 ];
+
+pages! {
+    Account => "account",
+    ChoosePassword => "choose-password",
+    Enrol => "enrol",
+    Error => "error",
+    Form => "form-page",
+    LinkRefused => "link-refused",
+    Overview => "overview",
+    RecoveryCodes => "recovery-codes",
+    Secret => "secret-page",
+    SignIn => "sign-in",
+    TwoFactor => "two-factor",
+    User => "user",
+    Users => "users",
+}
+
+/// Every template by its name.
+pub(crate) fn templates() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PARTS.iter().chain(PAGES).copied()
+}
 
 #[expect(clippy::expect_used, reason = "a template that does not compile is found by the first test that renders")]
 static RENDERER: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
     let mut renderer = Handlebars::new();
     renderer.set_strict_mode(true);
     renderer.set_prevent_indent(true);
-    for (name, source) in TEMPLATES {
+    for (name, source) in templates() {
         renderer.register_template_string(name, source).expect("the embedded templates compile");
     }
     renderer
 });
-
-/// The templates that are whole pages.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Page {
-    Error,
-    Overview,
-    SignIn,
-}
-
-impl Page {
-    fn template(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Overview => "overview",
-            Self::SignIn => "sign-in",
-        }
-    }
-}
 
 /// What surrounds the content of a page.
 #[derive(Debug, Serialize)]
 pub(crate) struct Frame {
     title: String,
     style: String,
+    script: String,
+    script_hash: String,
     icon: String,
     notice: Option<Flash>,
-    staff: Option<Staff>,
+    person: Option<Person>,
 }
 
 /// What a page shows of the person who is signed in, and of the installation to them.
 #[derive(Debug, Serialize)]
-struct Staff {
-    user: String,
+struct Person {
+    name: String,
+    role: &'static str,
     csrf: String,
-    room: &'static str,
+    places: Vec<Entry>,
+    at_account: bool,
     version: &'static str,
     database: &'static str,
+}
+
+/// Where a page is in the dashboard: an entry of its navigation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// How things stand.
+    Overview,
+    /// Users.
+    Users,
+    /// The own account, which is not among the entries.
+    Account,
+}
+
+/// The navigation: each place, what it needs, its address, icon and name.
+const PLACES: [(Place, Permission, &str, &str, &str); 2] = [
+    (Place::Overview, Permission::OwnAccount, "/admin/", "icon-overview", "Overview"),
+    (Place::Users, Permission::ManageUsers, "/admin/users", "icon-users", "Users"),
+];
+
+/// An entry of the navigation.
+#[derive(Debug, Serialize)]
+struct Entry {
+    href: &'static str,
+    icon: &'static str,
+    label: &'static str,
+    here: bool,
 }
 
 impl Frame {
     /// For pages that anyone may see: they tell nothing about the installation.
     pub(crate) fn bare(title: impl Into<String>) -> Self {
-        Self { title: title.into(), style: assets::style_path(), icon: assets::icon_path(), notice: None, staff: None }
+        Self {
+            title: title.into(),
+            style: assets::style_path(),
+            script: assets::script_path(),
+            script_hash: assets::script_hash(),
+            icon: assets::icon_path(),
+            notice: None,
+            person: None,
+        }
     }
 
-    /// For pages of a session. `room` is the entry of the navigation they belong to.
-    pub(crate) fn staff(
-        title: impl Into<String>,
-        room: &'static str,
-        signed_in: &SignedIn,
-        dashboard: &Dashboard,
-    ) -> Self {
-        let staff = Staff {
-            user: signed_in.user().to_owned(),
+    /// For pages of a session.
+    pub(crate) fn of(title: impl Into<String>, place: Place, signed_in: &SignedIn, dashboard: &Dashboard) -> Self {
+        let user = signed_in.user();
+        let places = PLACES.into_iter().filter(|(_, permission, ..)| user.may(*permission));
+        let person = Person {
+            name: user.name.clone(),
+            role: user.role.kind().label(),
             csrf: signed_in.csrf(),
-            room,
+            places: places.map(|(of, _, href, icon, label)| Entry { href, icon, label, here: of == place }).collect(),
+            at_account: place == Place::Account,
             version: dashboard.version,
             database: dashboard.store.kind(),
         };
-        Self { staff: Some(staff), ..Self::bare(title) }
+        Self { person: Some(person), ..Self::bare(title) }
     }
 
     /// With the notice, if any, that waits for this request.
@@ -129,6 +193,37 @@ impl Frame {
         self.notice = Notice::of(request).map(Notice::flash);
         self
     }
+}
+
+/// A page that is one form.
+#[derive(Serialize)]
+pub(crate) struct FormPage {
+    pub(crate) heading: String,
+    pub(crate) lead: String,
+    /// Where one came from, and its name.
+    pub(crate) back: String,
+    pub(crate) back_to: String,
+    pub(crate) form: Form,
+}
+
+/// A page that shows a secret, this once.
+#[derive(Serialize)]
+pub(crate) struct SecretPage {
+    pub(crate) heading: String,
+    pub(crate) lead: String,
+    pub(crate) secrets: Vec<Secret>,
+    pub(crate) note: String,
+    /// Where to go on, and the name of it.
+    pub(crate) back: String,
+    pub(crate) back_to: String,
+}
+
+/// A secret with its name; `id` is unique on its page.
+#[derive(Serialize)]
+pub(crate) struct Secret {
+    pub(crate) id: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) value: String,
 }
 
 #[derive(Serialize)]

@@ -1,4 +1,4 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix_web::{
     App,
@@ -10,29 +10,43 @@ use actix_web::{
     test::{TestRequest, call_service, init_service, read_body},
 };
 use tempfile::TempDir;
+use totp_rs::{Builder, Secret};
 use waystation_core::{
-    access::{LINK_LIFE_MS, SESSION_LIFE_MS, issue_link},
-    audit::Actor,
-    clock::now_ms,
-    ids::{BusinessId, MessageId, SenderId},
+    access::{Access, Invitation, LINK_LIFE_MS, Role, RoleKind, SESSION_LIFE_MS, Session, Stage, Visitor, owner_link},
+    audit::{Actor, Origin},
+    clock::{Millis, now_ms},
+    credentials::{Credentials, Issued},
+    delivery::{Enqueuer, PluginIo},
+    egress::{Egress, EgressSettings},
+    ids::{BusinessId, MessageId, ResellerId, SenderId},
+    paging::Paging,
+    plugins::{AdapterHost, HostSettings},
+    queue::EmbeddedQueue,
     store::{Direction, NewMessage, Store, StoreSettings, StoreUrl},
-    tenancy::Policy,
+    tenancy::{BusinessRequest, Directory, Policy, Registry, ResellerRequest, Subtree},
+    vault::Vault,
 };
 
 use crate::{
     AdapterCard, Dashboard, assets, configure,
-    pages::{self, Frame, Page, TEMPLATES},
+    pages::{self, Frame, Page, templates},
+    rooms,
 };
 
 const STYLE: &str = include_str!("../assets/style.css");
+const SCRIPT: &str = include_str!("../assets/script.js");
 const ICON: &str = include_str!("../assets/icon.svg");
 /// Smallest contrast of text that WCAG AA allows.
 const TEXT_CONTRAST: f64 = 4.5;
 /// Smallest contrast that it allows for what marks a control or a part of a chart.
 const MARK_CONTRAST: f64 = 3.0;
+const EMAIL: &str = "ada@example.com";
+const PASSWORD: &str = "correct horse battery staple";
 
 struct Fixture {
     dashboard: Dashboard,
+    reseller: ResellerId,
+    business: BusinessId,
     _folder: TempDir,
 }
 
@@ -43,10 +57,19 @@ struct Answer {
     body: String,
 }
 
+/// Somebody who is signed in.
+struct Person {
+    cookie: Cookie<'static>,
+    secret: String,
+}
+
 impl Fixture {
     async fn new() -> Self {
-        let fixture = Self::without_tables().await;
-        fixture.dashboard.store.migrate(Direction::Up).await.unwrap();
+        let mut fixture = Self::without_tables().await;
+        let store = fixture.dashboard.store.clone();
+        store.migrate(Direction::Up).await.unwrap();
+        fixture.reseller = fixture.add_reseller("North").await;
+        fixture.business = fixture.add_business(&fixture.reseller, "Bakery").await;
         fixture
     }
 
@@ -54,12 +77,44 @@ impl Fixture {
         let folder = TempDir::new().unwrap();
         let url = StoreUrl::Sqlite(folder.path().join("waystation.db"));
         let store = Store::open(&StoreSettings { url, connections: 4 }).await.unwrap();
-        let dashboard = Dashboard { store, version: "1.2.3", adapters: Arc::new(Vec::new), secure_cookies: true };
-        Self { dashboard, _folder: folder }
+        let vault = Vault::for_tests();
+        let egress = EgressSettings { allow_private_networks: false, connect_timeout: Duration::from_secs(1) };
+        // Another test may have been faster.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let egress = Egress::new(&egress).unwrap();
+        let enqueuer = Enqueuer::start(Arc::new(EmbeddedQueue::new()));
+        let io = PluginIo::start(store.clone(), egress.clone(), enqueuer, Duration::from_secs(1));
+        let adapters = Arc::new(AdapterHost::new(Arc::new(io), HostSettings::default()));
+        adapters.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
+        let directory = Directory::new(store.clone(), vault.clone(), Policy::default());
+        let dashboard = Dashboard {
+            access: Access::new(store.clone(), vault.clone()),
+            registry: Registry::new(store.clone(), vault.clone(), directory.clone(), adapters, egress),
+            credentials: Credentials::new(store.clone(), vault, directory),
+            store,
+            base_url: "http://localhost:8080".to_owned(),
+            version: "1.2.3",
+            adapters: Arc::new(Vec::new),
+            secure_cookies: true,
+        };
+        Self { dashboard, reseller: ResellerId::generate(), business: BusinessId::generate(), _folder: folder }
+    }
+
+    async fn add_reseller(&self, name: &str) -> ResellerId {
+        let request = ResellerRequest { name: name.to_owned(), policy: Policy::default() };
+        let (registry, by) = (&self.dashboard.registry, Actor::operator());
+        registry.create_reseller(&by, &Subtree::Platform, &request, now_ms()).await.unwrap().id
+    }
+
+    async fn add_business(&self, reseller: &ResellerId, name: &str) -> BusinessId {
+        let request = BusinessRequest { name: name.to_owned(), policy: Policy::default() };
+        let (registry, by) = (&self.dashboard.registry, Actor::operator());
+        registry.create_business(&by, &Subtree::Platform, reseller, &request, now_ms()).await.unwrap().0.id
     }
 
     async fn ask(&self, request: TestRequest) -> Answer {
         let app = init_service(App::new().configure(configure(self.dashboard.clone()))).await;
+        let request = request.peer_addr("192.0.2.7:4711".parse().unwrap());
         let response = call_service(&app, request.to_request()).await;
         let (status, headers) = (response.status(), response.headers().clone());
         let cookies = response.response().cookies().map(Cookie::into_owned).collect();
@@ -71,23 +126,73 @@ impl Fixture {
         self.ask(TestRequest::get().uri(path)).await
     }
 
-    async fn token(&self) -> String {
-        issue_link(&self.dashboard.store, "ada", now_ms()).await.unwrap().reveal().to_owned()
+    /// Opens a page with a session.
+    async fn open(&self, path: &str, cookie: &Cookie<'static>) -> Answer {
+        self.ask(TestRequest::get().uri(path).cookie(cookie.clone())).await
     }
 
-    async fn session(&self) -> Cookie<'static> {
-        let answer = self.get(&format!("/admin/sign-in?token={}", self.token().await)).await;
-        answer.cookie("waystation_session").clone()
+    /// Sends a form from a page of a session.
+    async fn send(&self, path: &str, cookie: &Cookie<'static>, fields: &[(&str, &str)]) -> Answer {
+        let csrf = self.csrf(cookie).await;
+        let mut form = vec![("csrf", csrf.as_str())];
+        form.extend_from_slice(fields);
+        self.ask(TestRequest::post().uri(path).cookie(cookie.clone()).set_form(form)).await
+    }
+
+    /// Sends a form without a session.
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.ask(TestRequest::post().uri(path).set_form(fields)).await
+    }
+
+    /// The token of a link for the owner.
+    async fn token(&self) -> String {
+        owner_link(&self.dashboard.store, false, now_ms()).await.unwrap().reveal().to_owned()
+    }
+
+    async fn role(&self, kind: RoleKind) -> Role {
+        match kind {
+            RoleKind::PlatformOwner => Role::PlatformOwner,
+            RoleKind::Reviewer => Role::Reviewer,
+            RoleKind::ResellerAdmin => Role::ResellerAdmin(self.reseller.clone()),
+            RoleKind::BusinessOwner => Role::BusinessOwner(self.business.clone()),
+        }
+    }
+
+    /// Signs somebody of a role in, without the pages.
+    async fn sign_in_as(&self, kind: RoleKind, name: &str) -> Person {
+        let (access, role) = (&self.dashboard.access, self.role(kind).await);
+        let email = format!("{}@example.com", name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
+        let invitation = Invitation { name: name.to_owned(), email, role };
+        let invited = access.invite(&Actor::operator(), &Subtree::Platform, &invitation, now_ms()).await;
+        self.enrol(&invited.unwrap().1).await
+    }
+
+    async fn enrol(&self, link: &Issued) -> Person {
+        let (access, now) = (&self.dashboard.access, now_ms());
+        let visitor = Visitor::new(Origin::default(), "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0");
+        let opened = access.use_link(link.reveal(), Some(EMAIL), PASSWORD, &visitor, now).await.unwrap();
+        let session = self.session(opened.token.reveal(), now).await;
+        let secret = access.pending_secret(&session).await.unwrap().text;
+        let session = self.session(opened.token.reveal(), now).await;
+        let opened = access.finish_two_factor(&session, &code(&secret, now), &visitor, now).await.unwrap().0;
+        Person { cookie: Cookie::new("waystation_session", opened.token.reveal().to_owned()), secret }
+    }
+
+    async fn session(&self, token: &str, now: Millis) -> Session {
+        self.dashboard.access.session(token, now).await.unwrap().unwrap()
+    }
+
+    /// The session of the owner, signed in.
+    async fn owner(&self) -> Person {
+        self.enrol(&owner_link(&self.dashboard.store, true, now_ms()).await.unwrap()).await
     }
 
     async fn home(&self, session: &Cookie<'static>) -> Answer {
-        self.ask(TestRequest::get().uri("/admin/").cookie(session.clone())).await
+        self.open("/admin/", session).await
     }
 
     async fn csrf(&self, session: &Cookie<'static>) -> String {
-        let home = self.home(session).await.body;
-        let (_, rest) = home.split_once("name=\"csrf\" value=\"").unwrap();
-        rest.split('"').next().unwrap().to_owned()
+        csrf_in(&self.open("/admin/account", session).await.body)
     }
 
     async fn accept_message(&self) {
@@ -109,6 +214,22 @@ impl Fixture {
     }
 }
 
+/// The code that an app with this secret shows at `now`.
+fn code(secret: &str, now: Millis) -> String {
+    let secret = Secret::try_from_base32(secret.replace(' ', "")).unwrap();
+    Builder::new().with_secret(secret).build_noncompliant().generate(u64::try_from(now / 1_000).unwrap()).to_string()
+}
+
+/// What stands between `before` and `after` on a page.
+fn between<'p>(page: &'p str, before: &str, after: &str) -> &'p str {
+    let (_, rest) = page.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {page}"));
+    rest.split_once(after).unwrap().0
+}
+
+fn csrf_in(page: &str) -> String {
+    between(page, "name=\"csrf\" value=\"", "\"").to_owned()
+}
+
 impl Answer {
     fn header(&self, name: header::HeaderName) -> &str {
         self.headers.get(&name).map_or("", |value| value.to_str().unwrap())
@@ -128,30 +249,58 @@ fn sign_out(session: &Cookie<'static>, csrf: &str) -> TestRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_signs_in_once() {
+async fn a_link_signs_in_once_by_way_of_a_password_and_a_second_factor() {
     let fixture = Fixture::new().await;
-    let link = format!("/admin/sign-in?token={}", fixture.token().await);
+    let token = fixture.token().await;
+    let link = format!("/admin/sign-in?token={token}");
+    for _ in 0..2 {
+        let page = fixture.get(&link).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.body.contains("Choose a password") && page.cookies.is_empty());
+    }
+    let fields = [("token", token.as_str()), ("email", EMAIL), ("password", PASSWORD), ("password_again", PASSWORD)];
+    let chosen = fixture.post("/admin/sign-in/link", &fields).await;
+    assert!(chosen.leads_to("/admin/sign-in/enrol"));
+    let pending = chosen.cookie("waystation_session").clone();
+    assert!(fixture.home(&pending).await.leads_to("/admin/sign-in/enrol"), "a pending session opens nothing");
 
-    let first = fixture.get(&link).await;
-    assert!(first.leads_to("/admin/"));
-    let session = first.cookie("waystation_session");
+    let page = fixture.open("/admin/sign-in/enrol", &pending).await;
+    let secret = between(&page.body, "id=\"totp-secret\"", "</code>").split_once('>').unwrap().1.to_owned();
+    assert!(page.body.contains("<svg class=\"qr\""));
+    let again = fixture.open("/admin/sign-in/enrol", &pending).await;
+    assert!(again.body.contains(&secret), "the secret stays until it is confirmed");
+    let csrf = csrf_in(&page.body);
+    let enrol = |code: String| {
+        let form = TestRequest::post().uri("/admin/sign-in/enrol").cookie(pending.clone());
+        form.set_form([("csrf", csrf.clone()), ("code", code)])
+    };
+    let wrong = fixture.ask(enrol("000000".to_owned())).await;
+    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+    assert!(wrong.body.contains("This code does not match"));
+    let done = fixture.ask(enrol(code(&secret, now_ms()))).await;
+    assert_eq!(done.status, StatusCode::OK);
+    assert_eq!(between(&done.body, "id=\"recovery-codes\"", "</ol>").matches("<li>").count(), 10);
+
+    let session = done.cookie("waystation_session");
     assert_eq!((session.http_only(), session.secure(), session.path()), (Some(true), Some(true), Some("/admin")));
     assert_eq!(session.same_site(), Some(SameSite::Lax));
     assert_eq!(session.max_age().unwrap().whole_milliseconds(), i128::from(SESSION_LIFE_MS));
     let home = fixture.home(session).await;
     assert_eq!(home.status, StatusCode::OK);
-    assert!(home.body.contains("<strong>ada</strong>"));
+    assert!(home.body.contains("<strong>Owner</strong>"));
+    assert!(fixture.home(&pending).await.leads_to("/admin/sign-in"), "the token of before is void");
 
-    let second = fixture.get(&link).await;
-    assert_eq!(second.status, StatusCode::FORBIDDEN);
-    assert!(second.body.contains("This link does not work."));
-    assert!(second.cookies.is_empty());
+    for answer in [fixture.get(&link).await, fixture.post("/admin/sign-in/link", &fields).await] {
+        assert_eq!(answer.status, StatusCode::FORBIDDEN);
+        assert!(answer.body.contains("This link does not work"));
+        assert!(answer.cookies.is_empty());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_or_unknown_link_is_refused() {
     let fixture = Fixture::new().await;
-    let old = issue_link(&fixture.dashboard.store, "ada", now_ms() - LINK_LIFE_MS - 1).await.unwrap();
+    let old = owner_link(&fixture.dashboard.store, false, now_ms() - LINK_LIFE_MS - 1).await.unwrap();
     for token in [old.reveal(), "unknown", ""] {
         let answer = fixture.get(&format!("/admin/sign-in?token={token}")).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{token:?}");
@@ -162,24 +311,100 @@ async fn an_old_or_unknown_link_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_or_its_token_can_be_pasted() {
     let fixture = Fixture::new().await;
-    let link = format!("http://localhost:8080/admin/sign-in?token={}", fixture.token().await);
-    for pasted in [link, fixture.token().await] {
-        let form = TestRequest::post().uri("/admin/sign-in").set_form([("token", pasted)]);
-        assert!(fixture.ask(form).await.leads_to("/admin/"));
+    let token = fixture.token().await;
+    for pasted in [format!("http%3A%2F%2Flocalhost%3A8080%2Fadmin%2Fsign-in%3Ftoken%3D{token}"), token.clone()] {
+        let page = fixture.get(&format!("/admin/sign-in?token={pasted}")).await;
+        assert!(page.body.contains(&format!("name=\"token\" value=\"{token}\"")), "{pasted}");
     }
-    let wrong = TestRequest::post().uri("/admin/sign-in").set_form([("token", "wrong")]);
-    assert_eq!(fixture.ask(wrong).await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_loads_ahead_or_asks_for_the_head_uses_no_link_up() {
+async fn looking_at_a_link_uses_nothing_up_whoever_looks() {
     let fixture = Fixture::new().await;
     let link = format!("/admin/sign-in?token={}", fixture.token().await);
     let ahead = TestRequest::get().uri(&link).insert_header(("Sec-Purpose", "prefetch;prerender"));
-    assert_eq!(fixture.ask(ahead).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(fixture.ask(ahead).await.status, StatusCode::OK);
     let head = TestRequest::default().method(Method::HEAD).uri(&link);
     assert_eq!(fixture.ask(head).await.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert!(fixture.get(&link).await.leads_to("/admin/"));
+    assert_eq!(fixture.get(&link).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_cannot_be_set_leaves_the_link_and_says_why() {
+    let fixture = Fixture::new().await;
+    let token = fixture.token().await;
+    for (email, password, again, text) in [
+        (EMAIL, "short", "short", "must have at least 12 characters"),
+        (EMAIL, "password1234", "password1234", "easy to guess"),
+        (EMAIL, PASSWORD, "another password", "Both passwords must be the same."),
+        ("nobody", PASSWORD, PASSWORD, "Enter an e-mail address"),
+    ] {
+        let fields = [("token", token.as_str()), ("email", email), ("password", password), ("password_again", again)];
+        let answer = fixture.post("/admin/sign-in/link", &fields).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{text}");
+        assert!(answer.body.contains(text) && answer.body.contains("class=\"error-summary\""), "{}", answer.body);
+        assert!(answer.body.contains(&format!("value=\"{email}\"")), "what was entered is kept");
+        assert!(!answer.body.contains(password), "a password is not sent back");
+    }
+    assert_eq!(fixture.get(&format!("/admin/sign-in?token={token}")).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_and_a_code_sign_in_and_neither_does_alone() {
+    let fixture = Fixture::new().await;
+    let person = fixture.owner().await;
+    let answer = fixture.post("/admin/sign-in", &[("email", EMAIL), ("password", PASSWORD)]).await;
+    assert!(answer.leads_to("/admin/sign-in/two-factor"));
+    let pending = answer.cookie("waystation_session").clone();
+    for room in rooms() {
+        let path = format!("/admin{}", room.path.replace(['{', '}'], ""));
+        for method in room.methods {
+            let request = TestRequest::default().method(method.parse().unwrap()).uri(&path).cookie(pending.clone());
+            assert!(fixture.ask(request).await.leads_to("/admin/sign-in/two-factor"), "{method} {path}");
+        }
+    }
+    assert!(fixture.open("/admin/sign-in/enrol", &pending).await.leads_to("/admin/sign-in/two-factor"));
+    let page = fixture.open("/admin/sign-in/two-factor", &pending).await;
+    let csrf = csrf_in(&page.body);
+    let form = |code: &str| {
+        let form = TestRequest::post().uri("/admin/sign-in/two-factor").cookie(pending.clone());
+        form.set_form([("csrf", csrf.as_str()), ("code", code)])
+    };
+    assert_eq!(fixture.ask(form("000000")).await.status, StatusCode::UNAUTHORIZED);
+    let next = code(&person.secret, now_ms() + 30_000);
+    let opened = fixture.ask(form(&next)).await;
+    assert!(opened.leads_to("/admin/"));
+    assert_eq!(fixture.home(opened.cookie("waystation_session")).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_and_an_unknown_account_get_the_same_page() {
+    let fixture = Fixture::new().await;
+    fixture.owner().await;
+    let page = async |email| {
+        let answer = fixture.post("/admin/sign-in", &[("email", email), ("password", "hunter2hunter2")]).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert!(answer.cookies.is_empty() && !answer.body.contains("hunter2"));
+        answer.body.replace(email, "")
+    };
+    let known = page(EMAIL).await;
+    assert!(known.contains("E-mail address and password do not match."));
+    assert_eq!(known, page("bob@example.com").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_tries_get_a_page_that_says_how_long_to_wait() {
+    let fixture = Fixture::new().await;
+    for email in [EMAIL, "nobody@example.com"] {
+        for _ in 0..5 {
+            let answer = fixture.post("/admin/sign-in", &[("email", email), ("password", "hunter2hunter2")]).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        }
+        let answer = fixture.post("/admin/sign-in", &[("email", email), ("password", PASSWORD)]).await;
+        assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(answer.header(header::RETRY_AFTER), "2");
+        assert!(answer.body.contains("looked at in 2 seconds"), "{}", answer.body);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,7 +420,7 @@ async fn home_without_an_open_session_leads_to_the_sign_in_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn signing_out_ends_the_session_itself() {
     let fixture = Fixture::new().await;
-    let session = fixture.session().await;
+    let session = fixture.owner().await.cookie;
     let csrf = fixture.csrf(&session).await;
 
     let answer = fixture.ask(sign_out(&session, &csrf)).await;
@@ -210,18 +435,19 @@ async fn signing_out_ends_the_session_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signing_in_again_ends_the_session_before() {
+async fn a_new_password_by_link_ends_the_sessions_of_before() {
     let fixture = Fixture::new().await;
-    let before = fixture.session().await;
-    let link = format!("/admin/sign-in?token={}", fixture.token().await);
-    assert!(fixture.ask(TestRequest::get().uri(&link).cookie(before.clone())).await.leads_to("/admin/"));
+    let before = fixture.owner().await.cookie;
+    assert_eq!(fixture.home(&before).await.status, StatusCode::OK);
+    fixture.owner().await;
     assert!(fixture.home(&before).await.leads_to("/admin/sign-in"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signing_out_is_refused_without_the_token_of_this_session() {
     let fixture = Fixture::new().await;
-    let (session, other) = (fixture.session().await, fixture.session().await);
+    let session = fixture.owner().await.cookie;
+    let other = fixture.sign_in_as(RoleKind::Reviewer, "Bea").await.cookie;
     let foreign = fixture.csrf(&other).await;
     for csrf in ["", "0", foreign.as_str()] {
         let answer = fixture.ask(sign_out(&session, csrf)).await;
@@ -235,18 +461,20 @@ async fn signing_out_is_refused_without_the_token_of_this_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_sent_from_elsewhere_is_refused() {
     let fixture = Fixture::new().await;
-    let session = fixture.session().await;
+    let session = fixture.owner().await.cookie;
     let csrf = fixture.csrf(&session).await;
     for (name, value) in
         [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Site", "same-site"), ("Origin", "https://elsewhere.example")]
     {
         let form = sign_out(&session, &csrf).insert_header((name, value));
         assert_eq!(fixture.ask(form).await.status, StatusCode::FORBIDDEN, "{name}: {value}");
-        let form = TestRequest::post().uri("/admin/sign-in").set_form([("token", fixture.token().await)]);
-        assert_eq!(fixture.ask(form.insert_header((name, value))).await.status, StatusCode::FORBIDDEN);
+        for path in ["/admin/sign-in", "/admin/sign-in/link"] {
+            let form = TestRequest::post().uri(path).set_form([("email", EMAIL), ("password", PASSWORD)]);
+            assert_eq!(fixture.ask(form.insert_header((name, value))).await.status, StatusCode::FORBIDDEN);
+        }
     }
     for (name, value) in [("Sec-Fetch-Site", "same-origin"), ("Origin", "http://localhost:8080"), ("Origin", "null")] {
-        let session = fixture.session().await;
+        let session = fixture.owner().await.cookie;
         let form = sign_out(&session, &fixture.csrf(&session).await).insert_header((name, value));
         assert!(fixture.ask(form).await.leads_to("/admin/sign-in"), "{name}: {value}");
     }
@@ -256,12 +484,14 @@ async fn a_form_sent_from_elsewhere_is_refused() {
 async fn every_answer_has_the_security_headers() {
     let fixture = Fixture::new().await;
     let broken = Fixture::without_tables().await;
-    let session = fixture.session().await;
+    let session = fixture.owner().await.cookie;
+    let outsider = fixture.sign_in_as(RoleKind::BusinessOwner, "Ben").await.cookie;
     let cases = [
         fixture.get("/").await,
         fixture.get("/admin").await,
         fixture.get("/admin/").await,
         fixture.home(&session).await,
+        fixture.open("/admin/users", &outsider).await,
         fixture.get("/admin/sign-in").await,
         fixture.get("/admin/sign-in?token=unknown").await,
         fixture.get("/admin/sign-in?token=a&token=b").await,
@@ -277,6 +507,7 @@ async fn every_answer_has_the_security_headers() {
             "default-src 'none'",
             "style-src 'self'",
             "img-src 'self' data:",
+            &format!("script-src '{}'", assets::script_hash()),
             "form-action 'self'",
             "frame-ancestors 'none'",
             "base-uri 'none'",
@@ -298,8 +529,8 @@ async fn every_failure_is_a_page_with_its_status() {
         (TestRequest::get().uri("/admin/nowhere"), StatusCode::NOT_FOUND, "There is no such page"),
         (TestRequest::get().uri("/admin/assets/style-0.css"), StatusCode::NOT_FOUND, "There is no such page"),
         (TestRequest::delete().uri("/admin/"), StatusCode::METHOD_NOT_ALLOWED, "Not the way to use this page"),
-        (post().set_payload("token=x"), StatusCode::BAD_REQUEST, "The request cannot be read"),
-        (post().set_form([("token", too_long)]), StatusCode::BAD_REQUEST, "The request cannot be read"),
+        (post().set_payload([0xff].as_slice()), StatusCode::BAD_REQUEST, "The request cannot be read"),
+        (post().set_form([("email", too_long)]), StatusCode::BAD_REQUEST, "The request cannot be read"),
     ] {
         let answer = fixture.ask(request).await;
         assert_eq!(answer.status, status);
@@ -323,10 +554,13 @@ async fn a_database_that_does_not_answer_is_a_friendly_page() {
 async fn an_asset_may_be_kept_for_ever() {
     let fixture = Fixture::new().await;
     let page = fixture.get("/admin/sign-in").await.body;
-    for (path, media_type) in
-        [(assets::style_path(), "text/css; charset=utf-8"), (assets::icon_path(), "image/svg+xml")]
-    {
-        assert!(page.contains(&format!("href=\"{path}\"")));
+    assert!(fixture.get("/favicon.ico").await.leads_to(&assets::icon_path()));
+    for (path, media_type) in [
+        (assets::style_path(), "text/css; charset=utf-8"),
+        (assets::script_path(), "text/javascript; charset=utf-8"),
+        (assets::icon_path(), "image/svg+xml"),
+    ] {
+        assert!(page.contains(&format!("=\"{path}\"")));
         let asset = fixture.get(&path).await;
         assert_eq!(asset.status, StatusCode::OK);
         assert_eq!(asset.header(header::CONTENT_TYPE), media_type);
@@ -345,22 +579,21 @@ async fn home_tells_what_there_is() {
             health: "its breaker is open".to_owned(),
         }]
     });
-    let session = fixture.session().await;
+    let session = fixture.owner().await.cookie;
     let quiet = fixture.home(&session).await.body;
     assert!(
         quiet.contains("First steps") && quiet.contains("href=\"/docs/\"") && quiet.contains("href=\"/docs/errors\"")
     );
 
     for name in ["North", "South"] {
-        let (by, policy) = (Actor::system(), Policy::default());
-        fixture.dashboard.store.add_reseller(&by, name, &policy, now_ms()).await.unwrap();
+        fixture.add_reseller(name).await;
     }
     for _ in 0..3 {
         fixture.accept_message().await;
     }
     let busy = fixture.home(&session).await.body;
     assert!(!busy.contains("First steps"));
-    assert!(busy.contains("<dt>Resellers</dt>\n<dd><span class=\"fact-value\">2</span>"));
+    assert!(busy.contains("<dt>Resellers</dt>\n<dd><span class=\"fact-value\">3</span>"));
     assert!(busy.contains("<td class=\"number\">3</td><td class=\"number\">100.0 %</td>"));
     assert!(busy.contains("<span class=\"badge bad\">its breaker is open</span>"));
     assert!(busy.contains("Waystation 1.2.3 · sqlite"));
@@ -371,9 +604,9 @@ fn values_are_escaped() {
     let evil = "<script>alert(\"1\")</script>";
     let view = serde_json::json!({ "status": 404, "heading": evil, "advice": evil, "action": evil, "path": evil });
     let html = pages::render(Page::Error, Frame::bare(evil), view).unwrap();
-    assert!(!html.contains("<script"));
+    assert_eq!(html.matches("<script").count(), 1, "our own");
     assert_eq!(html.matches("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;").count(), 5);
-    for (name, source) in TEMPLATES {
+    for (name, source) in templates() {
         assert!(!source.contains("{{{") && !source.contains("{{&"), "{name} leaves a value as it is");
     }
 }
@@ -386,11 +619,17 @@ fn a_value_that_is_missing_is_an_error() {
 #[test]
 fn nothing_refers_to_another_host_or_runs_in_the_page() {
     let icon = ICON.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
-    let files = TEMPLATES.into_iter().chain([("style.css", STYLE), ("icon.svg", icon.as_str())]);
+    let mut files: Vec<(&str, &str)> = templates().collect();
+    files.extend([("style.css", STYLE), ("icon.svg", icon.as_str())]);
     for (name, text) in files {
+        // The one script, by its hash.
+        let text = text.replace("<script src=\"{{frame.script}}\" integrity=\"{{frame.script_hash}}\" defer>", "");
         for forbidden in ["//", "@import", "<script", "javascript:", " style=", " onclick", " onload", "data:"] {
             assert!(!text.to_lowercase().contains(forbidden), "{name} contains {forbidden:?}");
         }
+    }
+    for forbidden in ["://", "fetch(", "XMLHttpRequest", "import", "eval", "innerHTML"] {
+        assert!(!SCRIPT.contains(forbidden), "script.js contains {forbidden:?}");
     }
 }
 
@@ -399,7 +638,7 @@ fn every_template_file_is_embedded() {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/templates")).unwrap();
     let mut files: Vec<String> = folder.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
-    let mut embedded = TEMPLATES.map(|(name, _)| format!("{name}.hbs"));
+    let mut embedded: Vec<String> = templates().map(|(name, _)| format!("{name}.hbs")).collect();
     embedded.sort();
     assert_eq!(files, embedded);
 }
@@ -422,6 +661,7 @@ fn colours_meet_wcag_aa_in_light_and_dark() {
         check("line-control", "surface", MARK_CONTRAST);
         check("line-control", "canvas", MARK_CONTRAST);
         check("on-primary", "primary", TEXT_CONTRAST);
+        check("on-danger", "danger", TEXT_CONTRAST);
         for tone in ["ok", "info", "warn", "bad", "wait"] {
             let (text, soft) = (format!("{tone}-text"), format!("{tone}-soft"));
             check(&text, &soft, TEXT_CONTRAST);
@@ -455,4 +695,199 @@ fn luminance(rgb: [u8; 3]) -> f64 {
         if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
     });
     0.2126 * red + 0.7152 * green + 0.0722 * blue
+}
+
+/// Which roles may use each room. A room that is missing here fails the test below: who
+/// adds one says here whom it is for.
+const WHO_MAY: &[(&str, &[RoleKind])] = &[
+    ("/", &RoleKind::ALL),
+    ("/sign-out", &RoleKind::ALL),
+    ("/account", &RoleKind::ALL),
+    ("/account/password", &RoleKind::ALL),
+    ("/account/two-factor", &RoleKind::ALL),
+    ("/account/two-factor/new", &RoleKind::ALL),
+    ("/account/recovery-codes", &RoleKind::ALL),
+    ("/account/sessions/end", &RoleKind::ALL),
+    ("/account/sessions/{session}/end", &RoleKind::ALL),
+    ("/users", USERS),
+    ("/users/new", USERS),
+    ("/users/{user}", USERS),
+    ("/users/{user}/link", USERS),
+    ("/users/{user}/sign-out", USERS),
+    ("/users/{user}/remove", USERS),
+];
+const USERS: &[RoleKind] = &[RoleKind::PlatformOwner, RoleKind::ResellerAdmin];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_room_opens_to_the_roles_it_is_for_and_to_no_other() {
+    let fixture = Fixture::new().await;
+    let known: Vec<&str> = rooms().iter().map(|room| room.path).collect();
+    assert_eq!(known, WHO_MAY.iter().map(|(path, _)| *path).collect::<Vec<_>>());
+    for kind in RoleKind::ALL {
+        let person = fixture.sign_in_as(kind, kind.name()).await;
+        for room in rooms() {
+            let (_, allowed) = WHO_MAY.iter().find(|(path, _)| *path == room.path).unwrap();
+            let path = format!("/admin{}", room.path.replace(['{', '}'], ""));
+            for method in room.methods {
+                let request = TestRequest::default().method(method.parse().unwrap()).uri(&path);
+                let answer = fixture.ask(request.cookie(person.cookie.clone())).await;
+                let refused = answer.body.contains("Not part of your role");
+                assert_eq!(refused, !allowed.contains(&kind), "{method} {path} as {kind}");
+                assert!(!refused || answer.status == StatusCode::FORBIDDEN);
+                assert!(!answer.status.is_server_error(), "{method} {path} as {kind}: {}", answer.body);
+                // Without the token of a page, a form does nothing, whoever sends it.
+                assert!(method == "GET" || answer.status == StatusCode::FORBIDDEN, "{method} {path} as {kind}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_enters_a_room_without_a_session() {
+    let fixture = Fixture::new().await;
+    for room in rooms() {
+        let path = format!("/admin{}", room.path.replace(['{', '}'], ""));
+        for method in room.methods {
+            let request = TestRequest::default().method(method.parse().unwrap()).uri(&path);
+            assert!(fixture.ask(request).await.leads_to("/admin/sign-in"), "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_invited_with_a_link_that_is_shown_once() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.owner().await.cookie;
+    let page = fixture.open("/admin/users/new", &owner).await;
+    assert!(page.body.contains("id=\"role-reviewer\""));
+    let bad = fixture.send("/admin/users/new", &owner, &[("name", " "), ("email", "rita"), ("role", "reviewer")]).await;
+    assert_eq!(bad.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(bad.body.contains("href=\"#name\"") && bad.body.contains("value=\"rita\""));
+    let none = fixture.send("/admin/users/new", &owner, &[("name", "Rita")]).await;
+    assert!(none.body.contains("Choose what they may do."));
+
+    let fields = [("name", "Rita <b>"), ("email", "rita@example.com"), ("role", "reviewer")];
+    let invited = fixture.send("/admin/users/new", &owner, &fields).await;
+    assert_eq!(invited.status, StatusCode::OK);
+    let link =
+        between(&invited.body, "<code class=\"secret-value\" id=\"secret\"", "</code>").split_once('>').unwrap().1;
+    let path = link.replace("&#x3D;", "=").replace("http://localhost:8080", "");
+    let list = fixture.open("/admin/users", &owner).await.body;
+    assert!(list.contains("Rita &lt;b&gt;") && list.contains("invited") && !list.contains(link));
+    let person = fixture.enrol(&owner_link(&fixture.dashboard.store, true, now_ms()).await.unwrap()).await;
+    assert!(fixture.get(&path).await.body.contains("value=\"rita@example.com\""));
+
+    let id = between(&list, "href=\"/admin/users/usr_", "\"");
+    let user = fixture.open(&format!("/admin/users/usr_{id}"), &person.cookie).await;
+    assert_eq!(user.status, StatusCode::OK);
+    let again = fixture.send(&format!("/admin/users/usr_{id}/link"), &person.cookie, &[]).await;
+    assert!(again.body.contains("is not shown again") && fixture.get(&path).await.status == StatusCode::FORBIDDEN);
+    let removed = fixture.send(&format!("/admin/users/usr_{id}/remove"), &person.cookie, &[]).await;
+    assert!(removed.leads_to("/admin/users"));
+    assert_eq!(fixture.open(&format!("/admin/users/usr_{id}"), &person.cookie).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resellers_admin_finds_no_user_of_another_reseller() {
+    let fixture = Fixture::new().await;
+    let admin = fixture.sign_in_as(RoleKind::ResellerAdmin, "Nora").await.cookie;
+    let south = fixture.add_reseller("South").await;
+    let invitation = Invitation { name: "Sue".into(), email: String::new(), role: Role::ResellerAdmin(south.clone()) };
+    let access = &fixture.dashboard.access;
+    let (foreign, _) = access.invite(&Actor::operator(), &Subtree::Platform, &invitation, now_ms()).await.unwrap();
+    assert!(!fixture.open("/admin/users", &admin).await.body.contains("Sue"));
+    assert_eq!(fixture.open(&format!("/admin/users/{foreign}"), &admin).await.status, StatusCode::NOT_FOUND);
+    for action in ["link", "sign-out", "remove"] {
+        let answer = fixture.send(&format!("/admin/users/{foreign}/{action}"), &admin, &[]).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{action}");
+    }
+    let fields = [("name", "Eve"), ("reseller", &south.to_string())];
+    assert_eq!(fixture.send("/admin/users/new", &admin, &fields).await.status, StatusCode::NOT_FOUND);
+    let fields = [("name", "Eve"), ("role", "platform_owner")];
+    let own = fixture.send("/admin/users/new", &admin, &fields).await;
+    assert!(own.body.contains("The user is invited"));
+    let users = access.users(&Subtree::Platform, &Paging::default()).await.unwrap();
+    assert_eq!(users.entries[0].role, Role::ResellerAdmin(fixture.reseller.clone()), "no role but their own to give");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_account_shows_sessions_and_ends_them() {
+    let fixture = Fixture::new().await;
+    let person = fixture.owner().await;
+    let answer = fixture.post("/admin/sign-in", &[("email", EMAIL), ("password", PASSWORD)]).await;
+    let pending = answer.cookie("waystation_session").clone();
+    let csrf = csrf_in(&fixture.open("/admin/sign-in/two-factor", &pending).await.body);
+    let next = code(&person.secret, now_ms() + 30_000);
+    let form = TestRequest::post().uri("/admin/sign-in/two-factor").cookie(pending);
+    let other = fixture.ask(form.set_form([("csrf", csrf), ("code", next)])).await;
+    let other = other.cookie("waystation_session").clone();
+
+    let page = fixture.open("/admin/account", &person.cookie).await.body;
+    assert!(page.contains("Firefox on Linux") && page.contains("this one") && page.contains("192.0.2.7"));
+    assert!(page.contains("10 of 10 are left."));
+    let id = between(&page, "action=\"/admin/account/sessions/ses_", "/end\"");
+    assert!(
+        fixture
+            .send(&format!("/admin/account/sessions/ses_{id}/end"), &person.cookie, &[])
+            .await
+            .leads_to("/admin/account")
+    );
+    assert!(fixture.home(&other).await.leads_to("/admin/sign-in"));
+    assert!(fixture.send("/admin/account/sessions/end", &person.cookie, &[]).await.leads_to("/admin/account"));
+    assert_eq!(fixture.home(&person.cookie).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_account_changes_password_second_factor_and_recovery_codes() {
+    let fixture = Fixture::new().await;
+    let person = fixture.owner().await;
+    let new = "seven tulips under glass";
+    let change = async |present: &str, password: &str, again: &str| {
+        let fields = [("current_password", present), ("password", password), ("password_again", again)];
+        fixture.send("/admin/account/password", &person.cookie, &fields).await
+    };
+    for (present, password, again, text) in [
+        ("wrong password", new, new, "This is not your present password."),
+        (PASSWORD, "short", "short", "at least 12 characters"),
+        (PASSWORD, new, "other", "must be the same"),
+        (PASSWORD, PASSWORD, PASSWORD, "Choose another password"),
+    ] {
+        let answer = change(present, password, again).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{text}");
+        assert!(answer.body.contains(text), "{text}");
+    }
+    assert!(change(PASSWORD, new, new).await.leads_to("/admin/account"));
+
+    let codes = fixture.send("/admin/account/recovery-codes", &person.cookie, &[("password_for_codes", new)]).await;
+    assert_eq!(between(&codes.body, "id=\"recovery-codes\"", "</ol>").matches("<li>").count(), 10);
+    let recovery = between(&codes.body, "<li><code>", "</code>").to_owned();
+
+    assert!(fixture.open("/admin/account/two-factor/new", &person.cookie).await.leads_to("/admin/account/two-factor"));
+    let wrong = [("password", new), ("code", "000000")];
+    let wrong = fixture.send("/admin/account/two-factor", &person.cookie, &wrong).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let proof = [("password", new), ("code", recovery.as_str())];
+    let begun = fixture.send("/admin/account/two-factor", &person.cookie, &proof).await;
+    assert!(begun.leads_to("/admin/account/two-factor/new"));
+    let page = fixture.open("/admin/account/two-factor/new", &person.cookie).await.body;
+    let secret = between(&page, "id=\"totp-secret\"", "</code>").split_once('>').unwrap().1;
+    let done = [("code", code(secret, now_ms()))].map(|(name, value)| (name, value.leak() as &str));
+    let done = fixture.send("/admin/account/two-factor/new", &person.cookie, &done).await;
+    assert!(done.body.contains("id=\"recovery-codes\""), "{}", done.body);
+    let token = done.cookie("waystation_session").value().to_owned();
+    assert_eq!(fixture.session(&token, now_ms()).await.stage, Stage::Open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_navigation_shows_what_the_role_may_open() {
+    let fixture = Fixture::new().await;
+    for kind in RoleKind::ALL {
+        let person = fixture.sign_in_as(kind, kind.name()).await;
+        let page = fixture.open("/admin/account", &person.cookie).await.body;
+        assert!(page.contains(kind.label()), "{kind}");
+        for (path, allowed) in WHO_MAY {
+            let linked = page.contains(&format!("<li><a href=\"/admin{path}\""));
+            assert!(!linked || allowed.contains(&kind), "{path} as {kind}");
+        }
+    }
 }

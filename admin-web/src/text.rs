@@ -1,5 +1,6 @@
 //! Numbers and times as people read them, alike on every page.
 
+use serde::Serialize;
 use waystation_core::clock::{Millis, rfc3339};
 
 /// A count with its thousands apart: `12,480`.
@@ -46,6 +47,71 @@ pub(crate) fn minute(at: Millis) -> String {
     }
 }
 
+/// How long something takes, rounded up: `45 seconds`, `2 minutes`, `3 hours`, `4 days`.
+pub(crate) fn span(ms: Millis) -> String {
+    let of = |count: i64, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
+    let seconds = (ms.max(0) + 999) / 1_000;
+    match seconds {
+        ..=90 => of(seconds, "second"),
+        91..=5_400 => of((seconds + 59) / 60, "minute"),
+        5_401..=129_600 => of((seconds + 3_599) / 3_600, "hour"),
+        _ => of((seconds + 86_399) / 86_400, "day"),
+    }
+}
+
+/// How long ago something was: `just now`, `5 minutes ago`.
+pub(crate) fn ago(at: Millis, now: Millis) -> String {
+    const JUST_NOW_MS: Millis = 60_000;
+    let passed = now - at;
+    if passed < JUST_NOW_MS { "just now".to_owned() } else { format!("{} ago", span(passed)) }
+}
+
+/// A time as a page shows it: exact for machines, to the minute for people, and how long
+/// ago.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Time {
+    exact: String,
+    text: String,
+    ago: String,
+}
+
+impl Time {
+    pub(crate) fn new(at: Millis, now: Millis) -> Self {
+        Self { exact: rfc3339(at), text: minute(at), ago: ago(at, now) }
+    }
+}
+
+/// A browser by what it says that it is: `Firefox on Linux`.
+pub(crate) fn device(agent: &str) -> String {
+    let first = |of: &[(&str, &'static str)]| of.iter().find(|(sign, _)| agent.contains(sign)).map(|(_, name)| *name);
+    // Those that pretend to be others come first.
+    let browser = first(&[
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("SamsungBrowser", "Samsung Internet"),
+        ("Firefox/", "Firefox"),
+        ("FxiOS/", "Firefox"),
+        ("CriOS/", "Chrome"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ]);
+    let system = first(&[
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("CrOS", "ChromeOS"),
+        ("Linux", "Linux"),
+    ]);
+    match (browser, system) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(one), None) | (None, Some(one)) => one.to_owned(),
+        (None, None) => "Unknown browser".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +137,39 @@ mod tests {
     #[test]
     fn a_time_reads_to_the_minute() {
         assert_eq!(minute(1_795_341_600_123), "2026-11-22 10:00 UTC");
+    }
+
+    #[test]
+    fn a_span_is_rounded_up_to_a_unit_that_fits() {
+        for (ms, text) in [
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (90_000, "90 seconds"),
+            (90_001, "2 minutes"),
+            (5_400_000, "90 minutes"),
+            (5_400_001, "2 hours"),
+            (129_600_000, "36 hours"),
+            (129_600_001, "2 days"),
+        ] {
+            assert_eq!(span(ms), text);
+        }
+        assert_eq!(ago(1_000, 60_000), "just now");
+        assert_eq!(ago(0, 300_000), "5 minutes ago");
+    }
+
+    #[test]
+    fn a_browser_is_named_by_what_it_is_and_not_by_what_it_resembles() {
+        for (agent, name) in [
+            ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+            (
+                "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0",
+                "Edge on Windows",
+            ),
+            ("Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Safari/604.1", "Safari on iPhone"),
+            ("curl/8.5.0", "curl"),
+            ("", "Unknown browser"),
+        ] {
+            assert_eq!(device(agent), name);
+        }
     }
 }

@@ -106,6 +106,10 @@ text_ids! {
     /// One delivery of one event to one endpoint: the `webhook-id` that repeats
     /// on every try, so that a receiver can tell a repeat.
     DeliveryId, "delivery", "evt_";
+    /// A user of the dashboard.
+    UserId, "user", "usr_";
+    /// A session of the dashboard; says nothing about its token.
+    SessionId, "session", "ses_";
     /// A stored callback of a network.
     CallbackId, "callback", "cb_";
     /// A verification document of a business.

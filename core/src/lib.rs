@@ -14,7 +14,7 @@
 //! - [`webhooks`]: how a business is told;
 //! - [`limits`]: how often somebody may ask;
 //! - [`abuse`]: the rule against spam, and its cases;
-//! - [`access`]: who may open the dashboard;
+//! - [`access`]: who may open the dashboard, and what they may do there;
 //! - [`audit`] and [`vault`]: what was changed by whom, and what is encrypted at rest.
 
 pub mod abuse;

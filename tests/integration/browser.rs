@@ -11,6 +11,8 @@ use crate::support::{Profile, Site};
 
 /// Pages that differ only in what they show which are looked at.
 const OF_A_KIND: usize = 3;
+/// What the owner signs in with.
+const EMAIL: &str = "owner@example.com";
 
 /// Every page that links lead to from `start` has nothing to complain about, in any look.
 /// Returns their kinds.
@@ -38,8 +40,11 @@ async fn a_link_signs_in_and_the_button_signs_out() -> Result<()> {
     browser.open("/admin/").await?;
     browser.arrives("/admin/sign-in").await?;
     assert_eq!(browser.complaints().await?, Vec::<String>::new());
+    browser.click("I have a sign-in link").await?;
     browser.fill("token", &info.sign_in_url).await?;
-    browser.press("Sign in").await?;
+    browser.press("Open the link").await?;
+    browser.sees("Choose a password").await?;
+    let mut account = browser.set_up(&info.sign_in_url, EMAIL).await?;
     browser.arrives("/admin/").await?;
     assert_eq!(browser.text_of("h1").await?, "Overview");
     browser.press("Refresh").await?;
@@ -51,9 +56,14 @@ async fn a_link_signs_in_and_the_button_signs_out() -> Result<()> {
     browser.arrives("/admin/sign-in").await?;
     assert_eq!(browser.complaints().await?, Vec::<String>::new());
 
+    // From then on, password and code.
+    browser.sign_in(&mut account).await?;
+    browser.arrives("/admin/").await?;
+    browser.press("Sign out").await?;
+
     // A link that was used up is refused with a page that says so.
     browser.open(&info.sign_in_url).await?;
-    browser.sees("This link does not work.").await?;
+    browser.sees("This link does not work").await?;
     assert_eq!(browser.faults().await?, Vec::<String>::new());
     Ok(())
 }
@@ -64,7 +74,7 @@ async fn every_page_is_sound_on_every_screen() -> Result<()> {
     let demo = site.demo(None);
     let browser = Browser::start(&demo.info().base_url).await?;
     assert!(all_pages_are_sound(&browser, "/admin/sign-in").await?.contains("sign-in"));
-    browser.open(&demo.info().sign_in_url).await?;
+    browser.set_up(&demo.info().sign_in_url, EMAIL).await?;
     assert!(all_pages_are_sound(&browser, "/admin/").await?.contains("overview"));
     Ok(())
 }
@@ -74,7 +84,7 @@ async fn the_keyboard_reaches_everything_in_order_and_shows_where_it_is() -> Res
     let site = Site::new(Profile::Embedded).await;
     let demo = site.demo(None);
     let browser = Browser::start(&demo.info().base_url).await?;
-    browser.open(&demo.info().sign_in_url).await?;
+    browser.set_up(&demo.info().sign_in_url, EMAIL).await?;
     browser.arrives("/admin/").await?;
 
     browser.key(&[], Key::Tab).await?;
@@ -119,9 +129,7 @@ async fn the_dashboard_works_without_scripts() -> Result<()> {
     let demo = site.demo(None);
     let browser = Browser::start(&demo.info().base_url).await?;
     browser.scripts(false).await?;
-    browser.open("/admin/sign-in").await?;
-    browser.fill("token", &demo.info().sign_in_url).await?;
-    browser.press("Sign in").await?;
+    browser.set_up(&demo.info().sign_in_url, EMAIL).await?;
     browser.arrives("/admin/").await?;
     // On a phone the navigation is behind a button.
     browser.look(Look::Phone).await?;

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 
 use crate::support::{
-    Answer, Client, PATIENCE, Profile, Site, committed, exchange, http, on_both_profiles, stop, text, words,
+    Answer, Client, PATIENCE, Profile, Site, committed, exchange, http, on_both_profiles, set_up_account, stop, text,
+    words,
 };
 
 on_both_profiles!(a_sign_in_link_opens_the_dashboard_once, the_command_line_issues_further_links,);
@@ -19,18 +20,9 @@ async fn get(url: &str, cookie: Option<&str>) -> Answer {
     exchange(request).await.expect("an answer")
 }
 
-/// The cookie that an answer sets, as it is sent back.
-fn cookie_of(answer: &Answer) -> String {
-    let set = answer.header("set-cookie").unwrap_or_else(|| panic!("no cookie: {answer:?}"));
-    assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax"), "{set}");
-    set.split(';').next().unwrap_or_default().to_owned()
-}
-
 /// Uses a link up and opens the page it leads to.
 async fn sign_in(base_url: &str, link: &str) -> (String, Answer) {
-    let opened = get(link, None).await;
-    assert_eq!((opened.status, opened.header("location")), (303, Some("/admin/")), "{}", opened.body);
-    let cookie = cookie_of(&opened);
+    let cookie = set_up_account(base_url, link, "owner@example.com").await;
     let page = get(&format!("{base_url}/admin/"), Some(&cookie)).await;
     (cookie, page)
 }
@@ -80,18 +72,20 @@ async fn a_sign_in_link_opens_the_dashboard_once(profile: Profile) {
 async fn the_command_line_issues_further_links(profile: Profile) {
     let site = Site::new(profile).await;
     let mut server = site.serve("api,worker,admin");
-    let output = site.run(&["sign-in-link"]);
-    assert!(output.status.success(), "{}", words(&output));
-    let link = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let (_, token) = link.split_once("/admin/sign-in?token=").unwrap_or_else(|| panic!("{link}"));
-    let (_, page) = sign_in(&server.base_url, &format!("{}/admin/sign-in?token={token}", server.base_url)).await;
-    assert_eq!(page.status, 200);
     // A new installation prints its first link by itself.
     let first = server.process.next_line(PATIENCE).expect("a line");
     assert_eq!(first, format!("Dashboard: {}/admin/", server.base_url));
     let second = server.process.next_line(PATIENCE).expect("a line");
-    let (_, link) = second.split_once(": ").expect("a link");
-    assert_eq!(sign_in(&server.base_url, link).await.1.status, 200);
+    let (_, printed) = second.split_once(": ").expect("a link");
+    assert_eq!(get(printed, None).await.status, 200);
+
+    let output = site.run(&["sign-in-link"]);
+    assert!(output.status.success(), "{}", words(&output));
+    let link = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let (_, token) = link.split_once("/admin/sign-in?token=").unwrap_or_else(|| panic!("{link}"));
+    let link = format!("{}/admin/sign-in?token={token}", server.base_url);
+    assert_eq!(get(printed, None).await.status, 403, "the newest link counts");
+    assert_eq!(sign_in(&server.base_url, &link).await.1.status, 200);
     stop(&mut server.process);
 }
 

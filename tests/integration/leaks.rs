@@ -10,7 +10,9 @@ use waystation_testkit::{
     sink::{Fault, WebhookSink},
 };
 
-use crate::support::{Answer, Client, PATIENCE, Profile, Site, exchange, http, on_both_profiles, stop, text};
+use crate::support::{
+    Answer, Client, PATIENCE, Profile, Site, exchange, http, on_both_profiles, set_up_account, stop, text,
+};
 
 on_both_profiles!(no_log_has_a_secret_when_everything_is_logged);
 
@@ -144,8 +146,7 @@ async fn dashboard(link: &str, base_url: &str) {
     let made_up = format!("waystation_session={}", marked("session"));
     assert_eq!(get(format!("{base_url}/admin/"), &made_up).await.status, 303);
     assert_eq!(get(format!("{base_url}/admin/sign-in?token={}", marked("link")), "").await.status, 403);
-    let opened = get(link.to_owned(), "").await;
-    let cookie = opened.header("set-cookie").expect("a session").split(';').next().unwrap_or_default().to_owned();
+    let cookie = set_up_account(base_url, link, "owner@example.com").await;
     assert_eq!(get(format!("{base_url}/admin/"), &cookie).await.status, 200);
     let post = async |path: &str, field: &str| {
         let request = http().post(format!("{base_url}{path}")).header("cookie", &cookie);
@@ -153,5 +154,6 @@ async fn dashboard(link: &str, base_url: &str) {
         exchange(request.header("content-type", "application/x-www-form-urlencoded").body(form)).await.expect("one")
     };
     assert!(refused(&post("/admin/sign-out", "csrf").await));
-    assert!(refused(&post("/admin/sign-in", "token").await));
+    assert!(refused(&post("/admin/sign-in", "password").await));
+    assert!(refused(&post("/admin/sign-in/link", "token").await));
 }

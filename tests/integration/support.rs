@@ -29,6 +29,7 @@ use waystation_testkit::{
     secrets,
     servers::{Postgres, Redis},
     sink::WebhookSink,
+    totp::Authenticator,
 };
 
 /// How long anything may take that has to happen. Far more than it needs, because the machine
@@ -614,4 +615,45 @@ pub(crate) fn words(output: &Output) -> String {
 /// A document of the repository that is generated from the program; none where it is not kept.
 pub(crate) fn committed(name: &str) -> Option<String> {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).ok()
+}
+
+/// Goes through a sign-in link as a person does, choosing a password and setting up a second
+/// factor, and answers the cookie of the session.
+pub(crate) async fn set_up_account(base_url: &str, link: &str, email: &str) -> String {
+    const PASSWORD: &str = "seven tulips under glass";
+    secrets::keep("password", PASSWORD);
+    let cookie_of = |answer: &Answer| {
+        let set = answer.header("set-cookie").unwrap_or_else(|| panic!("no cookie: {answer:?}"));
+        assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax"), "{set}");
+        set.split(';').next().unwrap_or_default().to_owned()
+    };
+    let post = async |path: &str, cookie: &str, fields: &[(&str, &str)]| {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = http().post(format!("{base_url}{path}")).header("cookie", cookie).body(body);
+        exchange(request.header("content-type", "application/x-www-form-urlencoded")).await.expect("an answer")
+    };
+    let between = |page: &str, before: &str, after: &str| {
+        let (_, rest) = page.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {page}"));
+        rest.split_once(after).map(|(text, _)| text.to_owned()).expect("an end")
+    };
+    let (_, token) = link.split_once("token=").expect("a link with a token");
+    let page = exchange(http().get(link)).await.expect("an answer");
+    assert_eq!(page.status, 200, "{}", page.body);
+    let fields = [("token", token), ("email", email), ("password", PASSWORD), ("password_again", PASSWORD)];
+    let chosen = post("/admin/sign-in/link", "", &fields).await;
+    assert_eq!((chosen.status, chosen.header("location")), (303, Some("/admin/sign-in/enrol")), "{}", chosen.body);
+    let pending = cookie_of(&chosen);
+
+    let page = http().get(format!("{base_url}/admin/sign-in/enrol")).header("cookie", &pending);
+    let page = exchange(page).await.expect("an answer");
+    let secret = between(&between(&page.body, "id=\"totp-secret\"", "/code>"), ">", "<");
+    secrets::keep("TOTP secret", &secret.replace(' ', ""));
+    let code = Authenticator::new(&secret).expect("a secret").code().await.expect("a code");
+    let csrf = between(&page.body, "name=\"csrf\" value=\"", "\"");
+    let done = post("/admin/sign-in/enrol", &pending, &[("csrf", &csrf), ("code", &code)]).await;
+    assert!(done.status == 200 && done.body.contains("id=\"recovery-codes\""), "{}", done.body);
+    for code in between(&done.body, "id=\"recovery-codes\"", "</ol>").split("<code>").skip(1) {
+        secrets::keep("recovery code", code.split('<').next().unwrap_or_default());
+    }
+    cookie_of(&done)
 }

@@ -219,7 +219,10 @@ impl Onboarding {
 
     /// The sender's number, unless its business is over.
     async fn number_owner(&self, subtree: &Subtree, sender: SenderId) -> Result<NumberOwner, ApiError> {
-        let owner = self.store.number_owner(subtree, sender).await?;
+        let mut owner = self.store.number_owner(subtree, sender).await?;
+        if let Some(sender) = self.directory.any_sender(sender).await? {
+            owner.connection = sender.connection.clone();
+        }
         if owner.state == State::Closed {
             let details = "The business is closed: nothing can be done with its numbers.";
             return Err(ApiError::new(ErrorKind::IllegalTransition, details));

@@ -22,7 +22,7 @@ use crate::{
     plugins::{AdapterHost, CallbackOrigin, HostIo, HostSettings, bundled_dirs},
     queue::EmbeddedQueue,
     store::{
-        NewSender, Store,
+        Connection, NewSender, Store,
         tests::{Fixture, Tree, both, bytes_in},
     },
     tenancy::{Directory, Policy, Subtree},
@@ -90,15 +90,18 @@ impl World {
 
     async fn add_sender(&self, business: &BusinessId, phone: &str, adapter: &str, verified: bool) -> SenderId {
         let view = self.store.business(&Subtree::Platform, business).await.unwrap().unwrap();
+        let id = SenderId::generate();
         let sender = NewSender {
+            id,
             phone: phone.to_owned(),
             display_name: "B".to_owned(),
             channel: "whatsapp".to_owned(),
             adapter: adapter.to_owned(),
-            connection: serde_json::json!({}),
+            connection: Connection::Clear(serde_json::json!({})),
             phone_verified_at: verified.then_some(1),
         };
-        self.store.add_sender(&Actor::system(), &view, &sender, 0).await.unwrap()
+        self.store.add_sender(&Actor::system(), &view, &sender, 0).await.unwrap();
+        id
     }
 
     /// Everything that a submission needs.

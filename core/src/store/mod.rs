@@ -32,6 +32,7 @@ mod usage;
 
 pub use abuse::CaseView;
 pub(crate) use abuse::NewSignal;
+pub(crate) use access::{NewSession, NewUser, PasswordChange, about};
 pub use callbacks::NewCallback;
 pub(crate) use callbacks::{ClaimedCallback, ReceiptBatch, ReceiptOutcome};
 pub use connection::{StoreError, StoreSettings, StoreUrl};

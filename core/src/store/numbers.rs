@@ -86,12 +86,11 @@ impl Store {
                 businesses::state,
                 senders::phone,
                 senders::adapter,
-                senders::connection,
                 senders::phone_verified_at,
             ));
-        type Row = (String, String, String, String, String, String, Option<Millis>);
+        type Row = (String, String, String, String, String, Option<Millis>);
         let row: Option<Row> = on!(conn, c => query.first(c).await.optional())?;
-        let Some((business, reseller, state, phone, adapter, connection, verified_at)) =
+        let Some((business, reseller, state, phone, adapter, verified_at)) =
             row.filter(|(business, reseller, ..)| subtree.holds(reseller, business))
         else {
             return Err(ApiError::missing("sender", &id));
@@ -109,8 +108,7 @@ impl Store {
                 .ok_or_else(|| unreadable(format!("state {state:?} of the business of {id}")))?,
             phone,
             adapter,
-            connection: serde_json::from_str(&connection)
-                .map_err(|error| unreadable(format!("connection of {id}: {error}")))?,
+            connection: serde_json::Value::Null,
             verified_at,
             registered_at: registered_at.flatten(),
         })

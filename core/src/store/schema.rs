@@ -280,19 +280,48 @@ diesel::table! {
 }
 
 diesel::table! {
-    sign_in_links (hash) {
-        hash -> Text,
-        user_name -> Text,
-        expires_at -> BigInt,
-        used_at -> Nullable<BigInt>,
+    users (id) {
+        id -> Text,
+        email -> Nullable<Text>,
+        name -> Text,
+        role -> Text,
+        reseller_id -> Nullable<Text>,
+        business_id -> Nullable<Text>,
+        password_hash -> Nullable<Text>,
+        totp_secret -> Nullable<Binary>,
+        totp_step -> Nullable<BigInt>,
+        created_at -> BigInt,
+        seen_at -> Nullable<BigInt>,
     }
 }
 
 diesel::table! {
-    sessions (hash) {
+    recovery_codes (user_id, hash) {
+        user_id -> Text,
         hash -> Text,
-        user_name -> Text,
+    }
+}
+
+diesel::table! {
+    sign_in_links (hash) {
+        hash -> Text,
+        user_id -> Text,
+        resets_two_factor -> Bool,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    sessions (id) {
+        id -> Text,
+        hash -> Text,
+        user_id -> Text,
+        stage -> Text,
+        address -> Nullable<Text>,
+        device -> Text,
+        pending_secret -> Nullable<Binary>,
         created_at -> BigInt,
+        seen_at -> BigInt,
         expires_at -> BigInt,
     }
 }
@@ -420,3 +449,14 @@ diesel::allow_tables_to_appear_in_same_query!(
     submissions,
     usage_days,
 );
+
+diesel::table! {
+    sign_in_tries (name) {
+        name -> Text,
+        failures -> Integer,
+        blocked_until -> BigInt,
+        tried_at -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(sessions, sign_in_links, users);

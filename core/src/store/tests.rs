@@ -385,22 +385,6 @@ async fn senders_and_templates_are_found_by_what_names_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sign_in_link_works_once_and_not_after_its_time() {
-    for Fixture { store, .. } in &both().await {
-        let link = crate::access::issue_link(store, "owner", 1_000).await.unwrap();
-        let session = crate::access::open_session(store, link.reveal(), 2_000).await.unwrap().unwrap();
-        assert!(crate::access::open_session(store, link.reveal(), 2_000).await.unwrap().is_none());
-        let user = crate::access::session_user(store, session.reveal(), 3_000).await.unwrap();
-        assert_eq!(user.as_deref(), Some("owner"));
-        crate::access::end_session(store, session.reveal()).await.unwrap();
-        assert!(crate::access::session_user(store, session.reveal(), 3_000).await.unwrap().is_none());
-        let old = crate::access::issue_link(store, "owner", 1_000).await.unwrap();
-        let too_late = 1_000 + crate::access::LINK_LIFE_MS;
-        assert!(crate::access::open_session(store, old.reveal(), too_late).await.unwrap().is_none());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_is_dropped_leaves_nothing_and_blocks_nobody() {
     for Fixture { store, .. } in &both().await {
         let mut conn = store.pools.begin().await.unwrap();

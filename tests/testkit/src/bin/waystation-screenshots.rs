@@ -40,7 +40,7 @@ async fn main() -> Result<()> {
     let mut album = Album { folder: &arguments.folder, browser: &browser, pictures: 0, complaints: Vec::new() };
 
     album.take_all("nobody", "/admin/sign-in").await?;
-    browser.open(&demo.info().sign_in_url).await?;
+    browser.set_up(&demo.info().sign_in_url, "owner@example.com").await?;
     album.take_all("owner", "/admin/").await?;
 
     println!("{} pictures in {}", album.pictures, arguments.folder.display());

@@ -7,6 +7,7 @@
 
 mod hands;
 mod inspect;
+mod sign_in;
 mod walk;
 
 use std::{
@@ -25,7 +26,10 @@ use url::Url;
 
 pub use fantoccini::key::Key;
 
-pub use self::walk::{Stop, walk};
+pub use self::{
+    sign_in::Account,
+    walk::{Stop, walk},
+};
 use crate::servers::ChromeDriver;
 
 /// How long anything may take that a page has to show.

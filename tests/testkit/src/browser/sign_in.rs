@@ -1,0 +1,72 @@
+//! Signing in to the dashboard, as a person does.
+
+use anyhow::Result;
+
+use super::Browser;
+use crate::{secrets, totp::Authenticator};
+
+/// The password that a person of the tests chooses.
+const PASSWORD: &str = "seven tulips under glass";
+
+/// Somebody who has set up their account.
+pub struct Account {
+    /// Their e-mail address.
+    pub email: String,
+    /// Their password.
+    pub password: &'static str,
+    /// Their app.
+    pub app: Authenticator,
+    /// Their recovery codes.
+    pub recovery_codes: Vec<String>,
+}
+
+impl Browser {
+    /// Goes through a sign-in link for the first time: chooses a password, sets up a second
+    /// factor, and arrives at the dashboard. `email` is filled in where it is asked for.
+    ///
+    /// # Errors
+    /// A page is not what it should be.
+    pub async fn set_up(&self, link: &str, email: &str) -> Result<Account> {
+        secrets::keep("password", PASSWORD);
+        self.open(link).await?;
+        let fixed = self.attribute("#email", "readonly").await?.is_some();
+        let email = match self.attribute("#email", "value").await? {
+            Some(known) if fixed => known,
+            _ => {
+                self.fill("email", email).await?;
+                email.to_owned()
+            }
+        };
+        self.fill("password", PASSWORD).await?;
+        self.fill("password_again", PASSWORD).await?;
+        self.press("Continue").await?;
+        self.arrives("/admin/sign-in/enrol").await?;
+        let secret = self.text_of("#totp-secret").await?;
+        secrets::keep("TOTP secret", &secret.replace(' ', ""));
+        let mut app = Authenticator::new(&secret)?;
+        self.fill("code", &app.code().await?).await?;
+        self.press("Turn on two-factor").await?;
+        let shown = self.text_of("#recovery-codes").await?;
+        let recovery_codes: Vec<String> = shown.split_whitespace().map(str::to_owned).collect();
+        for code in &recovery_codes {
+            secrets::keep("recovery code", code);
+        }
+        self.press("Continue").await?;
+        Ok(Account { email, password: PASSWORD, app, recovery_codes })
+    }
+
+    /// Signs in with password and code.
+    ///
+    /// # Errors
+    /// A page is not what it should be.
+    pub async fn sign_in(&self, account: &mut Account) -> Result<()> {
+        self.open("/admin/sign-in").await?;
+        self.fill("email", &account.email).await?;
+        self.fill("password", account.password).await?;
+        self.press("Sign in").await?;
+        self.arrives("/admin/sign-in/two-factor").await?;
+        let code = account.app.code().await?;
+        self.fill("code", &code).await?;
+        self.press("Sign in").await
+    }
+}
