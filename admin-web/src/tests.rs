@@ -83,7 +83,7 @@ impl Fixture {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let egress = Egress::new(&egress).unwrap();
         let enqueuer = Enqueuer::start(Arc::new(EmbeddedQueue::new()));
-        let io = PluginIo::start(store.clone(), egress.clone(), enqueuer, Duration::from_secs(1));
+        let io = PluginIo::start(store.clone(), vault.clone(), egress.clone(), enqueuer, Duration::from_secs(1));
         let adapters = Arc::new(AdapterHost::new(Arc::new(io), HostSettings::default()));
         adapters.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
         let directory = Directory::new(store.clone(), vault.clone(), Policy::default());
