@@ -115,6 +115,7 @@ impl DocumentType {
 
 /// A document as it is listed: everything but its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = BusinessDocument)]
 pub struct Document {
     /// Its id.
     #[schema(value_type = String, example = "doc_01JDC7M1Q2ZJ3W4X5Y6Z7A8B9C")]

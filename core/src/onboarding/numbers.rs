@@ -128,8 +128,9 @@ impl Onboarding {
     ) -> Result<NumberView, ApiError> {
         let pin = read_pin(proof.pin.as_deref())?;
         let owner = self.number_owner(subtree, sender).await?;
-        let tried = self.store.try_code(sender, now).await?;
-        let (Some(tried), Some(typed)) = (tried, codes::read_digits(&proof.code)) else { return Err(invalid()) };
+        // What cannot be a code is no guess.
+        let typed = codes::read_digits(&proof.code).ok_or_else(invalid)?;
+        let tried = self.store.try_code(sender, now).await?.ok_or_else(invalid)?;
         let network = match tried.sealed {
             Some(sealed) => {
                 let kept = self.vault.open(&code_context(&tried.id), &sealed);

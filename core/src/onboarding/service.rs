@@ -259,12 +259,17 @@ impl Onboarding {
         Ok(state)
     }
 
-    /// Every step that a business has taken, oldest first.
+    /// Every step that a business has taken, oldest first. Who the reviewers were is for the
+    /// platform to know.
     ///
     /// # Errors
     /// Outside of `subtree` there is no such business.
     pub async fn history(&self, subtree: &Subtree, business: &BusinessId) -> Result<Vec<HistoryEntry>, ApiError> {
-        self.store.history(subtree, business).await
+        let history = self.store.history(subtree, business).await?;
+        if *subtree == Subtree::Platform {
+            return Ok(history);
+        }
+        Ok(history.into_iter().map(HistoryEntry::without_reviewer).collect())
     }
 
     /// What was handed in last, with the results of its checks: for reviewers, since the

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Where a business stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = BusinessState)]
 pub enum State {
     /// Its profile is being filled in.
     Draft,
@@ -177,6 +178,7 @@ impl fmt::Display for State {
 /// A step from one state to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = BusinessAction)]
 pub enum Action {
     /// Hand profile and documents in, the first time or again.
     Submit,

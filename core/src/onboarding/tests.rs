@@ -340,7 +340,7 @@ async fn a_business_goes_all_the_way_and_every_step_is_kept() {
         for (action, state) in steps {
             assert_eq!(world.decide(&judge, action, NOW + 4).await.unwrap(), state);
         }
-        let history = o.history(&own, business).await.unwrap();
+        let history = o.history(&Subtree::Platform, business).await.unwrap();
         let path: Vec<(State, State)> = history.iter().map(|entry| (entry.from, entry.to)).collect();
         assert_eq!(
             path,
@@ -360,6 +360,9 @@ async fn a_business_goes_all_the_way_and_every_step_is_kept() {
         assert_eq!((history[2].reason.as_deref(), history[2].at), (Some("as it looks"), NOW + 2));
         assert_eq!(history[1].submission, history[0].submission);
         assert_ne!(history[3].submission, history[0].submission);
+        let told = o.history(&own, business).await.unwrap();
+        assert_eq!((told[0].by.name.as_str(), told[2].by.name.as_str()), ("User ada", "Reviewer"));
+        assert_eq!((told[2].by.id.as_str(), told[2].reason.as_deref()), ("", Some("as it looks")));
         let last = o.checks(&judge, &own, business).await.unwrap().unwrap();
         assert_eq!((last.profile.trade_name.as_str(), last.submitted_at), ("Meier Blumen", NOW + 3));
         assert_eq!((last.documents, last.checks.len()), (vec![document], CheckId::ALL.len()));
@@ -830,5 +833,16 @@ async fn what_the_upstream_refuses_is_told_as_it_said_it() {
         assert!(error.details.contains("Two-step PIN mismatch"), "{error}");
         let view = o.number(&own, sender).await.unwrap();
         assert_eq!((view.verified_at, view.registered_at), (Some(NOW), None), "it is verified all the same");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_business_that_the_operator_vouches_for_has_a_history_too() {
+    for fixture in &both().await {
+        let world = World::new(fixture).await;
+        let view = world.store.business(&Subtree::Platform, world.business()).await.unwrap().unwrap();
+        assert!(world.store.vouch_for(&Actor::operator(), &view, NOW).await.unwrap());
+        let history = world.onboarding.history(&Subtree::Platform, world.business()).await.unwrap();
+        assert_eq!((history.len(), history[0].to, history[0].by.kind.as_str()), (1, State::Approved, "operator"));
     }
 }

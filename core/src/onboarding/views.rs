@@ -35,10 +35,12 @@ impl Reviewer {
     }
 }
 
-/// Who did something, as it was then.
+/// Who did something, as it was then. Of a reviewer, only other reviewers are told more than
+/// that it was one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = DoneBy)]
 pub struct By {
-    /// `system`, `operator`, `user` or `key`.
+    /// `system`, `operator`, `user`, `key`, or `reviewer`.
     #[schema(example = "user")]
     pub kind: String,
     /// Their id; empty for those that have none.
@@ -90,6 +92,7 @@ impl std::fmt::Debug for Upload {
 /// A decision of a reviewer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ReviewDecision)]
 pub struct Decision {
     /// The step to take.
     pub action: Action,
@@ -129,6 +132,18 @@ pub struct HistoryEntry {
     pub submission: Option<SubmissionId>,
     /// Who took it.
     pub by: By,
+}
+
+impl HistoryEntry {
+    /// The same without the person of a reviewer: whom a business could hold a decision
+    /// against is the installation, not a person.
+    pub(crate) fn without_reviewer(mut self) -> Self {
+        let own_side = self.action == Action::Submit || (self.action == Action::Close && self.from == State::Draft);
+        if !own_side && self.by.kind != "system" {
+            self.by = By { kind: "reviewer".to_owned(), id: String::new(), name: "Reviewer".to_owned() };
+        }
+        self
+    }
 }
 
 /// What was handed in, for the reviewer.

@@ -336,3 +336,58 @@ async fn save_counts(conn: &mut Conn, phone: &str, counts: &CodeCounts) -> Resul
 fn entry(action: &'static str, owner: &NumberOwner) -> Entry {
     Entry::new(action, owner.sender).of_reseller(&owner.reseller).of_business(&owner.business)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{Fixture, Tree, both},
+        *,
+    };
+
+    fn arrival(business: &BusinessId, phone: &str, text: String, at: Millis) -> NewPretendMessage {
+        NewPretendMessage {
+            id: ulid::Ulid::generate().to_string(),
+            business_id: business.key().to_owned(),
+            phone: phone.to_owned(),
+            shown_from: "Waystation".to_owned(),
+            text,
+            at,
+            arrived_at: at,
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_pretend_phone_keeps_its_latest_messages_for_a_day() {
+        for Fixture { store, .. } in &both().await {
+            let (own, other) = (Tree::plant(store).await, Tree::plant(store).await);
+            let now = PRETEND_MESSAGES_LIFE_MS;
+            // Ids of one millisecond are in no order.
+            let text = |turn: i64| format!("message {turn}");
+            for turn in 0..PRETEND_MESSAGES_MAX + 7 {
+                let id = format!("{turn:026}");
+                let message = arrival(&own.business, "15550001111", text(turn), now + turn);
+                let mut conn = store.pools.begin().await.unwrap();
+                let kept = insert_pretend_messages(&mut conn, &[NewPretendMessage { id, ..message }]).await;
+                conn.finish(kept).await.unwrap();
+            }
+            let beside = [
+                arrival(&own.business, "15550002222", "another phone".to_owned(), now),
+                arrival(&other.business, "15550001111", "another business".to_owned(), now),
+            ];
+            let mut conn = store.pools.begin().await.unwrap();
+            let kept = insert_pretend_messages(&mut conn, &beside).await;
+            conn.finish(kept).await.unwrap();
+
+            let of = async |subtree: Subtree, now| store.pretend_messages(&subtree, "15550001111", now).await.unwrap();
+            let there = of(Subtree::Business(own.business.clone()), now).await;
+            assert_eq!(i64::try_from(there.len()).unwrap(), PRETEND_MESSAGES_MAX);
+            assert_eq!(there[0].text, text(PRETEND_MESSAGES_MAX + 6), "the newest comes first");
+            assert_eq!(of(Subtree::Business(other.business.clone()), now).await.len(), 1);
+            assert_eq!(of(Subtree::Reseller(other.reseller.clone()), now).await[0].text, "another business");
+            assert_eq!(of(Subtree::Reseller(ResellerId::generate()), now).await.len(), 0);
+            store.forget_numbers(now + PRETEND_MESSAGES_LIFE_MS + 10).await.unwrap();
+            let left = of(Subtree::Business(own.business.clone()), now).await;
+            assert_eq!(left.last().unwrap().text, text(11), "{}", store.kind());
+        }
+    }
+}

@@ -615,26 +615,14 @@ async fn take(
     let row = diesel::update(businesses::table.filter(businesses::id.eq(id.key())));
     let query = row.set(businesses::state.eq(next.name()));
     on!(*conn, c => query.execute(c).await)?;
-    let submission = at.submission.as_ref().map(|submission| submission.key().to_owned());
-    let query = diesel::insert_into(business_steps::table).values((
-        business_steps::business_id.eq(id.key()),
-        business_steps::at.eq(now),
-        business_steps::action.eq(action.name()),
-        business_steps::from_state.eq(before.name()),
-        business_steps::to_state.eq(next.name()),
-        business_steps::reason.eq(reason),
-        business_steps::submission_id.eq(submission.clone()),
-        business_steps::actor_kind.eq(by.kind.name()),
-        business_steps::actor_id.eq(&by.id),
-        business_steps::actor_name.eq(&by.name),
-    ));
-    on!(*conn, c => query.execute(c).await)?;
+    let submission = at.submission.as_ref();
+    note_step(conn, by, id, (action, before, next), (reason, submission), now).await?;
     let waiting = review_queue::table.filter(review_queue::business_id.eq(id.key()));
     match (next, submission) {
         (State::Submitted, Some(submission)) => {
             let query = diesel::insert_into(review_queue::table).values((
                 review_queue::business_id.eq(id.key()),
-                review_queue::submission_id.eq(submission),
+                review_queue::submission_id.eq(submission.key()),
                 review_queue::submitted_at.eq(now),
                 review_queue::state_since.eq(now),
             ));
@@ -657,6 +645,31 @@ async fn take(
     let entry = entry(action.audited_as(), id, &at.locked).before(json!({"state": before})).after(said);
     audit::append(conn, by, entry, now).await?;
     at.locked.state = next;
+    Ok(())
+}
+
+/// Writes a line of a business's history.
+pub(super) async fn note_step(
+    conn: &mut Conn,
+    by: &Actor,
+    id: &BusinessId,
+    (action, from, to): (Action, State, State),
+    (reason, submission): (Option<&str>, Option<&SubmissionId>),
+    now: Millis,
+) -> Result<(), StoreError> {
+    let query = diesel::insert_into(business_steps::table).values((
+        business_steps::business_id.eq(id.key()),
+        business_steps::at.eq(now),
+        business_steps::action.eq(action.name()),
+        business_steps::from_state.eq(from.name()),
+        business_steps::to_state.eq(to.name()),
+        business_steps::reason.eq(reason),
+        business_steps::submission_id.eq(submission.map(SubmissionId::key)),
+        business_steps::actor_kind.eq(by.kind.name()),
+        business_steps::actor_id.eq(&by.id),
+        business_steps::actor_name.eq(&by.name),
+    ));
+    on!(*conn, c => query.execute(c).await)?;
     Ok(())
 }
 

@@ -11,12 +11,14 @@ use serde_json::{Value, json};
 use super::{
     Store, StoreError, audit,
     connection::{Conn, on},
+    onboarding::note_step,
     schema::{accounts, businesses, endpoints, resellers, senders, signing_secrets},
 };
 use crate::{
     audit::{Actor, Entry},
     clock::Millis,
     ids::{AccountId, BusinessId, EndpointId, ResellerId, SenderId, SigningSecretId},
+    onboarding::{Action, State},
     paging::{Page, Paging},
     tenancy::{Endpoint, Policy, Sender, Standing, Subtree},
 };
@@ -577,6 +579,9 @@ impl Store {
             let numbers = diesel::update(senders::table.filter(senders::business_id.eq(business.id.key())))
                 .set(senders::phone_verified_at.eq(Some(now)));
             on!(conn, c => numbers.execute(c).await)?;
+            let step = (Action::Approve, State::Draft, State::Approved);
+            let reason = Some("Whoever runs this installation vouches for it.");
+            note_step(&mut conn, by, &business.id, step, (reason, None), now).await?;
             let entry = Entry::new("business.vouched_for", &business.id)
                 .of_reseller(&business.reseller)
                 .of_business(&business.id)

@@ -337,6 +337,27 @@ async fn a_callback_leaves_with_what_it_changed_or_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_confidential_callback_is_sealed_for_its_adapter_and_sender() {
+    for Fixture { store, .. } in &both().await {
+        let (vault, body) = (crate::vault::Vault::for_tests(), b"code 739184".to_vec());
+        let callback = NewCallback::raw("sandbox", SenderId(7), body.clone(), 1_000, 2_000).sealed_by(&vault);
+        let id = callback.id.clone();
+        store.keep_callbacks(vec![callback]).await.unwrap();
+        let found = store.callbacks(&[&id]).await.unwrap();
+        assert!(!found[0].body.windows(6).any(|part| part == b"739184"));
+        assert_eq!(found[0].body(&vault).unwrap().as_ref(), body.as_slice());
+        assert!(found[0].body(&crate::vault::Vault::for_tests()).is_err());
+        let aside = NewCallback::aside(&found[0]);
+        let batch = ReceiptBatch { done: vec![id], ..ReceiptBatch::default() };
+        let decide = |_| ReceiptOutcome { parked: vec![aside], ..ReceiptOutcome::default() };
+        store.apply_receipts(batch, 3_000, decide).await.unwrap();
+        for kept in bytes_in(store, "callbacks", "body").await {
+            assert!(!kept.windows(6).any(|part| part == b"739184"), "kept aside it stays sealed");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_try_is_recorded_once() {
     for Fixture { store, .. } in &both().await {
         let tree = Tree::plant(store).await;

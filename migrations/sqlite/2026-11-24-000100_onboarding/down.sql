@@ -2,6 +2,7 @@ DELETE FROM callbacks WHERE sealed;
 ALTER TABLE callbacks DROP COLUMN sealed;
 DROP TABLE sandbox_messages;
 DROP TABLE sender_registrations;
+DROP INDEX senders_by_phone;
 DROP TABLE phone_codes;
 DROP TABLE code_numbers;
 DROP TABLE review_queue;

@@ -84,6 +84,9 @@ CREATE TABLE phone_codes (
 );
 CREATE INDEX phone_codes_by_expiry ON phone_codes (expires_at);
 
+-- Who else has shown a number to be theirs.
+CREATE INDEX senders_by_phone ON senders (phone);
+
 -- The PIN of a sender's two-step verification, sealed, and when it was registered.
 CREATE TABLE sender_registrations (
     sender_id BIGINT PRIMARY KEY NOT NULL,
