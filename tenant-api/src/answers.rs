@@ -153,6 +153,31 @@ const TOO_MANY_MESSAGES: Common = Common {
     says: "Too many requests, or the messages of the day are used up.",
     kinds: &[ErrorKind::RateLimited, ErrorKind::DailyCapReached],
 };
+const UNSUPPORTED_DOCUMENT: Common = Common {
+    name: "UnsupportedDocument",
+    says: "The file is of a type that is not taken, or it does not come in a form.",
+    kinds: &[ErrorKind::UnsupportedDocument],
+};
+const DOCUMENT_TOO_LARGE: Common = Common {
+    name: "DocumentTooLarge",
+    says: "The file is too large.",
+    kinds: &[ErrorKind::DocumentTooLarge, ErrorKind::BodyTooLarge],
+};
+const TOO_MANY_CODES: Common = Common {
+    name: "TooManyCodes",
+    says: "Too many requests, or too many codes to this number.",
+    kinds: &[ErrorKind::RateLimited, ErrorKind::TooManyCodes],
+};
+const CODE_UNDELIVERABLE: Common = Common {
+    name: "CodeUndeliverable",
+    says: "The number cannot be reached, or the database does not answer in time.",
+    kinds: &[ErrorKind::CodeUndeliverable, ErrorKind::Unavailable],
+};
+const NUMBER_REFUSED: Common = Common {
+    name: "NumberRefused",
+    says: "The code shows nothing, or the network refuses; or something is wrong with the request.",
+    kinds: &[ErrorKind::CodeInvalid, ErrorKind::NumberRefused, ErrorKind::ParameterInvalid],
+};
 const FORBIDDEN_KINDS: &[ErrorKind] = &[
     ErrorKind::ScopeMissing,
     ErrorKind::PermissionDenied,
@@ -235,6 +260,10 @@ families! {
     Conflicting: CONFLICT;
     /// What can be wrong with a message.
     Sendable: MALFORMED, TOO_SLOW, TOO_LARGE, UNSENDABLE, TOO_MANY_MESSAGES;
+    /// What can be wrong with an uploaded document.
+    Uploaded: MALFORMED, TOO_SLOW, DOCUMENT_TOO_LARGE, UNSUPPORTED_DOCUMENT, INVALID;
+    /// What can come of asking a phone or its network for something.
+    Numbered: MALFORMED, TOO_SLOW, TOO_LARGE, NUMBER_REFUSED, TOO_MANY_CODES, CODE_UNDELIVERABLE;
 }
 
 /// Every answer that components are made of.
@@ -250,6 +279,11 @@ const ALL: &[Common] = &[
     INVALID,
     UNSENDABLE,
     TOO_MANY_MESSAGES,
+    TOO_MANY_CODES,
+    CODE_UNDELIVERABLE,
+    NUMBER_REFUSED,
+    UNSUPPORTED_DOCUMENT,
+    DOCUMENT_TOO_LARGE,
 ];
 
 /// What stands between a request and a handler that needs `N`. The operation's security is

@@ -45,6 +45,7 @@ use crate::{
     input,
     request::origin_of,
     shared::{self, OTHERS_MAX, QUERY_MAX},
+    upload::{self, UploadForm},
 };
 
 /// The window in which refused credentials are counted, in milliseconds.
@@ -125,6 +126,12 @@ pub(crate) struct SentBy<P, N> {
     pub(crate) body: Bytes,
 }
 
+/// The same with a file in a form.
+pub(crate) struct UploadedBy<P, N> {
+    pub(crate) by: By<P, N>,
+    pub(crate) form: UploadForm,
+}
+
 /// A request without a body for a business.
 pub(crate) type ByTenant<N> = By<Tenant, N>;
 /// A request with a body for a business.
@@ -133,6 +140,8 @@ pub(crate) type SentByTenant<N> = SentBy<Tenant, N>;
 pub(crate) type ByPartner<N> = By<Partner, N>;
 /// A request with a body for a reseller.
 pub(crate) type SentByPartner<N> = SentBy<Partner, N>;
+/// A request with a file for a reseller.
+pub(crate) type UploadedByPartner<N> = UploadedBy<Partner, N>;
 
 impl<P: Party, N> By<P, N> {
     /// Who asks, as the audit log names them.
@@ -203,6 +212,24 @@ impl<P: Party, N: Needs> FromRequest for SentBy<P, N> {
                 shared::read_body(&request, web::Payload::from_request(&request, &mut { payload }).await).await?;
             by.check_signature(&request, &body).await?;
             Ok(Self { by, body })
+        })
+    }
+}
+
+impl<P: Party, N: Needs> FromRequest for UploadedBy<P, N> {
+    type Error = Failure;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let by = By::<P, N>::authenticated(&request).await?;
+            // Nothing is kept to compute a signature over, so a credential that has to sign
+            // cannot upload.
+            by.check_signature(&request, &[]).await?;
+            let form = upload::read(&by.principal.reseller, &request, payload).await;
+            let form = form.map_err(|error| Failure::new(&request, error))?;
+            Ok(Self { by, form })
         })
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
 
 /// The body as `T`, or its default without one.
 pub(crate) fn json_or_default<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, ApiError> {
-    if body.is_empty() { Ok(T::default()) } else { json(body) }
+    if matches!(body.trim_ascii(), b"" | b"null") { Ok(T::default()) } else { json(body) }
 }
 
 /// The query as `T`.

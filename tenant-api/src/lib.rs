@@ -24,6 +24,7 @@ mod request;
 mod routes;
 mod schema;
 mod shared;
+mod upload;
 
 use std::sync::{Arc, LazyLock};
 

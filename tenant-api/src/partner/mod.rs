@@ -4,6 +4,7 @@
 mod businesses;
 mod credentials;
 mod insight;
+mod onboarding;
 mod senders;
 mod webhooks;
 
@@ -29,11 +30,24 @@ where
         .service(businesses::create_business)
         .service(businesses::get_business)
         .service(businesses::set_policy)
+        .service(onboarding::get_profile)
+        .service(onboarding::change_profile)
+        .service(onboarding::list_documents)
+        .service(onboarding::upload_document)
+        .service(onboarding::get_document)
+        .service(onboarding::delete_document)
+        .service(onboarding::get_verification)
+        .service(onboarding::submit)
+        .service(onboarding::close)
         .service(senders::list_senders)
         .service(senders::add_sender)
         .service(senders::get_sender)
         .service(senders::pause_sender)
         .service(senders::resume_sender)
+        .service(senders::request_code)
+        .service(senders::verify_code)
+        .service(senders::register_number)
+        .service(senders::list_phone_messages)
         .service(credentials::list_keys)
         .service(credentials::issue_key)
         .service(credentials::get_key)
@@ -77,6 +91,8 @@ where
     tags(
         (name = "Reseller", description = "The reseller itself, and its own credentials."),
         (name = "Businesses", description = "Businesses and what they may use."),
+        (name = "Verification", description = "What a business says of itself, what shows that it is true, and what a \
+            reviewer of the platform decided."),
         (name = "Senders", description = "The phone numbers that businesses send from."),
         (name = "Credentials", description = "API keys, OAuth clients and signing secrets of businesses. What is secret \
             is shown once, by the request that creates it."),
