@@ -79,7 +79,7 @@ pub(crate) async fn migrate(file: Option<&Path>, options: cli::Migrate) -> anyho
 /// `openapi`
 pub(crate) fn openapi(options: &cli::Openapi) -> anyhow::Result<()> {
     let Some(folder) = &options.output else {
-        print!("{}", waystation_tenant_api::openapi_text());
+        print!("{}", waystation_tenant_api::openapi_text(&waystation_tenant_api::openapi().tenant));
         return Ok(());
     };
     fs::create_dir_all(folder).with_context(|| format!("the folder {} could not be created", folder.display()))?;
@@ -92,8 +92,13 @@ pub(crate) fn openapi(options: &cli::Openapi) -> anyhow::Result<()> {
 }
 
 /// Every document that is generated from the code and committed under openapi/.
-fn documents() -> [(&'static str, String); 2] {
-    [("tenant.json", waystation_tenant_api::openapi_text()), ("errors.md", error::catalogue())]
+fn documents() -> [(&'static str, String); 3] {
+    let documents = waystation_tenant_api::openapi();
+    [
+        ("tenant.json", waystation_tenant_api::openapi_text(&documents.tenant)),
+        ("partner.json", waystation_tenant_api::openapi_text(&documents.partner)),
+        ("errors.md", error::catalogue()),
+    ]
 }
 
 /// `config`

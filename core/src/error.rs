@@ -382,12 +382,14 @@ impl ApiError {
     }
 
     /// The object `id` is not there, as far as whoever asks can see.
-    pub(crate) fn missing(kind: &str, id: &dyn std::fmt::Display) -> Self {
+    #[must_use]
+    pub fn missing(kind: &str, id: &dyn std::fmt::Display) -> Self {
         Self::new(ErrorKind::NotFound, format!("There is no {kind} {id} that you can see."))
     }
 
     /// An error about one place of the body.
-    pub(crate) fn breach(pointer: &str, message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn breach(pointer: &str, message: impl Into<String>) -> Self {
         let breach = Breach { pointer: pointer.to_owned(), message: message.into(), limit: None, actual: None };
         Self::breaches(ErrorKind::ParameterInvalid, vec![breach])
     }

@@ -6,11 +6,12 @@
 //! scope, within its rate, and with a valid signature where the credential asks for one.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::Future,
     marker::PhantomData,
     net::IpAddr,
     pin::Pin,
+    str::FromStr,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -19,30 +20,45 @@ use std::{
 };
 
 use actix_web::{
-    FromRequest, HttpMessage, HttpRequest,
+    FromRequest, HttpMessage, HttpRequest, HttpResponse,
     dev::Payload,
     http::header::AUTHORIZATION,
     web::{self, Bytes},
 };
+use serde::de::DeserializeOwned;
 use waystation_core::{
     audit::{Actor, Origin},
     clock::now_ms,
-    credentials::request_signature::{SIGNATURE_HEADER, Signed, TIMESTAMP_HEADER},
+    credentials::{
+        KeyHash,
+        request_signature::{SIGNATURE_HEADER, Signed, TIMESTAMP_HEADER},
+    },
     error::{ApiError, ErrorKind},
     limits::{Demand, Limiter, Ruling},
-    tenancy::{Partner, Principal, Scope, Tenant},
+    messages::request::excerpt,
+    tenancy::{Directory, Partner, Principal, Scope, Subtree, Tenant},
 };
 
-use crate::{Api, failure::Failure, request::origin_of, shared};
+use crate::{
+    Api,
+    failure::Failure,
+    input,
+    request::origin_of,
+    shared::{self, OTHERS_MAX, QUERY_MAX},
+    upload::{self, UploadForm},
+};
 
 /// The window in which refused credentials are counted, in milliseconds.
 const REFUSED_WINDOW_MS: u32 = 60_000;
 /// Addresses that wait at most; those whose time is over leave first.
 const WAITING_MAX: usize = 10_000;
+/// OAuth clients that are remembered at most; then it starts over.
+const CLIENTS_MAX: usize = 10_000;
 
-/// A scope, as a type.
+/// What a credential has to allow, as a type.
 pub(crate) trait Needs: 'static {
-    const SCOPE: Scope;
+    /// The scope; none where any live credential will do.
+    const SCOPE: Option<Scope>;
 }
 
 macro_rules! needs {
@@ -52,12 +68,30 @@ macro_rules! needs {
         pub(crate) struct $scope;
 
         impl Needs for $scope {
-            const SCOPE: Scope = Scope::$scope;
+            const SCOPE: Option<Scope> = Some(Scope::$scope);
         }
     )+};
 }
 
-needs!(MessagesSend, MessagesRead);
+needs!(
+    Admin,
+    MessagesSend,
+    MessagesRead,
+    WebhooksWrite,
+    BillingRead,
+    BusinessesRead,
+    BusinessesWrite,
+    CredentialsWrite,
+    AuditRead,
+);
+
+/// No scope in particular.
+#[derive(Debug)]
+pub(crate) struct NoScope;
+
+impl Needs for NoScope {
+    const SCOPE: Option<Scope> = None;
+}
 
 /// A kind of principal that handlers are for.
 pub(crate) trait Party: std::ops::Deref<Target = Principal> + Sized + 'static {
@@ -77,29 +111,75 @@ impl Party for Partner {
 }
 
 /// A request without a body by a principal with a scope.
-#[derive(Debug)]
 pub(crate) struct By<P, N> {
     pub(crate) principal: P,
     pub(crate) origin: Origin,
+    /// What the handler works with.
+    pub(crate) api: web::Data<Api>,
+    pub(crate) request: HttpRequest,
     needs: PhantomData<N>,
 }
 
 /// The same with its body.
-#[derive(Debug)]
 pub(crate) struct SentBy<P, N> {
     pub(crate) by: By<P, N>,
     pub(crate) body: Bytes,
+}
+
+/// The same with a file in a form.
+pub(crate) struct UploadedBy<P, N> {
+    pub(crate) by: By<P, N>,
+    pub(crate) form: UploadForm,
 }
 
 /// A request without a body for a business.
 pub(crate) type ByTenant<N> = By<Tenant, N>;
 /// A request with a body for a business.
 pub(crate) type SentByTenant<N> = SentBy<Tenant, N>;
+/// A request without a body for a reseller.
+pub(crate) type ByPartner<N> = By<Partner, N>;
+/// A request with a body for a reseller.
+pub(crate) type SentByPartner<N> = SentBy<Partner, N>;
+/// A request with a file for a reseller.
+pub(crate) type UploadedByPartner<N> = UploadedBy<Partner, N>;
 
 impl<P: Party, N> By<P, N> {
     /// Who asks, as the audit log names them.
     pub(crate) fn actor(&self) -> Actor {
         self.principal.actor(&self.origin)
+    }
+
+    /// The part of the tree that they see and act on.
+    pub(crate) fn subtree(&self) -> Subtree {
+        self.principal.subtree()
+    }
+
+    /// The id that stands in the path as `{name}`. What cannot be one is not found, like
+    /// one that is another's.
+    pub(crate) fn id<T: FromStr>(&self, name: &str) -> Result<T, ApiError> {
+        let text = self.request.match_info().get(name).unwrap_or_default();
+        text.parse().map_err(|_| ApiError::missing(&name.replace('_', " "), &excerpt(text)))
+    }
+
+    /// The query, read as `T`.
+    pub(crate) fn query<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        input::query(self.request.query_string())
+    }
+
+    /// The answer that `work` finds, in time or not at all.
+    pub(crate) async fn answer(
+        &self,
+        work: impl Future<Output = Result<HttpResponse, ApiError>>,
+    ) -> Result<HttpResponse, Failure> {
+        shared::within(QUERY_MAX, &self.request, work).await
+    }
+
+    /// The same for work that waits for another host.
+    pub(crate) async fn answer_of_others(
+        &self,
+        work: impl Future<Output = Result<HttpResponse, ApiError>>,
+    ) -> Result<HttpResponse, Failure> {
+        shared::within(OTHERS_MAX, &self.request, work).await
     }
 }
 
@@ -136,10 +216,28 @@ impl<P: Party, N: Needs> FromRequest for SentBy<P, N> {
     }
 }
 
+impl<P: Party, N: Needs> FromRequest for UploadedBy<P, N> {
+    type Error = Failure;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let by = By::<P, N>::authenticated(&request).await?;
+            // Nothing is kept to compute a signature over, so a credential that has to sign
+            // cannot upload.
+            by.check_signature(&request, &[]).await?;
+            let form = upload::read(&by.principal.reseller, &request, payload).await;
+            let form = form.map_err(|error| Failure::new(&request, error))?;
+            Ok(Self { by, form })
+        })
+    }
+}
+
 impl<P: Party, N: Needs> By<P, N> {
     async fn authenticated(request: &HttpRequest) -> Result<Self, Failure> {
         let fail = |error: ApiError| Failure::new(request, error);
-        let Some(api) = request.app_data::<web::Data<Api>>() else {
+        let Some(api) = request.app_data::<web::Data<Api>>().cloned() else {
             return Err(fail(ApiError::new(ErrorKind::Internal, "The API is not set up.")));
         };
         let origin = origin_of(request);
@@ -167,8 +265,10 @@ impl<P: Party, N: Needs> By<P, N> {
             return Err(fail(ApiError::new(ErrorKind::RateLimited, details).retry_after_ms(wait)));
         }
         let principal = P::of(principal).map_err(fail)?;
-        principal.require(N::SCOPE).map_err(fail)?;
-        Ok(Self { principal, origin, needs: PhantomData })
+        if let Some(scope) = N::SCOPE {
+            principal.require(scope).map_err(fail)?;
+        }
+        Ok(Self { principal, origin, api, request: request.clone(), needs: PhantomData })
     }
 
     /// A signature that is there is checked, whether it is asked for or not.
@@ -223,37 +323,55 @@ fn bearer(header: &str) -> Option<&str> {
     Some(key.trim()).filter(|key| known && !key.is_empty())
 }
 
-/// Makes whoever tries keys wait: after too many that are not known, an address gets no
-/// look-up until its time is over. Keys that are known here already pass all the same, so
-/// nobody can shut out a neighbour behind the same address.
+/// Makes whoever tries credentials wait: after too many that are not known, an address gets
+/// no look-up until its time is over. Keys and clients that are known here already pass all
+/// the same, so nobody can shut out a neighbour behind the same address.
 #[derive(Debug)]
 pub struct Guard {
     refused_per_minute: u32,
     waiting: Mutex<HashMap<IpAddr, Instant>>,
     anybody: AtomicBool,
+    /// OAuth clients that got in here, as hashes of their ids and secrets.
+    clients: Mutex<HashSet<KeyHash>>,
 }
 
 impl Guard {
     /// Lets an address fail so often in a minute.
     #[must_use]
     pub fn new(refused_per_minute: u32) -> Self {
-        Self { refused_per_minute, waiting: Mutex::default(), anybody: AtomicBool::new(false) }
+        Self {
+            refused_per_minute,
+            waiting: Mutex::default(),
+            anybody: AtomicBool::new(false),
+            clients: Mutex::default(),
+        }
     }
 
-    fn let_through(
-        &self,
-        directory: &waystation_core::tenancy::Directory,
-        origin: &Origin,
-        key: &str,
-    ) -> Result<(), ApiError> {
+    fn let_through(&self, directory: &Directory, origin: &Origin, key: &str) -> Result<(), ApiError> {
         match self.wait_of(origin) {
             Some(wait) if !directory.remembers(key) => Err(too_many(wait)),
             _ => Ok(()),
         }
     }
 
+    /// The same for an OAuth client.
+    pub(crate) fn let_client_through(&self, origin: &Origin, id: &str, secret: &str) -> Result<(), ApiError> {
+        let Some(wait) = self.wait_of(origin) else { return Ok(()) };
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.contains(&client_hash(id, secret)) { Ok(()) } else { Err(too_many(wait)) }
+    }
+
+    /// Remembers that an OAuth client got in.
+    pub(crate) fn remember_client(&self, id: &str, secret: &str) {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= CLIENTS_MAX {
+            clients.clear();
+        }
+        clients.insert(client_hash(id, secret));
+    }
+
     /// How long this address has to wait.
-    pub(crate) fn wait_of(&self, origin: &Origin) -> Option<Duration> {
+    fn wait_of(&self, origin: &Origin) -> Option<Duration> {
         if !self.anybody.load(Ordering::Relaxed) {
             return None;
         }
@@ -285,8 +403,12 @@ impl Guard {
     }
 }
 
+fn client_hash(id: &str, secret: &str) -> KeyHash {
+    KeyHash::of(&format!("{id}:{secret}"))
+}
+
 /// The answer to somebody who has to wait.
-pub(crate) fn too_many(wait: Duration) -> ApiError {
+fn too_many(wait: Duration) -> ApiError {
     let details = "Too many credentials from this address were not valid.";
     let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     ApiError::new(ErrorKind::RateLimited, details).retry_after_ms(wait)

@@ -9,8 +9,9 @@ use waystation_core::{
 
 use crate::{
     Api,
+    answers::{Absent, CloudErrors, Guarded, Sendable},
     auth::{MessagesSend, SentByTenant},
-    failure::{CloudErrorBody, Failure},
+    failure::Failure,
     schema::{CloudAccepted, CloudMessage},
     shared::accept,
 };
@@ -32,14 +33,7 @@ use crate::{
     request_body = CloudMessage,
     responses(
         (status = 200, description = "Accepted: it is on disk, and will be sent.", body = CloudAccepted),
-        (status = 400, description = "Something is wrong with the body.", body = CloudErrorBody),
-        (status = 401, description = "No live API key.", body = CloudErrorBody),
-        (status = 403, description = "The business is not verified.", body = CloudErrorBody),
-        (status = 404, description = "No such sender, or no such approved template.", body = CloudErrorBody),
-        (status = 408, description = "The body did not arrive in time.", body = CloudErrorBody),
-        (status = 413, description = "The body is too large.", body = CloudErrorBody),
-        (status = 422, description = "The idempotency key belongs to another request.", body = CloudErrorBody),
-        (status = 503, description = "It is not known whether it was kept; repeat it with the same idempotency key.", body = CloudErrorBody),
+        Guarded<MessagesSend, CloudErrors>, Absent<CloudErrors>, Sendable<CloudErrors>,
     ),
 )]
 #[post("/{version:v[0-9]+\\.[0-9]+}/{phone_number_id}/messages")]

@@ -33,7 +33,7 @@ impl Failure {
 
 /// Whether a path is one of the platform's own, whose errors are problem documents.
 fn is_platform(path: &str) -> bool {
-    ["/v1/", "/partner/v1/"].iter().any(|prefix| path.starts_with(prefix))
+    ["/v1/", "/partner/v1/", "/oauth/"].iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// The Cloud API's error body.
@@ -109,7 +109,6 @@ impl ResponseError for Failure {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let row = self.error.kind.row();
         let mut response = HttpResponse::build(self.status_code());
         if self.status_code() == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"waystation\""));
@@ -120,32 +119,43 @@ impl ResponseError for Failure {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
         }
         if self.cloud {
-            return response.json(CloudErrorBody {
-                error: CloudError {
-                    message: format!("(#{}) {}", row.code, row.title),
-                    kind: row.error_type,
-                    code: row.code,
-                    error_data: CloudErrorData { messaging_product: "whatsapp", details: self.error.details.clone() },
-                    fbtrace_id: self.request_id.clone(),
-                },
-            });
+            return response.json(cloud_error(&self.error, &self.request_id));
         }
-        let problem = Problem {
-            kind: format!("/docs/errors#{}", row.name),
-            title: row.title,
-            status: self.status_code().as_u16(),
-            detail: self.error.details.clone(),
-            code: row.code,
-            retryable: row.retryable,
-            advice: row.advice,
-            request_id: self.request_id.clone(),
-            errors: self.error.breaches.clone(),
-        };
         // `json` would say application/json.
-        match serde_json::to_string(&problem) {
+        match serde_json::to_string(&problem(&self.error, &self.request_id)) {
             Ok(body) => response.content_type("application/problem+json").body(body),
             Err(_) => HttpResponse::InternalServerError().finish(),
         }
+    }
+}
+
+/// The Cloud API's body for `error`.
+pub(crate) fn cloud_error(error: &ApiError, request_id: &str) -> CloudErrorBody {
+    let row = error.kind.row();
+    CloudErrorBody {
+        error: CloudError {
+            message: format!("(#{}) {}", row.code, row.title),
+            kind: row.error_type,
+            code: row.code,
+            error_data: CloudErrorData { messaging_product: "whatsapp", details: error.details.clone() },
+            fbtrace_id: request_id.to_owned(),
+        },
+    }
+}
+
+/// The problem document for `error`.
+pub(crate) fn problem(error: &ApiError, request_id: &str) -> Problem {
+    let row = error.kind.row();
+    Problem {
+        kind: format!("/docs/errors#{}", row.name),
+        title: row.title,
+        status: row.status,
+        detail: error.details.clone(),
+        code: row.code,
+        retryable: row.retryable,
+        advice: row.advice,
+        request_id: request_id.to_owned(),
+        errors: error.breaches.clone(),
     }
 }
 

@@ -1,34 +1,35 @@
-//! The HTTP face of Waystation for tenants: the Cloud API's routes, `/v1`, and their
-//! documentation.
+//! The HTTP face of Waystation for tenants and resellers: the Cloud API's routes, `/v1`,
+//! `/partner/v1`, `/oauth/token`, and their documentation.
 //!
 //! Handlers translate and decide nothing: they turn a request into a call of
 //! [`waystation_core`] and its answer into the shape that the route's clients expect.
-//! The OpenAPI document is collected from the very calls that register the routes, so
+//! The OpenAPI documents are collected from the very calls that register the routes, so
 //! a route without documentation, or documentation without a route, cannot be.
 
 #![forbid(unsafe_code)]
 
+mod account;
+mod answers;
 mod auth;
+mod bodies;
 mod cloud;
 mod docs;
 mod failure;
 mod health;
+mod input;
+mod oauth;
+mod partner;
 mod platform;
 mod request;
 mod routes;
 mod schema;
 mod shared;
+mod upload;
 
 use std::sync::{Arc, LazyLock};
 
 use actix_web::{App, dev::ServiceFactory, web};
-use utoipa::{
-    Modify, OpenApi as _,
-    openapi::{
-        OpenApi,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-    },
-};
+use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_actix_web::AppExt;
 use waystation_core::{
     abuse::Abuse,
@@ -37,9 +38,10 @@ use waystation_core::{
     messages::intake::Intake,
     onboarding::Onboarding,
     store::Store,
-    tenancy::{Directory, Registry},
+    tenancy::{Directory, Level, Registry},
 };
 
+use failure::{CloudErrorBody, Problem};
 use routes::Routes;
 
 pub use auth::Guard;
@@ -72,16 +74,18 @@ pub struct Api {
     pub body_limit_bytes: usize,
 }
 
-/// Where the OpenAPI document is served.
-pub const OPENAPI_PATH: &str = "/openapi/tenant.json";
+/// Where the OpenAPI document for tenants is served.
+pub const TENANT_OPENAPI_PATH: &str = "/openapi/tenant.json";
+/// Where the one for resellers is.
+pub const PARTNER_OPENAPI_PATH: &str = "/openapi/partner.json";
 
-/// Registers the tenant routes and the documentation.
+/// Registers the routes and their documentation.
 pub fn configure<T>(app: App<T>, api: Api) -> App<T>
 where
     T: ServiceFactory<actix_web::dev::ServiceRequest, Config = (), Error = actix_web::Error, InitError = ()>,
 {
-    let (app, document) = register(app.app_data(web::Data::new(api)));
-    app.service(cloud::without_version()).configure(|services| docs::configure(services, &document))
+    let (app, documents) = register(app.app_data(web::Data::new(api)));
+    app.service(cloud::without_version()).configure(|services| docs::configure(services, &documents))
 }
 
 /// The answer to a request that no route takes, in the shape of the API it looks like.
@@ -90,29 +94,54 @@ pub async fn no_such_route(request: actix_web::HttpRequest) -> actix_web::HttpRe
     failure::no_such_route(&request, &ROUTES)
 }
 
-/// The OpenAPI document of the tenant routes.
+/// The OpenAPI documents.
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "documents have none")]
+pub struct Documents {
+    /// For tenants.
+    pub tenant: OpenApi,
+    /// For resellers.
+    pub partner: OpenApi,
+}
+
+/// The OpenAPI documents of all routes.
 #[must_use]
-pub fn openapi() -> OpenApi {
+pub fn openapi() -> Documents {
     register(App::new()).1
 }
 
-/// The document as it is committed and served.
+/// `document` as it is committed and served.
 #[must_use]
-pub fn openapi_text() -> String {
-    docs::text(&openapi())
+pub fn openapi_text(document: &OpenApi) -> String {
+    docs::text(document)
 }
 
-fn register<T>(app: App<T>) -> (App<T>, OpenApi)
+fn register<T>(app: App<T>) -> (App<T>, Documents)
 where
     T: ServiceFactory<actix_web::dev::ServiceRequest, Config = (), Error = actix_web::Error, InitError = ()>,
 {
-    app.into_utoipa_app()
+    // Those that are asked most often come first.
+    let (app, mut tenant) = app
+        .into_utoipa_app()
         .openapi(Document::openapi())
         .service(cloud::send_message)
         .service(platform::send_message)
         .service(platform::get_message)
         .service(platform::list_message_events)
-        .split_for_parts()
+        .service(account::get_account)
+        .service(account::list_endpoints)
+        .service(account::add_endpoint)
+        .service(account::get_endpoint)
+        .service(account::remove_endpoint)
+        .service(account::list_usage)
+        .split_for_parts();
+    let (app, oauth) = app.into_utoipa_app().service(oauth::get_access_token).split_for_parts();
+    let (app, mut partner) = partner::register(app);
+    tenant.merge(oauth.clone());
+    partner.merge(oauth);
+    answers::finish(&mut tenant, Level::Business);
+    answers::finish(&mut partner, Level::Reseller);
+    (app, Documents { tenant, partner })
 }
 
 #[derive(utoipa::OpenApi)]
@@ -127,23 +156,10 @@ where
     tags(
         (name = "Cloud API", description = "Paths, bodies, answers and error codes of Meta's WhatsApp Cloud API."),
         (name = "Messages", description = "Messages in the platform's own style; errors are problem documents."),
+        (name = "Account", description = "The business itself, and what it used."),
+        (name = "Webhooks", description = "Where the business wants to be told."),
+        (name = "OAuth", description = "Access tokens for OAuth clients."),
     ),
-    security(("api_key" = [])),
-    modifiers(&ApiKeySecurity),
+    components(schemas(Problem, CloudErrorBody)),
 )]
 struct Document;
-
-struct ApiKeySecurity;
-
-impl Modify for ApiKeySecurity {
-    fn modify(&self, openapi: &mut OpenApi) {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some("An API key: ws_live_… or ws_test_…"))
-            .build();
-        openapi
-            .components
-            .get_or_insert_with(Default::default)
-            .add_security_scheme("api_key", SecurityScheme::Http(scheme));
-    }
-}

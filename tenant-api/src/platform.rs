@@ -9,8 +9,9 @@ use waystation_core::{
 
 use crate::{
     Api,
+    answers::{Absent, Guarded, Sendable},
     auth::{ByTenant, MessagesRead, MessagesSend, SentByTenant},
-    failure::{Failure, Problem},
+    failure::Failure,
     schema::{Accepted, Message, MessageEvents, PlatformMessage},
     shared::{accept, ask},
 };
@@ -28,15 +29,7 @@ use crate::{
     request_body = PlatformMessage,
     responses(
         (status = 202, description = "Accepted: it is on disk, and will be sent.", body = Accepted),
-        (status = 400, description = "The body is not JSON.", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No live API key.", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The business is not verified.", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such sender.", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not arrive in time.", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Something is wrong with the message; `errors` lists all of it.", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "It is not known whether it was kept; repeat it with the same idempotency key.", body = Problem, content_type = "application/problem+json"),
+        Guarded<MessagesSend>, Absent, Sendable,
     ),
 )]
 #[post("/v1/messages")]
@@ -60,9 +53,7 @@ pub(crate) async fn send_message(
     params(("id" = String, Path, description = "The message's id.", example = "wamid.01JD9Z8W7V6T5S4R3Q2P1N0M9K")),
     responses(
         (status = 200, description = "The message.", body = Message),
-        (status = 401, description = "No live API key.", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such message.", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database does not answer.", body = Problem, content_type = "application/problem+json"),
+        Guarded<MessagesRead>, Absent,
     ),
 )]
 #[get("/v1/messages/{id}")]
@@ -88,9 +79,7 @@ pub(crate) async fn get_message(
     params(("id" = String, Path, description = "The message's id.", example = "wamid.01JD9Z8W7V6T5S4R3Q2P1N0M9K")),
     responses(
         (status = 200, description = "Its history.", body = MessageEvents),
-        (status = 401, description = "No live API key.", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such message.", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database does not answer.", body = Problem, content_type = "application/problem+json"),
+        Guarded<MessagesRead>, Absent,
     ),
 )]
 #[get("/v1/messages/{id}/events")]

@@ -1,16 +1,18 @@
-//! Which paths there are, and with which methods: read off the OpenAPI document, so that
+//! Which paths there are, and with which methods: read off the OpenAPI documents, so that
 //! an answer about a path cannot differ from its documentation.
 
-use utoipa::openapi::{OpenApi, PathItem};
+use utoipa::openapi::PathItem;
 
-/// The paths of a document.
+use crate::Documents;
+
+/// The paths of the documents.
 #[derive(Debug, Clone)]
 pub(crate) struct Routes(Vec<(Vec<String>, String)>);
 
 impl Routes {
-    pub(crate) fn of(document: &OpenApi) -> Self {
-        let mut routes: Vec<_> =
-            document.paths.paths.iter().map(|(path, item)| (segments(path), methods(item))).collect();
+    pub(crate) fn of(documents: &Documents) -> Self {
+        let paths = documents.tenant.paths.paths.iter().chain(&documents.partner.paths.paths);
+        let mut routes: Vec<_> = paths.map(|(path, item)| (segments(path), methods(item))).collect();
         // Some client libraries leave the version out of the Cloud API's paths.
         let without_version: Vec<_> = routes
             .iter()
@@ -63,6 +65,8 @@ mod tests {
             assert_eq!(routes.methods(path).as_deref(), Some("POST"), "{path}");
         }
         assert_eq!(routes.methods("/v1/messages/wamid.x").as_deref(), Some("GET"));
+        assert_eq!(routes.methods("/oauth/token").as_deref(), Some("POST"));
+        assert_eq!(routes.methods("/partner/v1/businesses").as_deref(), Some("GET, POST"));
         for path in ["/", "/v1", "/v1/nothing", "/v24/1/messages", "/v24.0/x/messages", "/v1/messages/"] {
             assert_eq!(routes.methods(path), None, "{path}");
         }

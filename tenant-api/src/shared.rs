@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use actix_web::{
-    HttpRequest,
+    HttpRequest, HttpResponse,
     web::{self, Bytes},
 };
 use waystation_core::{
@@ -26,7 +26,9 @@ use crate::{
 /// How long a body may take to arrive.
 const BODY_MAX: Duration = Duration::from_secs(30);
 /// How long the database may take to answer a question.
-const QUERY_MAX: Duration = Duration::from_secs(10);
+pub(crate) const QUERY_MAX: Duration = Duration::from_secs(10);
+/// How long a request may take that waits for another host.
+pub(crate) const OTHERS_MAX: Duration = Duration::from_secs(30);
 
 /// The answer of a query, in time or not at all.
 pub(crate) async fn ask<T>(
@@ -42,14 +44,38 @@ pub(crate) async fn ask<T>(
     }
 }
 
+/// The answer that `work` finds, within `max` or not at all.
+pub(crate) async fn within(
+    max: Duration,
+    request: &HttpRequest,
+    work: impl Future<Output = Result<HttpResponse, ApiError>>,
+) -> Result<HttpResponse, Failure> {
+    let answer = match tokio::time::timeout(max, work).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let details = format!("The request was not done within {} seconds.", max.as_secs());
+            Err(ApiError::new(ErrorKind::Unavailable, details))
+        }
+    };
+    answer.map_err(|error| Failure::new(request, error))
+}
+
 /// The body of a request, whole and in time.
 pub(crate) async fn read_body(
     request: &HttpRequest,
     payload: Result<web::Payload, actix_web::Error>,
 ) -> Result<Bytes, Failure> {
-    let fail = |kind: ErrorKind, details: String| Err(Failure::new(request, ApiError::new(kind, details)));
-    let ended = "The body ended early, or its chunks are not well formed.";
     let limit = request.app_data::<web::Data<Api>>().map_or(0, |api| api.body_limit_bytes);
+    read_body_up_to(limit, payload).await.map_err(|error| Failure::new(request, error))
+}
+
+/// The same, of at most `limit` bytes.
+pub(crate) async fn read_body_up_to(
+    limit: usize,
+    payload: Result<web::Payload, actix_web::Error>,
+) -> Result<Bytes, ApiError> {
+    let fail = |kind: ErrorKind, details: String| Err(ApiError::new(kind, details));
+    let ended = "The body ended early, or its chunks are not well formed.";
     let Ok(payload) = payload else {
         return fail(ErrorKind::MalformedBody, ended.to_owned());
     };

@@ -168,7 +168,7 @@ async fn migrating_twice_changes_nothing_the_second_time() {
 }
 
 #[tokio::test]
-async fn the_openapi_document_is_the_committed_one() {
+async fn the_openapi_documents_are_the_committed_ones() {
     let site = embedded().await;
     let text = printed(&site.run(&["openapi"]));
     let document: Value = serde_json::from_str(&text).expect("JSON");
@@ -184,6 +184,11 @@ async fn the_openapi_document_is_the_committed_one() {
     let output = site.folder().join("documents");
     printed(&site.run(&["openapi", "--output", &output.to_string_lossy()]));
     assert_eq!(fs::read_to_string(output.join("tenant.json")).expect("a document"), text);
+    let partner = fs::read_to_string(output.join("partner.json")).expect("a document");
+    assert!(partner.contains("\"/partner/v1/businesses\""));
+    if let Some(committed) = committed("openapi/partner.json") {
+        assert!(partner == committed, "openapi/partner.json is not what the program generates");
+    }
     assert!(output.join("errors.md").is_file());
 }
 

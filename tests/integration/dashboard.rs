@@ -127,14 +127,18 @@ async fn the_documentation_is_served_without_another_host() {
             assert!(!answer.body.contains("https://"), "{asset}");
         }
         if asset.ends_with("initializer.js") {
-            assert!(answer.body.contains("\"/openapi/tenant.json\""), "{}", answer.body);
+            for document in ["\"/openapi/tenant.json\"", "\"/openapi/partner.json\""] {
+                assert!(answer.body.contains(document), "{}", answer.body);
+            }
         }
     }
-    let document = get(&format!("{base_url}/openapi/tenant.json"), None).await;
-    assert_eq!((document.status, document.header("content-type")), (200, Some("application/json")));
-    assert!(document.json()["paths"].get("/v1/messages").is_some());
-    if let Some(committed) = committed("openapi/tenant.json") {
-        assert!(document.body == committed, "openapi/tenant.json is not what is served");
+    for (name, path) in [("openapi/tenant.json", "/v1/messages"), ("openapi/partner.json", "/partner/v1/businesses")] {
+        let document = get(&format!("{base_url}/{name}"), None).await;
+        assert_eq!((document.status, document.header("content-type")), (200, Some("application/json")), "{name}");
+        assert!(document.json()["paths"].get(path).is_some(), "{name}");
+        if let Some(committed) = committed(name) {
+            assert!(document.body == committed, "{name} is not what is served");
+        }
     }
     let errors = get(&format!("{base_url}/docs/errors"), None).await;
     assert_eq!(errors.status, 200);

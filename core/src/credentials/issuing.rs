@@ -2,13 +2,13 @@
 //! knows of a change within a moment, because each change is in the log that they follow.
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use utoipa::ToSchema;
 
 use super::{Issued, KeyHash, app_secret};
 use crate::{
     audit::{Actor, Origin},
-    clock::Millis,
+    clock::{Millis, from_rfc3339},
     error::{ApiError, Breach, ErrorKind},
     ids::{ApiKeyId, BusinessId, ClientId, ResellerId, SigningSecretId},
     paging::{Page, Paging},
@@ -70,10 +70,17 @@ pub struct GrantRequest {
     /// Whether its requests have to be signed with a signing secret of the business.
     #[serde(default)]
     pub signed: bool,
-    /// When it ends, in seconds since 1970. Never when left out.
-    #[serde(default)]
-    #[schema(example = 1_900_000_000)]
+    /// When it ends, to the second, in RFC 3339. Never when left out.
+    #[serde(default, deserialize_with = "seconds_of_rfc3339")]
+    #[schema(value_type = Option<String>, format = DateTime, example = "2030-03-17T17:46:40Z")]
     pub expires_at: Option<i64>,
+}
+
+/// A time as requests write it, in seconds since 1970.
+fn seconds_of_rfc3339<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let at = from_rfc3339(&text).ok_or_else(|| D::Error::custom("expected a time such as 2030-03-17T17:46:40Z"))?;
+    Ok(Some(at.div_euclid(1_000)))
 }
 
 /// An access token, on its way to the client.
@@ -231,10 +238,9 @@ impl Credentials {
         if grant.signed {
             return Err(ApiError::breach("/signed", "is for API keys only"));
         }
-        let paging = Paging { after: None, limit: u32::try_from(KEYS_MAX_PER_OWNER).unwrap_or(u32::MAX) };
-        let page = self.store.clients(owner, &paging).await?;
-        if page.entries.iter().filter(|client| client.revoked_at.is_none()).count() >= paging.limit as usize {
-            let details = format!("There are {KEYS_MAX_PER_OWNER} clients, as many as there may be. Revoke one first.");
+        let live = self.store.count_live_clients(owner, now).await?;
+        if live >= KEYS_MAX_PER_OWNER {
+            let details = format!("There are {live} live clients, as many as there may be. Revoke one first.");
             return Err(ApiError::new(ErrorKind::Conflict, details));
         }
         let issued = Issued::client_secret();
@@ -249,6 +255,14 @@ impl Credentials {
     /// The database's.
     pub async fn clients(&self, owner: &Owner, paging: &Paging) -> Result<Page<ClientView>, ApiError> {
         Ok(self.store.clients(owner, paging).await?)
+    }
+
+    /// The OAuth client `id` of `owner`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn client(&self, owner: &Owner, id: &ClientId) -> Result<ClientView, ApiError> {
+        self.store.client(owner, id).await?.ok_or_else(|| ApiError::missing("client", id))
     }
 
     /// Issues a new secret of the OAuth client `id`; the one it has holds for `grace_ms` more.
@@ -283,24 +297,29 @@ impl Credentials {
         Ok(())
     }
 
-    /// Exchanges a client's secret for an access token, with the scopes that are asked for,
-    /// or without any the client's.
+    /// The OAuth client with this id and secret.
     ///
     /// # Errors
-    /// [`ErrorKind::Unauthenticated`] for an unknown client or a wrong secret, alike;
+    /// [`ErrorKind::Unauthenticated`] for an unknown client or a wrong secret, alike.
+    pub async fn authenticate(&self, client: &str, secret: &str, now: Millis) -> Result<ClientView, ApiError> {
+        let refused = || ApiError::new(ErrorKind::Unauthenticated, "The client id or the client secret is not valid.");
+        let id: ClientId = client.parse().map_err(|_| refused())?;
+        self.store.client_with_secret(&id, &KeyHash::of(secret), now).await?.ok_or_else(refused)
+    }
+
+    /// Issues an access token to a client that has shown its secret, with the scopes that it
+    /// asks for, or without any all of its own.
+    ///
+    /// # Errors
     /// [`ErrorKind::ScopeMissing`] for scopes beyond the client's; what else stands against a
     /// request by this client now.
     pub async fn exchange(
         &self,
-        (client, secret): (&str, &str),
+        client: &ClientView,
         scopes: Option<&str>,
         origin: &Origin,
         now: Millis,
     ) -> Result<AccessToken, ApiError> {
-        let refused = || ApiError::new(ErrorKind::Unauthenticated, "The client id or the client secret is not valid.");
-        let id: ClientId = client.parse().map_err(|_| refused())?;
-        let found = self.store.client_with_secret(&id, &KeyHash::of(secret), now).await?;
-        let client = found.ok_or_else(refused)?;
         let scopes = match scopes.map(|names| Scopes::parse(names.split_whitespace())) {
             Some(Err(name)) => {
                 let details = format!("There is no scope \"{}\".", crate::messages::request::excerpt(name));
@@ -316,7 +335,8 @@ impl Credentials {
         let token = Issued::access_token();
         self.store.add_access_token(&token.hash(), &client.id, scopes, now + TOKEN_LIFE_MS).await?;
         // The token's principal carries everything that can stand against it.
-        let principal = self.directory.principal(token.reveal()).await?.ok_or_else(refused)?;
+        let principal = self.directory.principal(token.reveal()).await?;
+        let principal = principal.ok_or_else(|| ApiError::missing("client", &client.id))?;
         principal.admit(origin.address, now)?;
         let ends_at = principal.expires_at.unwrap_or(now + TOKEN_LIFE_MS);
         Ok(AccessToken { token, scopes, expires_in: (ends_at - now) / 1_000 })

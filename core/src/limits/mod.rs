@@ -25,10 +25,10 @@ use tokio::time::timeout;
 use self::local::Local;
 use crate::{
     batch::Batcher,
-    clock::{Millis, now_ms},
+    clock::{DAY_MS, Millis, now_ms},
     error::{ApiError, ErrorKind},
     ids::BusinessId,
-    store::{DAY_MS, Store, StoreError, day_of},
+    store::{Store, StoreError, day_of},
 };
 
 /// Requests in one exchange with Redis at most.

@@ -299,7 +299,8 @@ fn into_error(breaches: Vec<(ErrorKind, Breach)>) -> ApiError {
 }
 
 /// `text` as it can stand in an error: printable, and not longer than it helps.
-pub(crate) fn excerpt(text: &str) -> String {
+#[must_use]
+pub fn excerpt(text: &str) -> String {
     let mut shown: String = text.chars().take(EXCERPT_MAX_CHARS).flat_map(char::escape_debug).collect();
     if text.chars().nth(EXCERPT_MAX_CHARS).is_some() {
         shown.push('…');

@@ -78,21 +78,28 @@ pub struct Contact {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileChange {
-    /// See [`Profile::legal_name`].
+    /// The name in the register of companies.
+    #[schema(example = "Blumenhaus Meier GmbH")]
     pub legal_name: Option<String>,
-    /// See [`Profile::trade_name`].
+    /// The name that customers know.
+    #[schema(example = "Blumenhaus Meier")]
     pub trade_name: Option<String>,
-    /// See [`Profile::registration_number`].
+    /// The number in the register of companies.
+    #[schema(example = "HRB 12345 B")]
     pub registration_number: Option<String>,
-    /// See [`Profile::category`].
+    /// The code of a category.
+    #[schema(example = "retail")]
     pub category: Option<String>,
-    /// See [`Profile::website`].
+    /// The website: may stay blank, which a reviewer will ask about.
+    #[schema(example = "https://www.blumenhaus-meier.de")]
     pub website: Option<String>,
-    /// See [`Profile::address`].
+    /// Street, town and postal code.
+    #[schema(example = "Hauptstraße 1, 10115 Berlin")]
     pub address: Option<String>,
-    /// See [`Profile::country`].
+    /// The country, as two capital letters (ISO 3166-1).
+    #[schema(example = "DE")]
     pub country: Option<String>,
-    /// See [`Profile::contact`].
+    /// Whom to ask.
     pub contact: Option<ContactChange>,
 }
 
@@ -100,11 +107,14 @@ pub struct ProfileChange {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContactChange {
-    /// See [`Contact::name`].
+    /// Their name.
+    #[schema(example = "Ada Meier")]
     pub name: Option<String>,
-    /// See [`Contact::email`].
+    /// Their mail address.
+    #[schema(example = "ada@blumenhaus-meier.de")]
     pub email: Option<String>,
-    /// See [`Contact::phone`].
+    /// Their phone number, with the country code.
+    #[schema(example = "+49 30 12345678")]
     pub phone: Option<String>,
 }
 

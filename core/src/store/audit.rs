@@ -13,6 +13,7 @@ use crate::{
     audit::{Actor, AuditEntry, ChainFault, ChainHead, ChainWalk, Entry},
     clock::Millis,
     ids::{BusinessId, ResellerId},
+    paging::{Page, Paging},
     tenancy::Subtree,
 };
 
@@ -159,6 +160,16 @@ impl Store {
             query.load(c).await
         })?;
         Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    /// A page of the entries of `subtree`, newest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn audit_page(&self, subtree: &Subtree, paging: &Paging) -> Result<Page<AuditEntry>, StoreError> {
+        let before = paging.after.as_ref().and_then(|seq| seq.parse().ok());
+        let entries = self.audit_entries(subtree, before, paging.rows()).await?;
+        Ok(Page::new(entries, paging, |entry| entry.seq.to_string()))
     }
 
     /// Walks the whole chain. `noted` is a place that was noted down earlier and has to be

@@ -454,6 +454,26 @@ impl Store {
         Ok(Page::new(views, paging, |view| view.id.key().to_owned()))
     }
 
+    /// The OAuth client `id` of `owner`.
+    pub(crate) async fn client(&self, owner: &Owner, id: &ClientId) -> Result<Option<ClientView>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query = oauth_clients::table.filter(owned_by!(oauth_clients, owner)).filter(oauth_clients::id.eq(id.key()));
+        let row: Option<StoredClient> =
+            on!(conn, c => query.select(StoredClient::as_select()).first(c).await.optional())?;
+        row.map(TryInto::try_into).transpose()
+    }
+
+    /// How many clients of `owner` could let somebody in now or later.
+    pub(crate) async fn count_live_clients(&self, owner: &Owner, now: Millis) -> Result<i64, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query = oauth_clients::table
+            .filter(owned_by!(oauth_clients, owner))
+            .filter(oauth_clients::revoked_at.is_null())
+            .filter(oauth_clients::expires_at.is_null().or(oauth_clients::expires_at.gt(now).assume_not_null()))
+            .count();
+        Ok(on!(conn, c => query.get_result(c).await)?)
+    }
+
     /// The OAuth client `id`, and its owner's grant to it, when `secret` is one of its live
     /// secrets.
     pub(crate) async fn client_with_secret(

@@ -49,7 +49,6 @@ pub use templates::StoredTemplate;
 pub use tenancy::{BusinessFilter, BusinessView, EndpointView, ResellerView, SenderView};
 pub(crate) use tenancy::{Connection, NewSender};
 pub(crate) use unfinished::{Place, Unfinished};
-pub(crate) use usage::DAY_MS;
 pub use usage::{UsageDay, day_of};
 
 use diesel::{ExpressionMethods, QueryDsl};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use diesel::{
-    Connection, ExpressionMethods, JoinOnDsl, QueryDsl, QueryResult, SqliteConnection,
+    BoolExpressionMethods, Connection, ExpressionMethods, JoinOnDsl, QueryDsl, QueryResult, SqliteConnection,
     dsl::sql,
     sql_types::{BigInt, Nullable},
 };
@@ -16,13 +16,12 @@ use super::{
     schema::{businesses, usage_days},
 };
 use crate::{
-    clock::Millis,
+    clock::{DAY_MS, Millis},
     ids::{BusinessId, SenderId},
+    paging::{Page, Paging},
     tenancy::Subtree,
 };
 
-/// Milliseconds of a day.
-pub(crate) const DAY_MS: Millis = 24 * 60 * 60 * 1_000;
 /// Shards that processes count in: two that draw the same one wait for each other now and
 /// then, and count right all the same.
 const SHARDS: u8 = 64;
@@ -57,13 +56,15 @@ pub struct UsageDay {
 const TOTAL: &str = "CAST(sum(messages) AS BIGINT)";
 
 impl Store {
-    /// The usage of `subtree`, or of one business in it, from one day to another.
+    /// The usage of `subtree`, or of one business in it, from one day to another, by day,
+    /// business and sender.
     pub(crate) async fn usage(
         &self,
         subtree: &Subtree,
         business: Option<&BusinessId>,
         (first, last): (i32, i32),
-    ) -> Result<Vec<UsageDay>, StoreError> {
+        paging: &Paging,
+    ) -> Result<Page<UsageDay>, StoreError> {
         type Row = (String, i64, i32, i64);
         let mut conn = self.pools.read().await?;
         let rows: Vec<Row> = on!(conn, c => {
@@ -73,6 +74,7 @@ impl Store {
                 .group_by((usage_days::business_id, usage_days::sender_id, usage_days::day))
                 .select((usage_days::business_id, usage_days::sender_id, usage_days::day, sql::<BigInt>(TOTAL)))
                 .order((usage_days::day, usage_days::business_id, usage_days::sender_id))
+                .limit(paging.rows())
                 .into_boxed();
             match subtree {
                 Subtree::Platform => {}
@@ -82,17 +84,21 @@ impl Store {
             if let Some(business) = business {
                 query = query.filter(businesses::id.eq(business.key()));
             }
+            if let Some((day, business, sender)) = paging.after.as_deref().and_then(read_place) {
+                let later_sender = usage_days::business_id.eq(business).and(usage_days::sender_id.gt(sender));
+                let later = usage_days::business_id.gt(business).or(later_sender);
+                query = query.filter(usage_days::day.gt(day).or(usage_days::day.eq(day).and(later)));
+            }
             query.load(c).await
         })?;
-        Ok(rows
-            .into_iter()
-            .map(|(business, sender, day, messages)| UsageDay {
-                business: BusinessId::from_key(business),
-                sender: SenderId(sender),
-                day,
-                messages,
-            })
-            .collect())
+        let days = rows.into_iter().map(|(business, sender, day, messages)| UsageDay {
+            business: BusinessId::from_key(business),
+            sender: SenderId(sender),
+            day,
+            messages,
+        });
+        let place = |row: &UsageDay| format!("{}.{}.{}", row.day, row.business.key(), row.sender);
+        Ok(Page::new(days.collect(), paging, place))
     }
 
     /// Messages of `business` accepted on `day`.
@@ -105,6 +111,13 @@ impl Store {
         let total: Option<i64> = on!(conn, c => query.get_result(c).await)?;
         Ok(total.unwrap_or(0))
     }
+}
+
+/// The day, business and sender that a cursor names.
+fn read_place(key: &str) -> Option<(i32, &str, i64)> {
+    let (day, rest) = key.split_once('.')?;
+    let (business, sender) = rest.split_once('.')?;
+    Some((day.parse().ok()?, business, sender.parse().ok()?))
 }
 
 /// Counts a batch on SQLite; on PostgreSQL the statement that writes the batch does it.

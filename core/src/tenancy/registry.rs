@@ -495,6 +495,20 @@ impl Registry {
         Ok(self.store.endpoints(&business.id).await?)
     }
 
+    /// The webhook endpoint `id` of `business`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn endpoint(
+        &self,
+        subtree: &Subtree,
+        business: &BusinessId,
+        id: &EndpointId,
+    ) -> Result<EndpointView, ApiError> {
+        let endpoints = self.endpoints(subtree, business).await?;
+        endpoints.into_iter().find(|view| view.id == *id).ok_or_else(|| ApiError::missing("webhook endpoint", id))
+    }
+
     /// Removes a webhook endpoint.
     ///
     /// # Errors
@@ -509,7 +523,7 @@ impl Registry {
     ) -> Result<(), ApiError> {
         let business = self.business(subtree, business).await?;
         if !self.store.remove_endpoint(by, (&business.reseller, &business.id), id, now).await? {
-            return Err(ApiError::missing("endpoint", id));
+            return Err(ApiError::missing("webhook endpoint", id));
         }
         self.directory.forget_business(&business.id);
         Ok(())
@@ -525,7 +539,8 @@ impl Registry {
         subtree: &Subtree,
         business: Option<&BusinessId>,
         (first, last): (i32, i32),
-    ) -> Result<Vec<UsageDay>, ApiError> {
+        paging: &Paging,
+    ) -> Result<Page<UsageDay>, ApiError> {
         if first > last || last - first >= USAGE_MAX_DAYS {
             let message = format!("must not lie before \"from\", and at most {USAGE_MAX_DAYS} days are told at once");
             return Err(ApiError::breach("?to", message));
@@ -533,7 +548,7 @@ impl Registry {
         if let Some(business) = business {
             self.business(subtree, business).await?;
         }
-        Ok(self.store.usage(subtree, business, (first, last)).await?)
+        Ok(self.store.usage(subtree, business, (first, last), paging).await?)
     }
 
     /// Has the operator of the installation vouch for a business that was just created: for
