@@ -8,7 +8,12 @@ use actix_web::{
     http::{StatusCode, header::RETRY_AFTER},
 };
 use serde::Serialize;
-use waystation_core::{access::AccessError, clock::Millis, store::StoreError};
+use waystation_core::{
+    access::AccessError,
+    clock::Millis,
+    error::{ApiError, ErrorKind},
+    store::StoreError,
+};
 
 use crate::{
     ENROL_PATH, HOME_PATH, SIGN_IN_PATH, TWO_FACTOR_PATH,
@@ -37,6 +42,8 @@ pub(crate) enum Failure {
     NotFound,
     /// There is such a page, but not for this method.
     MethodNotAllowed,
+    /// What was asked for stands against how things are.
+    Refused(ApiError),
     /// Too much to do at once.
     Busy,
     /// The database does not answer.
@@ -68,6 +75,7 @@ impl Failure {
                 );
                 return ("Too many tries", advice.into());
             }
+            Self::Refused(error) => return (error.kind.row().title, error.details.clone().into()),
             Self::SignInNeeded => ("Sign in first", "This page needs an open session."),
             Self::EnrolmentNeeded | Self::SecondFactorNeeded => {
                 ("One more step", "This page needs a session that showed its second factor.")
@@ -136,6 +144,7 @@ impl ResponseError for Failure {
             Self::SignInNeeded | Self::EnrolmentNeeded | Self::SecondFactorNeeded => StatusCode::SEE_OTHER,
             Self::NotOurForm | Self::NotAllowed => StatusCode::FORBIDDEN,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Refused(error) => StatusCode::from_u16(error.kind.row().status).unwrap_or(StatusCode::CONFLICT),
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -173,6 +182,15 @@ impl ResponseError for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        match error.kind {
+            ErrorKind::NotFound => Self::NotFound,
+            _ => Self::Refused(error),
+        }
     }
 }
 

@@ -3,9 +3,11 @@
 //!
 //! What is secret (a password, a code) is never sent back.
 
+use actix_web::http::StatusCode;
 use serde::Serialize;
+use waystation_core::error::{ApiError, ErrorKind};
 
-use crate::session::SignedIn;
+use crate::{failure::Failure, session::SignedIn};
 
 /// What a person filled in.
 #[derive(Debug, Default, Clone)]
@@ -80,6 +82,7 @@ pub(crate) struct Field {
     short: bool,
     focus: bool,
     fixed: bool,
+    none: &'static str,
     choices: Vec<Choice>,
 }
 
@@ -100,6 +103,7 @@ impl Field {
             short: false,
             focus: false,
             fixed: false,
+            none: "Choose…",
             choices: Vec::new(),
         }
     }
@@ -184,6 +188,18 @@ impl Field {
                 self.value = value.to_owned();
             }
         }
+        self
+    }
+
+    /// At least one of its boxes has to be ticked.
+    pub(crate) fn needed(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    /// What choosing nothing is called.
+    pub(crate) fn none(mut self, label: &'static str) -> Self {
+        self.none = label;
         self
     }
 
@@ -362,6 +378,16 @@ impl Form {
         self
     }
 
+    /// With this chosen at first.
+    pub(crate) fn choose(mut self, name: &str, value: &str) -> Self {
+        for field in self.fields.iter_mut().filter(|field| field.name == name) {
+            for choice in &mut field.choices {
+                choice.chosen = choice.value == value;
+            }
+        }
+        self
+    }
+
     /// Something is wrong with a field; `text` is a sentence that names it.
     pub(crate) fn error(mut self, name: &str, text: impl Into<String>) -> Self {
         let text = text.into();
@@ -380,10 +406,46 @@ impl Form {
         self
     }
 
-    /// Whether something is wrong.
-    pub(crate) fn has_errors(&self) -> bool {
-        !self.problems.is_empty()
+    /// The form with why the core refused what it asked for, and the status of the answer.
+    ///
+    /// # Errors
+    /// What is not about what was filled in.
+    pub(crate) fn refused(mut self, error: ApiError) -> Result<(StatusCode, Self), Failure> {
+        let about_the_form = !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Internal | ErrorKind::Unavailable);
+        if !about_the_form {
+            return Err(error.into());
+        }
+        if error.breaches.is_empty() {
+            let status = StatusCode::from_u16(error.kind.row().status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+            return Ok((status, self.problem(error.details)));
+        }
+        for breach in &error.breaches {
+            let name = name_of(&breach.pointer);
+            let label = self.fields.iter().find(|field| field.name == name).map(|field| field.label.clone());
+            let text = match label {
+                Some(label) => format!("{label} {}.", breach.message),
+                None => format!("{} {}.", breach.pointer.trim_matches(['/', '?']), breach.message),
+            };
+            self = self.error(&name, text);
+        }
+        Ok((StatusCode::UNPROCESSABLE_ENTITY, self))
     }
+
+    /// What is wrong with each field, without a summary: for what was kept half filled in.
+    pub(crate) fn remark(mut self, name: &str, message: &str) -> Self {
+        if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
+            field.error = Some(format!("{} {message}.", field.label));
+        }
+        self
+    }
+}
+
+/// The name of the field that a JSON pointer of the core is about: `/contact/name` is
+/// `contact_name`, and so is every entry of a list in it.
+pub(crate) fn name_of(pointer: &str) -> String {
+    let parts = pointer.trim_matches(['/', '?']).split('/');
+    let parts: Vec<&str> = parts.filter(|part| part.parse::<usize>().is_err()).collect();
+    parts.join("_")
 }
 
 #[cfg(test)]
@@ -421,5 +483,19 @@ mod tests {
         assert_eq!(targets, [Some("name"), Some("role-a"), None]);
         assert_eq!(form.fields[0].error.as_deref(), Some("Enter a name."));
         assert!(form.has_errors());
+    }
+
+    #[test]
+    fn what_the_core_refuses_stands_at_its_field() {
+        assert_eq!(name_of("/contact/name"), "contact_name");
+        assert_eq!(name_of("/addresses/3"), "addresses");
+        assert_eq!(name_of("?cursor"), "cursor");
+        let form = || Form::public("f", "/admin/x", "Send").field(Field::text("name", "Name"));
+        let (status, refused) = form().refused(ApiError::breach("/name", "is required")).unwrap();
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(refused.fields[0].error.as_deref(), Some("Name is required."));
+        let (status, refused) = form().refused(ApiError::new(ErrorKind::Conflict, "Too late.")).unwrap();
+        assert_eq!((status, refused.problems[0].text.as_str()), (StatusCode::CONFLICT, "Too late."));
+        assert!(form().refused(ApiError::new(ErrorKind::NotFound, "x")).is_err());
     }
 }

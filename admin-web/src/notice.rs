@@ -31,6 +31,18 @@ pub(crate) enum Notice {
     UserRemoved,
     /// A user cannot be removed.
     LastOwner,
+    /// A reseller was added.
+    ResellerAdded,
+    /// A reseller was suspended.
+    ResellerSuspended,
+    /// A reseller goes on.
+    ResellerResumed,
+    /// A sender was paused.
+    SenderPaused,
+    /// A sender goes on.
+    SenderResumed,
+    /// A key or client was revoked.
+    CredentialRevoked,
 }
 
 /// A notice as the template `flash` shows it.
@@ -41,7 +53,7 @@ pub(crate) struct Flash {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str, &'static str); 7] = [
+    const ALL: [(Self, &'static str, &'static str, &'static str); 13] = [
         (Self::SignedOut, "signed-out", "ok", "You are signed out."),
         (Self::PasswordChanged, "password-changed", "ok", "The password is changed, and your other sessions are over."),
         (Self::SessionEnded, "session-ended", "ok", "The session is over."),
@@ -54,6 +66,12 @@ impl Notice {
             "bad",
             "The last platform owner cannot be removed: nobody could manage the installation.",
         ),
+        (Self::ResellerAdded, "reseller-added", "ok", "The reseller is added. Invite its admin next."),
+        (Self::ResellerSuspended, "reseller-suspended", "ok", "The reseller is suspended, with all of its businesses."),
+        (Self::ResellerResumed, "reseller-resumed", "ok", "The reseller goes on."),
+        (Self::SenderPaused, "sender-paused", "ok", "The sender is paused."),
+        (Self::SenderResumed, "sender-resumed", "ok", "The sender goes on."),
+        (Self::CredentialRevoked, "credential-revoked", "ok", "It is revoked, and refused from now on."),
     ];
 
     fn row(self) -> (&'static str, &'static str, &'static str) {

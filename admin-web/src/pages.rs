@@ -9,7 +9,7 @@ use actix_web::{
 };
 use handlebars::{Handlebars, RenderError};
 use serde::Serialize;
-use waystation_core::access::Permission;
+use waystation_core::access::{Permission, Role, User};
 
 use crate::{
     Dashboard, assets,
@@ -49,10 +49,14 @@ macro_rules! pages {
 const PARTS: &[(&str, &str)] = templates![
     "document",
     "shell",
+    "action",
     "bare",
     "badge",
     "bar",
     "brand",
+    "business-head",
+    "day",
+    "credential-rows",
     "empty",
     "error-summary",
     "fact",
@@ -62,11 +66,15 @@ const PARTS: &[(&str, &str)] = templates![
     "flash",
     "form",
     "icon-book",
+    "icon-building",
+    "icon-check",
+    "icon-key",
     "icon-list",
     "icon-menu",
     "icon-overview",
     "icon-refresh",
     "icon-sign-out",
+    "icon-tree",
     "icon-user",
     "icon-users",
     "nav-item",
@@ -78,6 +86,11 @@ const PARTS: &[(&str, &str)] = templates![
 
 pages! {
     Account => "account",
+    Audit => "audit",
+    Business => "business",
+    Businesses => "businesses",
+    Credential => "credential",
+    Credentials => "credentials",
     ChoosePassword => "choose-password",
     Enrol => "enrol",
     Error => "error",
@@ -85,6 +98,9 @@ pages! {
     LinkRefused => "link-refused",
     Overview => "overview",
     RecoveryCodes => "recovery-codes",
+    Reseller => "reseller",
+    Resellers => "resellers",
+    Sender => "sender",
     Secret => "secret-page",
     SignIn => "sign-in",
     TwoFactor => "two-factor",
@@ -137,25 +153,95 @@ struct Person {
 pub(crate) enum Place {
     /// How things stand.
     Overview,
+    /// Verification of businesses.
+    Verification,
+    /// Businesses, and what is about one of them.
+    Business(Tab),
+    /// Resellers.
+    Resellers,
+    /// A reseller's own credentials.
+    PartnerKeys,
     /// Users.
     Users,
+    /// The audit log.
+    Audit,
     /// The own account, which is not among the entries.
     Account,
 }
 
-/// The navigation: each place, what it needs, its address, icon and name.
-const PLACES: [(Place, Permission, &str, &str, &str); 2] = [
-    (Place::Overview, Permission::OwnAccount, "/admin/", "icon-overview", "Overview"),
-    (Place::Users, Permission::ManageUsers, "/admin/users", "icon-users", "Users"),
-];
+/// A page of a business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tab {
+    /// Of no business in particular.
+    List,
+    /// How it stands.
+    Summary,
+    /// Its way to being verified.
+    Onboarding,
+    /// Its keys, clients and signing secrets.
+    Credentials,
+}
+
+impl Tab {
+    /// The pages of the business at `path` that `user` may open, with address and name.
+    pub(crate) fn of(path: &str, user: &User) -> Vec<(Self, String, &'static str)> {
+        let mut tabs = vec![(Self::Summary, path.to_owned(), "Summary")];
+        if user.may(Permission::Onboard) {
+            tabs.push((Self::Onboarding, format!("{path}/onboarding"), "Onboarding"));
+        }
+        if user.may(Permission::ManageCredentials) {
+            tabs.push((Self::Credentials, format!("{path}/credentials"), "Credentials"));
+        }
+        tabs
+    }
+}
 
 /// An entry of the navigation.
 #[derive(Debug, Serialize)]
 struct Entry {
-    href: &'static str,
+    href: String,
     icon: &'static str,
     label: &'static str,
     here: bool,
+}
+
+/// The navigation of `user`, who is at `place`.
+fn entries(user: &User, place: Place) -> Vec<Entry> {
+    use Permission::{ManageResellers, ManageUsers, SeeAudit, SeeBusinesses, SeePlatform, Verify};
+
+    let of_list = if matches!(place, Place::Business(_)) { place } else { Place::Business(Tab::List) };
+    let mut entries = Vec::new();
+    let mut add = |of: Place, href: String, icon, label| entries.push(Entry { href, icon, label, here: of == place });
+    if let Role::BusinessOwner(business) = &user.role {
+        let icons = ["icon-building", "icon-check", "icon-key"];
+        let tabs = Tab::of(&format!("/admin/businesses/{business}"), user);
+        for ((tab, href, label), icon) in tabs.into_iter().zip(icons) {
+            add(Place::Business(tab), href, icon, if tab == Tab::Summary { "Your business" } else { label });
+        }
+    } else {
+        for (of, permission, href, icon, label) in [
+            (Place::Overview, SeePlatform, "/admin/", "icon-overview", "Overview"),
+            (Place::Verification, Verify, "/admin/verification", "icon-check", "Verification"),
+            (of_list, SeeBusinesses, "/admin/businesses", "icon-building", "Businesses"),
+            (Place::Resellers, ManageResellers, "/admin/resellers", "icon-tree", "Resellers"),
+        ] {
+            if user.may(permission) {
+                add(of, href.to_owned(), icon, label);
+            }
+        }
+        if let Role::ResellerAdmin(reseller) = &user.role {
+            add(Place::PartnerKeys, format!("/admin/resellers/{reseller}/credentials"), "icon-key", "Partner keys");
+        }
+    }
+    for (of, permission, href, icon, label) in [
+        (Place::Users, ManageUsers, "/admin/users", "icon-users", "Users"),
+        (Place::Audit, SeeAudit, "/admin/audit", "icon-list", "Audit log"),
+    ] {
+        if user.may(permission) {
+            add(of, href.to_owned(), icon, label);
+        }
+    }
+    entries
 }
 
 impl Frame {
@@ -175,12 +261,11 @@ impl Frame {
     /// For pages of a session.
     pub(crate) fn of(title: impl Into<String>, place: Place, signed_in: &SignedIn, dashboard: &Dashboard) -> Self {
         let user = signed_in.user();
-        let places = PLACES.into_iter().filter(|(_, permission, ..)| user.may(*permission));
         let person = Person {
             name: user.name.clone(),
             role: user.role.kind().label(),
             csrf: signed_in.csrf(),
-            places: places.map(|(of, _, href, icon, label)| Entry { href, icon, label, here: of == place }).collect(),
+            places: entries(user, place),
             at_account: place == Place::Account,
             version: dashboard.version,
             database: dashboard.store.kind(),
@@ -224,6 +309,14 @@ pub(crate) struct Secret {
     pub(crate) id: &'static str,
     pub(crate) label: &'static str,
     pub(crate) value: String,
+}
+
+/// Something that can be done on a page, folded up until it is wanted.
+#[derive(Serialize)]
+pub(crate) struct Action {
+    pub(crate) label: &'static str,
+    pub(crate) lead: String,
+    pub(crate) form: Form,
 }
 
 #[derive(Serialize)]

@@ -81,6 +81,29 @@ impl Time {
     }
 }
 
+/// A state as a page shows it: its tone is a colour, its text says the same.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Badge {
+    pub(crate) tone: &'static str,
+    pub(crate) text: &'static str,
+}
+
+/// How far the verification of a business has come.
+pub(crate) fn state(name: &str) -> Badge {
+    let (tone, text) = match name {
+        "draft" => ("wait", "draft"),
+        "submitted" => ("info", "submitted"),
+        "in_review" => ("info", "in review"),
+        "changes_requested" => ("warn", "changes requested"),
+        "approved" => ("ok", "approved"),
+        "rejected" => ("bad", "rejected"),
+        "suspended" => ("bad", "suspended"),
+        "closed" => ("wait", "closed"),
+        _ => ("wait", "unknown"),
+    };
+    Badge { tone, text }
+}
+
 /// A browser by what it says that it is: `Firefox on Linux`.
 pub(crate) fn device(agent: &str) -> String {
     let first = |of: &[(&str, &'static str)]| of.iter().find(|(sign, _)| agent.contains(sign)).map(|(_, name)| *name);

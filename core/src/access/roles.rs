@@ -37,13 +37,13 @@ pub enum Permission {
     ManageResellers,
     /// See businesses: their state, senders, endpoints and limits.
     SeeBusinesses,
-    /// Add businesses, suspend and resume them.
+    /// Add businesses, and pause and resume their senders.
     ManageBusinesses,
     /// Fill in a business's profile, documents and numbers, and submit it.
     Onboard,
-    /// Open a business's documents.
+    /// Open the documents that a business handed in: for those who verify it.
     SeeDocuments,
-    /// See the verification queue and decide.
+    /// See the verification queue and decide; suspend, resume and close businesses.
     Verify,
     /// See and manage keys, clients and signing secrets.
     ManageCredentials,
@@ -80,7 +80,7 @@ const MATRIX: [(Permission, [bool; 4]); 11] = [
     (SeeBusinesses, [true, true, true, true]),
     (ManageBusinesses, [true, false, true, false]),
     (Onboard, [true, false, true, true]),
-    (SeeDocuments, [true, true, true, true]),
+    (SeeDocuments, [true, true, false, false]),
     (Verify, [true, true, false, false]),
     (ManageCredentials, [true, false, true, true]),
     (SeeAudit, [true, false, true, true]),
@@ -176,21 +176,9 @@ mod tests {
         assert_eq!(granted(RoleKind::Reviewer), [OwnAccount, SeePlatform, SeeBusinesses, SeeDocuments, Verify]);
         assert_eq!(
             granted(RoleKind::ResellerAdmin),
-            [
-                OwnAccount,
-                SeeBusinesses,
-                ManageBusinesses,
-                Onboard,
-                SeeDocuments,
-                ManageCredentials,
-                SeeAudit,
-                ManageUsers
-            ]
+            [OwnAccount, SeeBusinesses, ManageBusinesses, Onboard, ManageCredentials, SeeAudit, ManageUsers]
         );
-        assert_eq!(
-            granted(RoleKind::BusinessOwner),
-            [OwnAccount, SeeBusinesses, Onboard, SeeDocuments, ManageCredentials, SeeAudit]
-        );
+        assert_eq!(granted(RoleKind::BusinessOwner), [OwnAccount, SeeBusinesses, Onboard, ManageCredentials, SeeAudit]);
     }
 
     #[test]
