@@ -8,6 +8,7 @@
 
 pub mod browser;
 pub mod load;
+pub mod papers;
 pub mod process;
 pub mod secrets;
 pub mod servers;

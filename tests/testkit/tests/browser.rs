@@ -23,7 +23,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(20);
 const FORM: &str = r#"<!doctype html><html lang="en"><head><title>Form</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,"></head><body><main><h1>A form</h1><a href="/admin/next">Next</a>
-<form method="post" action="/admin/echo" enctype="multipart/form-data">
+<form id="name" method="post" action="/admin/echo" enctype="multipart/form-data">
 <label>Name <input name="name" value="old"></label>
 <label>Country <select name="country"><option value="de">Germany</option><option value="in">India</option></select></label>
 <label><input type="radio" name="size" value="s"> Small</label><label><input type="radio" name="size" value="l"> Large</label>

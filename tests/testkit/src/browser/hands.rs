@@ -292,7 +292,7 @@ impl Browser {
 
 /// The selector of the field with this name or id.
 fn named(field: &str) -> String {
-    format!("[name=\"{field}\"], [id=\"{field}\"]")
+    format!(":is(input, select, textarea):is([name=\"{field}\"], [id=\"{field}\"])")
 }
 
 /// The path of a button or link with this text, behind its slashes.

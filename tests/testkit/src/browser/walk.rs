@@ -54,6 +54,8 @@ pub async fn walk(
         let stop = Stop { path, kind, number: *seen };
         browser.open(&stop.path).await?;
         if browser.script("return document.contentType", vec![]).await? != "text/html" {
+            // The browser asks for an icon of what has no place to name one.
+            browser.console().await?;
             continue;
         }
         let links: Vec<String> = serde_json::from_value(browser.script(LINKS, vec![]).await?)?;
