@@ -20,6 +20,7 @@ mod leaks;
 mod outage;
 mod path;
 mod shutdown;
+mod story;
 mod support;
 mod tenancy;
 mod webhooks;

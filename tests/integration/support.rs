@@ -415,6 +415,11 @@ impl Client {
         }
     }
 
+    /// The client of a business with this key and this sender.
+    pub(crate) fn with_key(base_url: &str, key: &str, sender: &str) -> Self {
+        Self { http: http(), base_url: base_url.to_owned(), token: key.to_owned(), phone_number_id: sender.to_owned() }
+    }
+
     /// The same on another process.
     pub(crate) fn at(&self, base_url: &str) -> Self {
         Self { base_url: base_url.to_owned(), ..self.clone() }
@@ -656,4 +661,41 @@ pub(crate) async fn set_up_account(base_url: &str, link: &str, email: &str) -> S
         secrets::keep("recovery code", code.split('<').next().unwrap_or_default());
     }
     cookie_of(&done)
+}
+
+/// Somebody who is signed in to the dashboard, with a browser that runs no scripts.
+pub(crate) struct Dashboard {
+    base_url: String,
+    cookie: String,
+}
+
+impl Dashboard {
+    /// Uses a sign-in link up and sets an account up, with a second factor.
+    pub(crate) async fn sign_in(base_url: &str, link: &str, email: &str) -> Self {
+        Self { base_url: base_url.to_owned(), cookie: set_up_account(base_url, link, email).await }
+    }
+
+    /// The page at `path`.
+    pub(crate) async fn get(&self, path: &str) -> String {
+        let request = http().get(format!("{}{path}", self.base_url)).header("cookie", &self.cookie);
+        let answer = exchange(request).await.expect("an answer");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.body
+    }
+
+    /// Sends a form of the page at `page`, and follows where it leads to.
+    pub(crate) async fn post(&self, page: &str, action: &str, fields: &[(&str, &str)]) -> String {
+        let body = self.get(page).await;
+        assert!(body.contains(&format!("action=\"{action}\"")), "no form for {action} on {page}: {body}");
+        let (_, rest) = body.split_once("name=\"csrf\" value=\"").expect("a form of this session");
+        let csrf = rest.split('"').next().unwrap_or_default();
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("csrf", csrf).extend_pairs(fields);
+        let request = http().post(format!("{}{action}", self.base_url)).header("cookie", &self.cookie);
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form.finish());
+        let answer = exchange(request).await.expect("an answer");
+        assert_eq!(answer.status, 303, "{action}: {}", answer.body);
+        let next = answer.header("location").expect("a page to go to").to_owned();
+        self.get(&next).await
+    }
 }

@@ -20,7 +20,10 @@ pub use registry::{
     ResellerRequest, SENDERS_MAX_PER_BUSINESS, SenderRequest, USAGE_MAX_DAYS,
 };
 
-use crate::ids::{AccountId, BusinessId, EndpointId, ResellerId, SenderId};
+use crate::{
+    ids::{AccountId, BusinessId, EndpointId, ResellerId, SenderId},
+    onboarding::State,
+};
 
 /// The name of the adapter that reaches no real network.
 pub const SANDBOX: &str = "sandbox";
@@ -74,14 +77,16 @@ pub enum Standing {
 
 impl Standing {
     /// The standing of something below a reseller with the status `reseller` and, where
-    /// there is one, a business in the state `business`.
+    /// there is one, a business in the state `business`. What an older version does not know
+    /// holds.
     #[must_use]
     pub(crate) fn of(reseller: &str, business: Option<&str>) -> Self {
-        match (reseller, business) {
-            ("active", Some("approved") | None) => Self::Active,
-            ("active", Some("suspended")) => Self::Held(Hold::Business),
-            (_, Some("closed")) => Self::Held(Hold::Closed),
-            ("active", Some(_)) => Self::Unverified,
+        let state = business.map(State::parse);
+        match (reseller, state) {
+            (_, Some(Some(State::Closed))) => Self::Held(Hold::Closed),
+            ("active", Some(Some(State::Approved)) | None) => Self::Active,
+            ("active", Some(Some(State::Suspended) | None)) => Self::Held(Hold::Business),
+            ("active", Some(Some(_))) => Self::Unverified,
             _ => Self::Held(Hold::Reseller),
         }
     }
