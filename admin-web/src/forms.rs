@@ -450,6 +450,8 @@ pub(crate) fn name_of(pointer: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use waystation_core::error::Breach;
+
     use super::*;
 
     fn entered(fields: &[(&str, &str)]) -> Fields {
@@ -482,7 +484,6 @@ mod tests {
         let targets: Vec<Option<&str>> = form.problems.iter().map(|problem| problem.target.as_deref()).collect();
         assert_eq!(targets, [Some("name"), Some("role-a"), None]);
         assert_eq!(form.fields[0].error.as_deref(), Some("Enter a name."));
-        assert!(form.has_errors());
     }
 
     #[test]
@@ -491,7 +492,9 @@ mod tests {
         assert_eq!(name_of("/addresses/3"), "addresses");
         assert_eq!(name_of("?cursor"), "cursor");
         let form = || Form::public("f", "/admin/x", "Send").field(Field::text("name", "Name"));
-        let (status, refused) = form().refused(ApiError::breach("/name", "is required")).unwrap();
+        let breach =
+            Breach { pointer: "/name".to_owned(), message: "is required".to_owned(), limit: None, actual: None };
+        let (status, refused) = form().refused(ApiError::breaches(ErrorKind::ParameterMissing, vec![breach])).unwrap();
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(refused.fields[0].error.as_deref(), Some("Name is required."));
         let (status, refused) = form().refused(ApiError::new(ErrorKind::Conflict, "Too late.")).unwrap();

@@ -1,4 +1,8 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{
     App,
@@ -15,15 +19,15 @@ use waystation_core::{
     access::{Access, Invitation, LINK_LIFE_MS, Role, RoleKind, SESSION_LIFE_MS, Session, Stage, Visitor, owner_link},
     audit::{Actor, Origin},
     clock::{Millis, now_ms},
-    credentials::{Credentials, Issued},
+    credentials::{Credentials, GrantRequest, Issued},
     delivery::{Enqueuer, PluginIo},
     egress::{Egress, EgressSettings},
     ids::{BusinessId, MessageId, ResellerId, SenderId},
     paging::Paging,
     plugins::{AdapterHost, HostSettings},
     queue::EmbeddedQueue,
-    store::{Direction, NewMessage, Store, StoreSettings, StoreUrl},
-    tenancy::{BusinessRequest, Directory, Policy, Registry, ResellerRequest, Subtree},
+    store::{Direction, NewMessage, Owner, Store, StoreSettings, StoreUrl},
+    tenancy::{BusinessRequest, Directory, Policy, Registry, ResellerRequest, SenderRequest, Subtree},
     vault::Vault,
 };
 
@@ -697,47 +701,206 @@ fn luminance(rgb: [u8; 3]) -> f64 {
     0.2126 * red + 0.7152 * green + 0.0722 * blue
 }
 
+const ALL: &[RoleKind] = &RoleKind::ALL;
+const OWNER: &[RoleKind] = &[RoleKind::PlatformOwner];
+const STAFF: &[RoleKind] = &[RoleKind::PlatformOwner, RoleKind::Reviewer];
+const MANAGERS: &[RoleKind] = &[RoleKind::PlatformOwner, RoleKind::ResellerAdmin];
+const NOT_REVIEWERS: &[RoleKind] = &[RoleKind::PlatformOwner, RoleKind::ResellerAdmin, RoleKind::BusinessOwner];
+
 /// Which roles may use each room. A room that is missing here fails the test below: who
 /// adds one says here whom it is for.
 const WHO_MAY: &[(&str, &[RoleKind])] = &[
-    ("/", &RoleKind::ALL),
-    ("/sign-out", &RoleKind::ALL),
-    ("/account", &RoleKind::ALL),
-    ("/account/password", &RoleKind::ALL),
-    ("/account/two-factor", &RoleKind::ALL),
-    ("/account/two-factor/new", &RoleKind::ALL),
-    ("/account/recovery-codes", &RoleKind::ALL),
-    ("/account/sessions/end", &RoleKind::ALL),
-    ("/account/sessions/{session}/end", &RoleKind::ALL),
-    ("/users", USERS),
-    ("/users/new", USERS),
-    ("/users/{user}", USERS),
-    ("/users/{user}/link", USERS),
-    ("/users/{user}/sign-out", USERS),
-    ("/users/{user}/remove", USERS),
+    ("/", ALL),
+    ("/sign-out", ALL),
+    ("/account", ALL),
+    ("/account/password", ALL),
+    ("/account/two-factor", ALL),
+    ("/account/two-factor/new", ALL),
+    ("/account/recovery-codes", ALL),
+    ("/account/sessions/end", ALL),
+    ("/account/sessions/{session}/end", ALL),
+    ("/users", MANAGERS),
+    ("/users/new", MANAGERS),
+    ("/users/{user}", MANAGERS),
+    ("/users/{user}/link", MANAGERS),
+    ("/users/{user}/sign-out", MANAGERS),
+    ("/users/{user}/remove", MANAGERS),
+    ("/resellers", OWNER),
+    ("/resellers/new", OWNER),
+    ("/resellers/{reseller}", OWNER),
+    ("/resellers/{reseller}/suspend", OWNER),
+    ("/resellers/{reseller}/resume", OWNER),
+    ("/businesses", ALL),
+    ("/businesses/new", MANAGERS),
+    ("/businesses/{business}", ALL),
+    ("/businesses/{business}/senders/{sender}", ALL),
+    ("/businesses/{business}/senders/{sender}/pause", MANAGERS),
+    ("/businesses/{business}/senders/{sender}/resume", MANAGERS),
+    ("/businesses/{business}/credentials/signing-secrets/rotate", NOT_REVIEWERS),
+    ("/audit", NOT_REVIEWERS),
+    ("/businesses/{business}/credentials", NOT_REVIEWERS),
+    ("/businesses/{business}/credentials/keys/new", NOT_REVIEWERS),
+    ("/businesses/{business}/credentials/keys/{key}", NOT_REVIEWERS),
+    ("/businesses/{business}/credentials/keys/{key}/rotate", NOT_REVIEWERS),
+    ("/businesses/{business}/credentials/keys/{key}/revoke", NOT_REVIEWERS),
+    ("/businesses/{business}/credentials/clients/new", NOT_REVIEWERS),
+    ("/businesses/{business}/credentials/clients/{client}", NOT_REVIEWERS),
+    ("/businesses/{business}/credentials/clients/{client}/rotate", NOT_REVIEWERS),
+    ("/businesses/{business}/credentials/clients/{client}/revoke", NOT_REVIEWERS),
+    ("/resellers/{reseller}/credentials", NOT_REVIEWERS),
+    ("/resellers/{reseller}/credentials/keys/new", NOT_REVIEWERS),
+    ("/resellers/{reseller}/credentials/keys/{key}", NOT_REVIEWERS),
+    ("/resellers/{reseller}/credentials/keys/{key}/rotate", NOT_REVIEWERS),
+    ("/resellers/{reseller}/credentials/keys/{key}/revoke", NOT_REVIEWERS),
+    ("/resellers/{reseller}/credentials/clients/new", NOT_REVIEWERS),
+    ("/resellers/{reseller}/credentials/clients/{client}", NOT_REVIEWERS),
+    ("/resellers/{reseller}/credentials/clients/{client}/rotate", NOT_REVIEWERS),
+    ("/resellers/{reseller}/credentials/clients/{client}/revoke", NOT_REVIEWERS),
 ];
-const USERS: &[RoleKind] = &[RoleKind::PlatformOwner, RoleKind::ResellerAdmin];
+
+/// One of everything that a path can name, in one reseller's subtree.
+struct World {
+    ids: Vec<(&'static str, String)>,
+}
+
+impl World {
+    /// Of `reseller` and its `business`; `user` is somebody who may be looked at.
+    async fn new(fixture: &Fixture, reseller: &ResellerId, business: &BusinessId) -> Self {
+        let (dashboard, by, now) = (&fixture.dashboard, Actor::operator(), now_ms());
+        let request = SenderRequest {
+            phone: "+15550783881".to_owned(),
+            display_name: "Bakery".to_owned(),
+            ..SenderRequest::default()
+        };
+        let sender =
+            dashboard.registry.add_sender(&by, &Subtree::Platform, business, &request, now).await.unwrap().sender.id;
+        let of_business = Owner { reseller: reseller.clone(), business: Some(business.clone()) };
+        let of_reseller = Owner { reseller: reseller.clone(), business: None };
+        let grant = GrantRequest { name: "till <b>".to_owned(), ..GrantRequest::default() };
+        let credentials = &dashboard.credentials;
+        let key = credentials.issue_key(&by, &of_business, &grant, now).await.unwrap().0.id;
+        let client = credentials.issue_client(&by, &of_business, &grant, now).await.unwrap().0.id;
+        let partner_key = credentials.issue_key(&by, &of_reseller, &grant, now).await.unwrap().0.id;
+        let partner_client = credentials.issue_client(&by, &of_reseller, &grant, now).await.unwrap().0.id;
+        let invitation = Invitation {
+            name: "Ulla <i>".to_owned(),
+            email: String::new(),
+            role: Role::BusinessOwner(business.clone()),
+        };
+        let user = dashboard.access.invite(&by, &Subtree::Platform, &invitation, now).await.unwrap().0;
+        let ids = vec![
+            ("/resellers/{reseller}/credentials/keys/{key}", format!("/resellers/{reseller}/credentials/keys/{partner_key}")),
+            (
+                "/resellers/{reseller}/credentials/clients/{client}",
+                format!("/resellers/{reseller}/credentials/clients/{partner_client}"),
+            ),
+            ("{reseller}", reseller.to_string()),
+            ("{business}", business.to_string()),
+            ("{sender}", sender.to_string()),
+            ("{key}", key.to_string()),
+            ("{client}", client.to_string()),
+            ("{user}", user.to_string()),
+        ];
+        Self { ids }
+    }
+
+    /// The address of a room in this world.
+    fn address(&self, path: &str) -> String {
+        let mut address = path.to_owned();
+        for (name, id) in &self.ids {
+            address = address.replace(name, id);
+        }
+        format!("/admin{}", address.replace(['{', '}'], ""))
+    }
+}
+
+/// Everything that is wrong with a page.
+fn faults(page: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut ids = BTreeSet::new();
+    for id in page.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        if !ids.insert(id) {
+            faults.push(format!("two elements have the id {id}"));
+        }
+    }
+    for reference in [" for=\"", " aria-describedby=\"", " aria-labelledby=\"", "href=\"#"] {
+        for names in page.split(reference).skip(1).filter_map(|rest| rest.split('"').next()) {
+            let missing = names.split_whitespace().filter(|name| !ids.contains(name));
+            faults.extend(missing.map(|name| format!("nothing has the id {name}")));
+        }
+    }
+    for form in page.split("<form").skip(1).filter_map(|rest| rest.split("</form>").next()) {
+        if form.contains("method=\"post\"") && !form.contains("name=\"csrf\"") {
+            faults.push(format!("a form without a token: {form}"));
+        }
+    }
+    if page.matches("<h1").count() != 1 {
+        faults.push("not one heading".to_owned());
+    }
+    if page.contains("<b>") || page.contains("<i>") {
+        faults.push("something is not escaped".to_owned());
+    }
+    faults
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_room_opens_to_the_roles_it_is_for_and_to_no_other() {
     let fixture = Fixture::new().await;
+    let world = World::new(&fixture, &fixture.reseller, &fixture.business).await;
     let known: Vec<&str> = rooms().iter().map(|room| room.path).collect();
     assert_eq!(known, WHO_MAY.iter().map(|(path, _)| *path).collect::<Vec<_>>());
     for kind in RoleKind::ALL {
         let person = fixture.sign_in_as(kind, kind.name()).await;
         for room in rooms() {
             let (_, allowed) = WHO_MAY.iter().find(|(path, _)| *path == room.path).unwrap();
-            let path = format!("/admin{}", room.path.replace(['{', '}'], ""));
+            let path = world.address(room.path);
             for method in room.methods {
                 let request = TestRequest::default().method(method.parse().unwrap()).uri(&path);
                 let answer = fixture.ask(request.cookie(person.cookie.clone())).await;
                 let refused = answer.body.contains("Not part of your role");
                 assert_eq!(refused, !allowed.contains(&kind), "{method} {path} as {kind}");
                 assert!(!refused || answer.status == StatusCode::FORBIDDEN);
-                assert!(!answer.status.is_server_error(), "{method} {path} as {kind}: {}", answer.body);
-                // Without the token of a page, a form does nothing, whoever sends it.
-                assert!(method == "GET" || answer.status == StatusCode::FORBIDDEN, "{method} {path} as {kind}");
+                if method == "POST" {
+                    // Without the token of a page, a form does nothing, whoever sends it.
+                    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path} as {kind}");
+                } else if !refused {
+                    let beyond = kind == RoleKind::BusinessOwner && path.starts_with("/admin/resellers");
+                    let expected = if beyond { StatusCode::NOT_FOUND } else { StatusCode::OK };
+                    let moved = answer.status == StatusCode::SEE_OTHER;
+                    assert!(moved || answer.status == expected, "{path} as {kind}: {} {}", answer.status, answer.body);
+                    assert!(moved || faults(&answer.body).is_empty(), "{path} as {kind}: {:?}", faults(&answer.body));
+                }
             }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_another_subtree_is_found() {
+    let fixture = Fixture::new().await;
+    let (south, florist) = {
+        let south = fixture.add_reseller("South").await;
+        let florist = fixture.add_business(&south, "Florist").await;
+        (south, florist)
+    };
+    let world = World::new(&fixture, &south, &florist).await;
+    for kind in [RoleKind::ResellerAdmin, RoleKind::BusinessOwner] {
+        let person = fixture.sign_in_as(kind, kind.name()).await;
+        for room in rooms().into_iter().filter(|room| room.path.contains('{') && !room.path.contains("{session}")) {
+            let path = world.address(room.path);
+            for method in room.methods {
+                let answer = match method {
+                    "GET" => fixture.open(&path, &person.cookie).await,
+                    _ => fixture.send(&path, &person.cookie, &[("reason", "x"), ("name", "x")]).await,
+                };
+                let hidden = matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN);
+                assert!(hidden, "{method} {path} as {kind}: {}", answer.status);
+                assert!(!answer.body.contains("Florist") && !answer.body.contains("South"), "{path}");
+            }
+        }
+        for list in ["/admin/businesses", "/admin/audit"] {
+            let page = fixture.open(list, &person.cookie).await.body;
+            assert!(!page.contains("Florist") && !page.contains(&florist.to_string()), "{list} as {kind}");
         }
     }
 }
