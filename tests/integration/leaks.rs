@@ -2,17 +2,17 @@
 //! level: whoever may read logs may not read those. Every test checks the logs of its processes;
 //! here everything that bears a secret is done once while all is logged that can be.
 
+use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
 use waystation_testkit::{
+    browser::Browser,
     secrets,
     servers::{Postgres, PostgresOptions, Redis},
     sink::{Fault, WebhookSink},
 };
 
-use crate::support::{
-    Answer, Client, PATIENCE, Profile, Site, exchange, http, on_both_profiles, set_up_account, stop, text,
-};
+use crate::support::{Answer, Client, PATIENCE, Profile, Site, exchange, http, on_both_profiles, stop, text};
 
 on_both_profiles!(no_log_has_a_secret_when_everything_is_logged);
 
@@ -50,7 +50,8 @@ async fn no_log_has_a_secret_when_everything_is_logged(profile: Profile) {
 
     messages(&client, &sink, &demo.info().template.name).await;
     refusals(&client).await;
-    dashboard(&demo.info().sign_in_url, &client.base_url).await;
+    dashboard(&client.base_url).await;
+    Box::pin(people(&client.base_url, &demo.info().sign_in_url)).await.expect("pages as they should be");
     for command in [&["sign-in-link"][..], &["config"], &["migrate"], &["adapters"]] {
         site.run(command);
     }
@@ -139,21 +140,75 @@ fn refused(answer: &Answer) -> bool {
     (400..500).contains(&answer.status)
 }
 
-/// The ways into the dashboard, and those that lead nowhere.
-async fn dashboard(link: &str, base_url: &str) {
-    let get =
-        async |url: String, cookie: &str| exchange(http().get(url).header("cookie", cookie)).await.expect("an answer");
-    let made_up = format!("waystation_session={}", marked("session"));
-    assert_eq!(get(format!("{base_url}/admin/"), &made_up).await.status, 303);
-    assert_eq!(get(format!("{base_url}/admin/sign-in?token={}", marked("link")), "").await.status, 403);
-    let cookie = set_up_account(base_url, link, "owner@example.com").await;
-    assert_eq!(get(format!("{base_url}/admin/"), &cookie).await.status, 200);
-    let post = async |path: &str, field: &str| {
-        let request = http().post(format!("{base_url}{path}")).header("cookie", &cookie);
-        let form = format!("{field}={}", marked(field));
-        exchange(request.header("content-type", "application/x-www-form-urlencoded").body(form)).await.expect("one")
+/// Ways into the dashboard that lead nowhere.
+async fn dashboard(base_url: &str) {
+    let get = async |path: String, cookie: &str| {
+        exchange(http().get(format!("{base_url}{path}")).header("cookie", cookie)).await.expect("an answer")
     };
-    assert!(refused(&post("/admin/sign-out", "csrf").await));
-    assert!(refused(&post("/admin/sign-in", "password").await));
-    assert!(refused(&post("/admin/sign-in/link", "token").await));
+    let made_up = format!("waystation_session={}", marked("session"));
+    assert_eq!(get("/admin/".to_owned(), &made_up).await.status, 303);
+    assert_eq!(get(format!("/admin/sign-in?token={}", marked("link")), "").await.status, 403);
+    for (path, field) in [("/admin/sign-out", "csrf"), ("/admin/sign-in", "password"), ("/admin/sign-in/link", "token")]
+    {
+        let request = http().post(format!("{base_url}{path}")).header("cookie", &made_up);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer = exchange(request.body(format!("{field}={}", marked(field)))).await.expect("an answer");
+        assert!(answer.status == 303 || refused(&answer), "{path}: {answer:?}");
+    }
+}
+
+/// All that people do with secrets of theirs, and with wrong ones.
+async fn people(base_url: &str, link: &str) -> Result<()> {
+    let browser = Browser::start(base_url).await?;
+    let mut owner = browser.set_up(link, "owner@leak-test.example").await?;
+    secrets::keep("e-mail address", &owner.email);
+    browser.press("Sign out").await?;
+
+    browser.fill("email", &owner.email).await?;
+    browser.fill("password", &marked("wrong-password")).await?;
+    browser.press("Sign in").await?;
+    browser.sees("do not match").await?;
+    browser.fill("email", &format!("{}@leak-test.example", marked("nobody"))).await?;
+    browser.fill("password", owner.password).await?;
+    browser.press("Sign in").await?;
+    browser.sees("do not match").await?;
+    browser.fill("email", &owner.email).await?;
+    browser.fill("password", owner.password).await?;
+    browser.press("Sign in").await?;
+    browser.fill("code", &marked("wrong-code")).await?;
+    browser.press("Sign in").await?;
+    browser.sees("does not match").await?;
+    browser.fill("code", &owner.recovery_codes[0]).await?;
+    browser.press("Sign in").await?;
+    browser.arrives("/admin/").await?;
+
+    browser.open("/admin/account").await?;
+    browser.click("Make new ones…").await?;
+    browser.fill("password_for_codes", owner.password).await?;
+    browser.press("Make new recovery codes").await?;
+    browser.recovery_codes().await?;
+    browser.open("/admin/account").await?;
+    browser.press("Replace the app…").await?;
+    browser.fill("password", owner.password).await?;
+    browser.fill("code", &owner.app.code().await?).await?;
+    browser.press("Continue").await?;
+    browser.enrol().await?;
+    let password = marked("new-password");
+    browser.open("/admin/account").await?;
+    browser.click("Change password…").await?;
+    browser.fill("current_password", owner.password).await?;
+    browser.fill("password", &password).await?;
+    browser.fill("password_again", &password).await?;
+    browser.press("Change password").await?;
+
+    browser.press("Users").await?;
+    let invitation = browser.invite(&marked("name"), "invited@leak-test.example", "Reviewer").await?;
+    browser.press("Go to the user").await?;
+    browser.press("Issue a link").await?;
+    let link = browser.shown_once().await?;
+    browser.press("Sign out").await?;
+    browser.open(&invitation).await?;
+    browser.sees("This link does not work").await?;
+    browser.set_up(&link, "invited@leak-test.example").await?;
+    Ok(())
 }

@@ -26,7 +26,8 @@ const FORM: &str = r#"<!doctype html><html lang="en"><head><title>Form</title>
 <form id="name" method="post" action="/admin/echo" enctype="multipart/form-data">
 <label>Name <input name="name" value="old"></label>
 <label>Country <select name="country"><option value="de">Germany</option><option value="in">India</option></select></label>
-<label><input type="radio" name="size" value="s"> Small</label><label><input type="radio" name="size" value="l"> Large</label>
+<label><input type="radio" name="size" value="s"> Small</label>
+<input type="radio" name="size" value="l" id="large"><label for="large">Large</label>
 <label><input type="checkbox" name="agree" value="yes"> Agree</label>
 <label>File <input type="file" name="file"></label>
 <button>Send it</button></form>
@@ -99,7 +100,7 @@ async fn send_the_form(browser: &Browser) -> Result<()> {
     let file = tempfile::NamedTempFile::with_suffix(".txt")?;
     std::fs::write(file.path(), "what is in the file")?;
     browser.open("/admin/form").await?;
-    browser.fill("name", "Ana \"the\" baker").await?;
+    browser.fill_in("form", "name", "Ana \"the\" baker").await?;
     browser.choose("country", "India").await?;
     browser.choose("size", "Large").await?;
     browser.tick("agree").await?;

@@ -46,7 +46,16 @@ impl Browser {
     /// # Errors
     /// There is no such field that can be written to within a minute.
     pub async fn fill(&self, field: &str, text: &str) -> Result<()> {
-        let element = self.field(field).await?;
+        self.fill_in("", field, text).await
+    }
+
+    /// The same for the field in the form that a CSS selector names.
+    ///
+    /// # Errors
+    /// There is no such field that can be written to within a minute.
+    pub async fn fill_in(&self, form: &str, field: &str, text: &str) -> Result<()> {
+        let locator = format!("{form} {}", named(field));
+        let element = self.find(&format!("{field} to fill"), Locator::Css(&locator)).await?;
         if self.by_keyboard() {
             self.tab_to(&element, field).await?;
             self.key(&[Key::Control], 'a').await?;
@@ -66,7 +75,8 @@ impl Browser {
         let path = format!(
             "//select[@name={name} or @id={name}]/descendant::option[@value={value} or normalize-space(.)={value}] \
              | //input[@name={name} and @value={value} and (@type='radio' or @type='checkbox')] \
-             | //label[normalize-space(.)={value}]/descendant::input[@name={name}]"
+             | //label[normalize-space(.)={value}]/descendant::input[@name={name}] \
+             | //input[@name={name} and @id=//label[normalize-space(.)={value}]/@for]"
         );
         let what = format!("{choice:?} in {field}");
         let element = self.find(&format!("{what} to choose"), Locator::XPath(&path)).await?;
@@ -74,7 +84,7 @@ impl Browser {
             return Ok(());
         }
         if !self.by_keyboard() {
-            return self.issue(element.click()).await.with_context(|| format!("cannot choose {what}"));
+            return self.click_or_label(&element).await.with_context(|| format!("cannot choose {what}"));
         }
         match self.issue(element.attr("type")).await?.as_deref() {
             Some("checkbox") => {
@@ -122,7 +132,17 @@ impl Browser {
             self.tab_to(&element, field).await?;
             return self.key(&[], Key::Space).await;
         }
-        self.issue(element.click()).await.with_context(|| format!("cannot tick {field}"))
+        self.click_or_label(&element).await.with_context(|| format!("cannot tick {field}"))
+    }
+
+    /// Clicks a box, or its label where that lies over it.
+    async fn click_or_label(&self, element: &Element) -> Result<()> {
+        let Err(error) = self.issue(element.click()).await else { return Ok(()) };
+        let id = self.issue(element.attr("id")).await?.unwrap_or_default();
+        match self.issue(self.client.find(Locator::Css(&format!("label[for=\"{id}\"]")))).await {
+            Ok(label) => self.issue(label.click()).await,
+            Err(_) => Err(error),
+        }
     }
 
     /// Puts a file into the field with this name or id. With the keyboard too the file is

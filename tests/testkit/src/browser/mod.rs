@@ -7,6 +7,7 @@
 
 mod hands;
 mod inspect;
+mod office;
 mod sign_in;
 mod walk;
 
@@ -30,7 +31,7 @@ pub use self::{
     sign_in::Account,
     walk::{Stop, walk},
 };
-use crate::servers::ChromeDriver;
+use crate::{secrets, servers::ChromeDriver};
 
 /// How long anything may take that a page has to show.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,6 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(25);
 /// How long the end of a browser is waited for.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// Cookies at least this long are secrets.
+const TOKEN_MIN_CHARS: usize = 24;
 /// How much of a page an error quotes, in characters.
 const EXCERPT_CHARS: usize = 3_000;
 
@@ -341,7 +344,13 @@ impl Browser {
             let ready = self.script("return document.readyState", vec![]).await?;
             Ok((ready == "complete" && self.document().await? != *before).then_some(()))
         })
-        .await
+        .await?;
+        for cookie in self.issue(self.client.get_all_cookies()).await? {
+            if cookie.value().len() >= TOKEN_MIN_CHARS {
+                secrets::keep("cookie", cookie.value());
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the first that can be seen and used.

@@ -41,18 +41,37 @@ impl Browser {
         self.fill("password_again", PASSWORD).await?;
         self.press("Continue").await?;
         self.arrives("/admin/sign-in/enrol").await?;
+        let (app, recovery_codes) = self.enrol().await?;
+        Ok(Account { email, password: PASSWORD, app, recovery_codes })
+    }
+
+    /// Sets up the second factor that the page shows, and goes on from there. Returns the app and
+    /// the recovery codes.
+    ///
+    /// # Errors
+    /// A page is not what it should be.
+    pub async fn enrol(&self) -> Result<(Authenticator, Vec<String>)> {
         let secret = self.text_of("#totp-secret").await?;
         secrets::keep("TOTP secret", &secret.replace(' ', ""));
         let mut app = Authenticator::new(&secret)?;
         self.fill("code", &app.code().await?).await?;
         self.press("Turn on two-factor").await?;
+        let codes = self.recovery_codes().await?;
+        self.press("Continue").await?;
+        Ok((app, codes))
+    }
+
+    /// The recovery codes that the page shows.
+    ///
+    /// # Errors
+    /// There are none within a minute.
+    pub async fn recovery_codes(&self) -> Result<Vec<String>> {
         let shown = self.text_of("#recovery-codes").await?;
-        let recovery_codes: Vec<String> = shown.split_whitespace().map(str::to_owned).collect();
-        for code in &recovery_codes {
+        let codes: Vec<String> = shown.split_whitespace().map(str::to_owned).collect();
+        for code in &codes {
             secrets::keep("recovery code", code);
         }
-        self.press("Continue").await?;
-        Ok(Account { email, password: PASSWORD, app, recovery_codes })
+        Ok(codes)
     }
 
     /// Signs in with password and code.
