@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod abuse;
 mod adapters;
 mod browser;
 mod cli;
