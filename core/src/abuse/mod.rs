@@ -171,6 +171,15 @@ impl Abuse {
         Ok(self.store.cases(subtree, open, paging).await?)
     }
 
+    /// The case `id`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when it lies outside of `subtree`.
+    pub async fn case(&self, subtree: &Subtree, id: &CaseId) -> Result<CaseView, ApiError> {
+        let found = self.store.case(id).await?.filter(|case| subtree.holds(case.reseller.key(), case.business.key()));
+        found.ok_or_else(|| ApiError::missing("case", id))
+    }
+
     /// Decides a case, with the reviewer's words.
     ///
     /// # Errors
@@ -192,7 +201,7 @@ impl Abuse {
         if words.is_empty() || words.chars().count() > WORDS_MAX_CHARS {
             return Err(ApiError::breach("/reason", format!("must say why, in 1 to {WORDS_MAX_CHARS} characters")));
         }
-        let case = self.store.case(id).await?.ok_or_else(|| ApiError::missing("case", id))?;
+        let case = self.case(subtree, id).await?;
         let view = self.store.any_sender(case.sender).await?;
         let view = view.ok_or_else(|| ApiError::missing("sender", &case.sender))?;
         let release = verdict == Verdict::Release;
@@ -200,7 +209,7 @@ impl Abuse {
             return Err(ApiError::new(ErrorKind::Conflict, "The case was decided already."));
         }
         self.directory.forget_business(&case.business);
-        self.store.case(id).await?.ok_or_else(|| ApiError::missing("case", id))
+        self.case(subtree, id).await
     }
 }
 

@@ -310,7 +310,7 @@ macro_rules! sender_views {
 
 impl Subtree {
     /// Whether a business of `reseller` lies in it.
-    pub(super) fn holds(&self, reseller: &str, business: &str) -> bool {
+    pub(crate) fn holds(&self, reseller: &str, business: &str) -> bool {
         match self {
             Self::Platform => true,
             Self::Reseller(own) => own.key() == reseller,
