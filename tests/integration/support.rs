@@ -22,6 +22,7 @@ use diesel::{
 use futures_util::{StreamExt as _, stream};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use waystation_testkit::{
     load::{self, Outcome, Pace, Plan, Target},
@@ -281,11 +282,22 @@ impl Site {
     /// Gives every sender these settings of the pretend network. Processes see it within moments;
     /// those that have not used the sender yet, at once.
     pub(crate) async fn set_connections(&self, settings: &Value) {
-        let statement = format!("UPDATE senders SET connection = '{settings}'");
+        self.execute(&format!("UPDATE senders SET connection = '{settings}'")).await;
+    }
+
+    /// Changes the database behind the back of every process.
+    pub(crate) async fn execute(&self, statement: &str) {
         match &self.servers {
-            None => self.sqlite().batch_execute(&statement).expect("an update"),
-            Some(servers) => postgres(&servers.database).await.batch_execute(&statement).await.expect("an update"),
+            None => self.sqlite().batch_execute(statement).expect("a change"),
+            Some(servers) => postgres(&servers.database).await.batch_execute(statement).await.expect("a change"),
         }
+    }
+
+    /// Has the processes started from now on load an adapter of the tests, beside the sandbox.
+    pub(crate) fn load_adapter(&mut self, crate_name: &str) {
+        let library = library(crate_name);
+        let sum = hex::encode(Sha256::digest(fs::read(&library).expect("a file")));
+        self.set("adapters.libraries", format!("[{{ path = '{}', sha256 = '{sum}' }}]", library.display()));
     }
 
     /// Receipts that come so late that the engine has noted the answer to the send before, however
@@ -361,6 +373,12 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// The name of the error on the platform's own routes.
+    pub(crate) fn problem(&self) -> String {
+        let body: Value = serde_json::from_str(&self.body).unwrap_or_default();
+        body["type"].as_str().and_then(|text| text.strip_prefix("/docs/errors#")).unwrap_or_default().to_owned()
+    }
+
     /// The id of the message that was accepted, on either kind of route.
     pub(crate) fn accepted(&self) -> String {
         let body = self.json();
@@ -420,6 +438,11 @@ impl Client {
         Self { http: http(), base_url: base_url.to_owned(), token: key.to_owned(), phone_number_id: sender.to_owned() }
     }
 
+    /// A client with another credential for the same business.
+    pub(crate) fn with(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
     /// The same on another process.
     pub(crate) fn at(&self, base_url: &str) -> Self {
         Self { base_url: base_url.to_owned(), ..self.clone() }
@@ -445,6 +468,13 @@ impl Client {
     /// POST of JSON.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         exchange(self.posting(path, body)).await.expect("an answer")
+    }
+
+    /// A POST of JSON that has to succeed with `status`, and what it answers.
+    pub(crate) async fn made(&self, status: u16, path: &str, body: &Value) -> Value {
+        let answer = self.post(path, body).await;
+        assert_eq!(answer.status, status, "POST {path}: {}", answer.body);
+        answer.json()
     }
 
     /// Where the Cloud API takes this business's messages.
@@ -606,8 +636,13 @@ pub(crate) fn assert_no_silent_repeat(message: &Value, events: &[Value]) {
 
 /// The shared library of the sandbox adapter that was built with the program.
 pub(crate) fn sandbox_library() -> PathBuf {
+    library("waystation_sandbox")
+}
+
+/// The shared library of a crate that was built with the program.
+fn library(crate_name: &str) -> PathBuf {
     let folder = binary().parent().expect("a folder");
-    let file = format!("{}waystation_sandbox{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
+    let file = format!("{}{crate_name}{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
     let found = [folder.join("deps").join(&file), folder.join(&file)].into_iter().find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("{file} is not below {}", folder.display()))
 }

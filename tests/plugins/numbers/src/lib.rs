@@ -1,7 +1,8 @@
 //! An adapter as the official upstream's: its network sends codes to numbers, checks them and registers the numbers.
 //!
 //! What the network answers is decided by the last digit of the sender's number; what was asked of it goes out as one
-//! HTTP request, for the test to see. The network's code is always 123456.
+//! HTTP request, for the test to see, to the address that the connection names as "upstream". The network's code is
+//! always 123456.
 
 use waystation_adapter_sdk::{
     Accepted, Capabilities, Channel, CodeCheck, CodeRequest, Description, HttpRequest, Io, Level, NumberDone,
@@ -36,13 +37,14 @@ impl TransportAdapter for Numbers {
 
     async fn request_code(&self, io: &Io, request: CodeRequest) -> Result<NumberDone, NumberError> {
         let method = serde_json::to_value(request.method).expect("a method is JSON");
-        ask(io, &request.sender, "request_code", serde_json::json!({"method": method, "language": request.language}))
-            .await
+        let body = serde_json::json!({"method": method, "language": request.language});
+        ask(io, (&request.sender, &request.connection), "request_code", body).await
     }
 
     async fn verify_code(&self, io: &Io, check: CodeCheck) -> Result<NumberDone, NumberError> {
         io.log(Level::Info, &format!("checking {}", check.code.reveal()));
-        let done = ask(io, &check.sender, "verify_code", serde_json::json!({"code": check.code})).await?;
+        let body = serde_json::json!({"code": check.code});
+        let done = ask(io, (&check.sender, &check.connection), "verify_code", body).await?;
         if check.code.reveal() == CODE {
             return Ok(done);
         }
@@ -50,11 +52,18 @@ impl TransportAdapter for Numbers {
     }
 
     async fn register(&self, io: &Io, registration: Registration) -> Result<NumberDone, NumberError> {
-        ask(io, &registration.sender, "register", serde_json::json!({"pin": registration.pin})).await
+        let body = serde_json::json!({"pin": registration.pin});
+        ask(io, (&registration.sender, &registration.connection), "register", body).await
     }
 }
 
-async fn ask(io: &Io, sender: &Sender, what: &str, body: serde_json::Value) -> Result<NumberDone, NumberError> {
+async fn ask(
+    io: &Io,
+    (sender, connection): (&Sender, &serde_json::Value),
+    what: &str,
+    body: serde_json::Value,
+) -> Result<NumberDone, NumberError> {
+    let upstream = connection["upstream"].as_str().unwrap_or("https://upstream.invalid");
     let digit = sender.phone.chars().last();
     match (digit, what) {
         (Some('1'), "request_code") => {
@@ -71,7 +80,7 @@ async fn ask(io: &Io, sender: &Sender, what: &str, body: serde_json::Value) -> R
     }
     let request = HttpRequest {
         method: "POST".to_owned(),
-        url: format!("https://upstream.invalid/{}/{what}", sender.id),
+        url: format!("{upstream}/{}/{what}", sender.id),
         headers: Vec::new(),
         body: Payload::from(body.to_string()),
         timeout_ms: None,
