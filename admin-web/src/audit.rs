@@ -102,6 +102,7 @@ fn changes(before: Option<&str>, after: Option<&str>) -> Vec<Change> {
             before: before.get(name).and_then(shown),
             after: after.get(name).and_then(shown),
         })
+        .filter(|change| change.before.is_some() || change.after.is_some())
         .collect()
 }
 

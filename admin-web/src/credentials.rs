@@ -61,7 +61,8 @@ enum Kind {
 struct ListView {
     head: Option<Head>,
     name: String,
-    path: String,
+    new_key: String,
+    new_client: String,
     keys: Vec<Row>,
     clients: Vec<Row>,
     signing: Vec<SigningRow>,
@@ -381,7 +382,8 @@ async fn list_page(
         rotate_signing,
         of_business: place.business.is_some(),
         name: place.name.clone(),
-        path: place.path.clone(),
+        new_key: format!("{}/keys/new", place.path),
+        new_client: format!("{}/clients/new", place.path),
     };
     let frame = Frame::of("Credentials", place.place, by, dashboard).with_notice_of(request);
     pages::respond(status, Page::Credentials, frame, view)

@@ -5,7 +5,7 @@
 
 use actix_web::http::StatusCode;
 use serde::Serialize;
-use waystation_core::error::{ApiError, ErrorKind};
+use waystation_core::error::{ApiError, Breach, ErrorKind};
 
 use crate::{failure::Failure, session::SignedIn};
 
@@ -16,6 +16,11 @@ pub(crate) struct Fields(Vec<(String, String)>);
 impl Fields {
     pub(crate) fn new(fields: Vec<(String, String)>) -> Self {
         Self(fields)
+    }
+
+    /// Takes in a field.
+    pub(crate) fn add(&mut self, name: String, value: String) {
+        self.0.push((name, value));
     }
 
     /// The value of a field as it was entered; empty when it was not sent.
@@ -66,6 +71,8 @@ impl Choice {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Field {
     name: String,
+    /// Unique on the page; the name where nothing else is said.
+    id: String,
     /// Which of the templates' kinds: `input`, `area`, `select`, `cards`, `ticks`, `tick`,
     /// `file`, `hidden`, `heading`.
     kind: &'static str,
@@ -88,8 +95,10 @@ pub(crate) struct Field {
 
 impl Field {
     fn new(kind: &'static str, name: impl Into<String>, label: impl Into<String>) -> Self {
+        let name = name.into();
         Self {
-            name: name.into(),
+            id: name.clone(),
+            name,
             kind,
             input: "text",
             label: label.into(),
@@ -166,6 +175,12 @@ impl Field {
     /// A heading above the fields that follow.
     pub(crate) fn heading(text: impl Into<String>) -> Self {
         Self::new("heading", "", text)
+    }
+
+    /// With an id of its own, where the page has another field of this name.
+    pub(crate) fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = id.into();
+        self
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -257,7 +272,7 @@ impl Field {
     fn target(&self) -> String {
         match self.choices.first() {
             Some(first) if self.kind != "select" => first.id.clone(),
-            _ => self.name.clone(),
+            _ => self.id.clone(),
         }
     }
 }
@@ -272,7 +287,7 @@ struct Problem {
 /// A form.
 #[derive(Debug, Serialize)]
 pub(crate) struct Form {
-    id: &'static str,
+    id: String,
     action: String,
     method: &'static str,
     multipart: bool,
@@ -295,9 +310,9 @@ struct Second {
 
 impl Form {
     /// A form of nobody's session.
-    pub(crate) fn public(id: &'static str, action: impl Into<String>, submit: impl Into<String>) -> Self {
+    pub(crate) fn public(id: impl Into<String>, action: impl Into<String>, submit: impl Into<String>) -> Self {
         Self {
-            id,
+            id: id.into(),
             action: action.into(),
             method: "post",
             multipart: false,
@@ -313,7 +328,7 @@ impl Form {
 
     /// A form that only the session it is made for can send.
     pub(crate) fn new(
-        id: &'static str,
+        id: impl Into<String>,
         action: impl Into<String>,
         submit: impl Into<String>,
         signed_in: &SignedIn,
@@ -328,7 +343,7 @@ impl Form {
 
     pub(crate) fn field(mut self, mut field: Field) -> Self {
         for choice in &mut field.choices {
-            choice.id = format!("{}-{}", field.name, choice.value.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
+            choice.id = format!("{}-{}", field.id, choice.value.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
         }
         self.fields.push(field);
         self
@@ -362,6 +377,10 @@ impl Form {
     pub(crate) fn wide(mut self) -> Self {
         self.wide = true;
         self
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 
     /// A second button, which sends `name=value` along.
@@ -420,15 +439,18 @@ impl Form {
             return Ok((status, self.problem(error.details)));
         }
         for breach in &error.breaches {
-            let name = name_of(&breach.pointer);
-            let label = self.fields.iter().find(|field| field.name == name).map(|field| field.label.clone());
-            let text = match label {
-                Some(label) => format!("{label} {}.", breach.message),
-                None => format!("{} {}.", breach.pointer.trim_matches(['/', '?']), breach.message),
-            };
-            self = self.error(&name, text);
+            self = self.breach(breach);
         }
         Ok((StatusCode::UNPROCESSABLE_ENTITY, self))
+    }
+
+    /// The form with something that is wrong with one of its fields.
+    pub(crate) fn breach(self, breach: &Breach) -> Self {
+        let name = name_of(&breach.pointer);
+        let label = self.fields.iter().find(|field| field.name == name).map(|field| field.label.as_str());
+        let label = label.unwrap_or_else(|| breach.pointer.trim_matches(['/', '?']));
+        let text = format!("{label} {}.", breach.message);
+        self.error(&name, text)
     }
 
     /// What is wrong with each field, without a summary: for what was kept half filled in.
@@ -450,8 +472,6 @@ pub(crate) fn name_of(pointer: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use waystation_core::error::Breach;
-
     use super::*;
 
     fn entered(fields: &[(&str, &str)]) -> Fields {

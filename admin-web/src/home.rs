@@ -1,17 +1,20 @@
-//! The first page: how the installation stands, over all tenants, in one look.
+//! The first page: how the installation stands, over all tenants, in one look. Those who
+//! stand for a part of it go straight to that part.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde::Serialize;
 use waystation_core::{
+    access::Role,
     clock::{Millis, now_ms},
     messages::state::State,
     store::Overview,
 };
 
 use crate::{
-    AdapterCard, Dashboard,
+    AdapterCard, Dashboard, businesses,
     failure::Failure,
     pages::{self, Frame, Page, Place},
+    see_other,
     session::SignedIn,
     text::{self, Time},
 };
@@ -66,6 +69,11 @@ pub(crate) async fn show(
     dashboard: web::Data<Dashboard>,
     signed_in: SignedIn,
 ) -> Result<HttpResponse, Failure> {
+    match &signed_in.user().role {
+        Role::PlatformOwner | Role::Reviewer => {}
+        Role::ResellerAdmin(_) => return Ok(see_other(businesses::PATH)),
+        Role::BusinessOwner(own) => return Ok(see_other(&format!("{}/{own}", businesses::PATH))),
+    }
     let now = now_ms();
     let overview = dashboard.store.overview(now - WINDOW_MS).await?;
     let frame = Frame::of("Overview", Place::Overview, &signed_in, &dashboard).with_notice_of(&request);

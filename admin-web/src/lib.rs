@@ -17,8 +17,10 @@ mod credentials;
 mod failure;
 mod forms;
 mod headers;
+mod history;
 mod home;
 mod notice;
+mod onboarding;
 mod pages;
 mod qr;
 mod resellers;
@@ -27,7 +29,9 @@ mod sign_in;
 #[cfg(test)]
 mod tests;
 mod text;
+mod upload;
 mod users;
+mod verification;
 
 use std::sync::Arc;
 
@@ -43,6 +47,7 @@ use actix_web::{
 use waystation_core::{
     access::{Access, Permission},
     credentials::Credentials,
+    onboarding::Onboarding,
     store::Store,
     tenancy::Registry,
 };
@@ -71,6 +76,8 @@ pub struct Dashboard {
     pub registry: Registry,
     /// What issues credentials.
     pub credentials: Credentials,
+    /// Takes businesses in.
+    pub onboarding: Onboarding,
     /// The address under which browsers reach the server, without a slash at its end.
     pub base_url: String,
     /// The version of the program, for people.
@@ -125,7 +132,8 @@ macro_rules! credential_rooms {
 /// Every room that needs a session, with what it needs.
 fn rooms() -> Vec<Room> {
     use Permission::{
-        ManageBusinesses, ManageCredentials, ManageResellers, ManageUsers, OwnAccount, SeeAudit, SeeBusinesses,
+        ManageBusinesses, ManageCredentials, ManageResellers, ManageUsers, Onboard, OwnAccount, SeeAudit,
+        SeeBusinesses, SeeDocuments, Verify,
     };
     let mut rooms = vec![
         room("/", OwnAccount).get(home::show),
@@ -156,6 +164,27 @@ fn rooms() -> Vec<Room> {
         room("/businesses/{business}/senders/{sender}/resume", ManageBusinesses).post(businesses::resume_sender),
         room("/businesses/{business}/credentials/signing-secrets/rotate", ManageCredentials)
             .post(credentials::rotate_signing),
+        room("/businesses/{business}/onboarding", Onboard).get(onboarding::resume),
+        room("/businesses/{business}/onboarding/profile", Onboard)
+            .get(onboarding::show_profile)
+            .post(onboarding::save_profile),
+        room("/businesses/{business}/onboarding/documents", Onboard)
+            .get(onboarding::show_documents)
+            .post(onboarding::add_document),
+        room("/businesses/{business}/onboarding/documents/{document}/remove", Onboard)
+            .post(onboarding::remove_document),
+        room("/businesses/{business}/onboarding/number", Onboard)
+            .get(onboarding::show_number)
+            .post(onboarding::add_number),
+        room("/businesses/{business}/onboarding/number/{sender}/code", Onboard).post(onboarding::send_code),
+        room("/businesses/{business}/onboarding/number/{sender}/verify", Onboard).post(onboarding::confirm_code),
+        room("/businesses/{business}/onboarding/number/{sender}/phone", Onboard).get(onboarding::show_phone),
+        room("/businesses/{business}/onboarding/review", Onboard).get(onboarding::show_review),
+        room("/businesses/{business}/onboarding/submit", Onboard).post(onboarding::submit),
+        room("/verification", Verify).get(verification::queue),
+        room("/verification/{business}", Verify).get(verification::show),
+        room("/verification/{business}/decide", Verify).post(verification::decide),
+        room("/verification/{business}/documents/{document}", SeeDocuments).get(verification::show_document),
         room("/audit", SeeAudit).get(audit::show),
     ];
     rooms.extend(credential_rooms!("/businesses/{business}"));

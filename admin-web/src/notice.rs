@@ -9,6 +9,7 @@ use actix_web::{
     cookie::{Cookie, SameSite, time::Duration},
 };
 use serde::Serialize;
+use waystation_core::onboarding::Action;
 
 const COOKIE: &str = "waystation_notice";
 /// How long a notice waits for the next page, in seconds.
@@ -43,6 +44,36 @@ pub(crate) enum Notice {
     SenderResumed,
     /// A key or client was revoked.
     CredentialRevoked,
+    /// What was typed is saved.
+    Saved,
+    /// A document was added.
+    DocumentAdded,
+    /// A document was removed.
+    DocumentRemoved,
+    /// A number was added.
+    NumberAdded,
+    /// A code is on its way.
+    CodeSent,
+    /// A code may be on its way.
+    CodeUncertain,
+    /// A number is confirmed.
+    NumberConfirmed,
+    /// A business was handed in.
+    HandedIn,
+    /// A review was started.
+    ReviewStarted,
+    /// A business was approved.
+    Approved,
+    /// A business was asked for changes.
+    ChangesRequested,
+    /// A business was rejected.
+    Rejected,
+    /// A business was suspended.
+    Suspended,
+    /// A business goes on.
+    Resumed,
+    /// A business was closed.
+    Closed,
 }
 
 /// A notice as the template `flash` shows it.
@@ -53,7 +84,7 @@ pub(crate) struct Flash {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str, &'static str); 13] = [
+    const ALL: [(Self, &'static str, &'static str, &'static str); 28] = [
         (Self::SignedOut, "signed-out", "ok", "You are signed out."),
         (Self::PasswordChanged, "password-changed", "ok", "The password is changed, and your other sessions are over."),
         (Self::SessionEnded, "session-ended", "ok", "The session is over."),
@@ -72,11 +103,45 @@ impl Notice {
         (Self::SenderPaused, "sender-paused", "ok", "The sender is paused."),
         (Self::SenderResumed, "sender-resumed", "ok", "The sender goes on."),
         (Self::CredentialRevoked, "credential-revoked", "ok", "It is revoked, and refused from now on."),
+        (Self::Saved, "saved", "ok", "Saved."),
+        (Self::DocumentAdded, "document-added", "ok", "The document is added."),
+        (Self::DocumentRemoved, "document-removed", "ok", "The document is removed."),
+        (Self::NumberAdded, "number-added", "ok", "The number is added. Have a code sent to it next."),
+        (Self::CodeSent, "code-sent", "ok", "A code is on its way."),
+        (
+            Self::CodeUncertain,
+            "code-uncertain",
+            "warn",
+            "It is not known whether the code left. If none arrives within a minute, have another one sent.",
+        ),
+        (Self::NumberConfirmed, "number-confirmed", "ok", "The number is confirmed."),
+        (Self::HandedIn, "handed-in", "ok", "The business is handed in. A reviewer looks at it next."),
+        (Self::ReviewStarted, "review-started", "ok", "The review is started. Others see that it is being looked at."),
+        (Self::Approved, "approved", "ok", "The business is approved, and may send from now on."),
+        (Self::ChangesRequested, "changes-requested", "ok", "The business is asked for changes."),
+        (Self::Rejected, "rejected", "ok", "The business is rejected."),
+        (Self::Suspended, "suspended", "ok", "The business is suspended. Nothing goes out any more."),
+        (Self::Resumed, "resumed", "ok", "The business goes on."),
+        (Self::Closed, "closed", "ok", "The business is closed."),
     ];
 
     fn row(self) -> (&'static str, &'static str, &'static str) {
         let row = Self::ALL.into_iter().find(|(notice, ..)| *notice == self);
         row.map_or(("", "", ""), |(_, code, tone, text)| (code, tone, text))
+    }
+
+    /// What a reviewer's step came to.
+    pub(crate) fn of_step(step: Action) -> Self {
+        match step {
+            Action::Submit => Self::HandedIn,
+            Action::StartReview => Self::ReviewStarted,
+            Action::RequestChanges => Self::ChangesRequested,
+            Action::Approve => Self::Approved,
+            Action::Reject => Self::Rejected,
+            Action::Suspend => Self::Suspended,
+            Action::Resume => Self::Resumed,
+            Action::Close => Self::Closed,
+        }
     }
 
     /// The notice that waits for this request.

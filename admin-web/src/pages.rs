@@ -72,16 +72,21 @@ const PARTS: &[(&str, &str)] = templates![
     "icon-list",
     "icon-menu",
     "icon-overview",
+    "icon-phone",
     "icon-refresh",
     "icon-sign-out",
+    "icon-tick",
     "icon-tree",
     "icon-user",
     "icon-users",
     "nav-item",
     "pages-nav",
     "panel",
+    "profile-facts",
     "secret",
     "time",
+    "timeline",
+    "wizard",
 ];
 
 pages! {
@@ -96,7 +101,13 @@ pages! {
     Error => "error",
     Form => "form-page",
     LinkRefused => "link-refused",
+    OnboardingDocuments => "onboarding-documents",
+    OnboardingNumber => "onboarding-number",
+    OnboardingProfile => "onboarding-profile",
+    OnboardingReview => "onboarding-review",
     Overview => "overview",
+    Phone => "phone",
+    Queue => "queue",
     RecoveryCodes => "recovery-codes",
     Reseller => "reseller",
     Resellers => "resellers",
@@ -106,6 +117,7 @@ pages! {
     TwoFactor => "two-factor",
     User => "user",
     Users => "users",
+    Verification => "verification",
 }
 
 /// Every template by its name.
@@ -180,6 +192,8 @@ pub(crate) enum Tab {
     Onboarding,
     /// Its keys, clients and signing secrets.
     Credentials,
+    /// What a reviewer looks at.
+    Verification,
 }
 
 impl Tab {
@@ -191,6 +205,9 @@ impl Tab {
         }
         if user.may(Permission::ManageCredentials) {
             tabs.push((Self::Credentials, format!("{path}/credentials"), "Credentials"));
+        }
+        if user.may(Permission::Verify) {
+            tabs.push((Self::Verification, path.replace("/businesses/", "/verification/"), "Verification"));
         }
         tabs
     }

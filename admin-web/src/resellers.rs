@@ -54,6 +54,7 @@ struct View {
     reason: Option<String>,
     limits: Vec<Limit>,
     admins: Vec<AdminRow>,
+    invite: String,
     actions: Vec<Action>,
 }
 
@@ -195,6 +196,7 @@ async fn page(
                 name: user.name,
             })
             .collect(),
+        invite: format!("/admin/users/new?reseller={}", row.id),
         actions: vec![action],
         row,
     };

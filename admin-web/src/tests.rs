@@ -1,7 +1,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_web::{
@@ -16,13 +16,16 @@ use actix_web::{
 use tempfile::TempDir;
 use totp_rs::{Builder, Secret};
 use waystation_core::{
+    abuse::{Abuse, AbuseRule},
     access::{Access, Invitation, LINK_LIFE_MS, Role, RoleKind, SESSION_LIFE_MS, Session, Stage, Visitor, owner_link},
     audit::{Actor, Origin},
     clock::{Millis, now_ms},
     credentials::{Credentials, GrantRequest, Issued},
-    delivery::{Enqueuer, PluginIo},
+    delivery::{self, DeliverySettings, Enqueuer, Equipment, PluginIo, WebhookSettings},
     egress::{Egress, EgressSettings},
     ids::{BusinessId, MessageId, ResellerId, SenderId},
+    messages::state::{AmbiguousPolicy, RetryPolicy},
+    onboarding::{CODE_DIGITS, DOCUMENT_MAX_BYTES, DocumentKind, Onboarding, OnboardingSettings, Upload},
     paging::Paging,
     plugins::{AdapterHost, HostSettings},
     queue::EmbeddedQueue,
@@ -44,6 +47,8 @@ const ICON: &str = include_str!("../assets/icon.svg");
 const TEXT_CONTRAST: f64 = 4.5;
 /// Smallest contrast that it allows for what marks a control or a part of a chart.
 const MARK_CONTRAST: f64 = 3.0;
+/// How an image begins.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 const EMAIL: &str = "ada@example.com";
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -51,6 +56,7 @@ struct Fixture {
     dashboard: Dashboard,
     reseller: ResellerId,
     business: BusinessId,
+    equipment: Option<Equipment>,
     _folder: TempDir,
 }
 
@@ -86,22 +92,67 @@ impl Fixture {
         // Another test may have been faster.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let egress = Egress::new(&egress).unwrap();
-        let enqueuer = Enqueuer::start(Arc::new(EmbeddedQueue::new()));
-        let io = PluginIo::start(store.clone(), vault.clone(), egress.clone(), enqueuer, Duration::from_secs(1));
+        let queue = Arc::new(EmbeddedQueue::new());
+        let enqueuer = Enqueuer::start(queue.clone());
+        let io =
+            PluginIo::start(store.clone(), vault.clone(), egress.clone(), enqueuer.clone(), Duration::from_secs(1));
         let adapters = Arc::new(AdapterHost::new(Arc::new(io), HostSettings::default()));
         adapters.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
         let directory = Directory::new(store.clone(), vault.clone(), Policy::default());
+        let rule = AbuseRule { messages_min: 100, spam_permille: 10, opt_out_permille: 10, block_permille: 10 };
+        let equipment = Equipment {
+            store: store.clone(),
+            directory: directory.clone(),
+            queue,
+            enqueuer,
+            adapters: adapters.clone(),
+            vault: vault.clone(),
+            egress: egress.clone(),
+            abuse: Abuse::new(store.clone(), directory.clone(), rule),
+        };
         let dashboard = Dashboard {
             access: Access::new(store.clone(), vault.clone()),
-            registry: Registry::new(store.clone(), vault.clone(), directory.clone(), adapters, egress),
-            credentials: Credentials::new(store.clone(), vault, directory),
+            registry: Registry::new(store.clone(), vault.clone(), directory.clone(), adapters.clone(), egress),
+            credentials: Credentials::new(store.clone(), vault.clone(), directory.clone()),
+            onboarding: Onboarding::new(
+                store.clone(),
+                vault,
+                directory,
+                adapters.clone(),
+                OnboardingSettings::default(),
+            ),
             store,
             base_url: "http://localhost:8080".to_owned(),
             version: "1.2.3",
             adapters: Arc::new(Vec::new),
             secure_cookies: true,
         };
-        Self { dashboard, reseller: ResellerId::generate(), business: BusinessId::generate(), _folder: folder }
+        let (reseller, business) = (ResellerId::generate(), BusinessId::generate());
+        Self { dashboard, reseller, business, equipment: Some(equipment), _folder: folder }
+    }
+
+    /// Starts what brings codes to pretend phones.
+    async fn start_worker(&mut self) -> delivery::Runtime {
+        let settings = DeliverySettings {
+            messages_in_flight: 8,
+            sender_in_flight: 8,
+            callbacks_in_flight: 8,
+            webhooks_in_flight: 8,
+            endpoint_in_flight: 8,
+            lease: Duration::from_secs(60),
+            reconcile: Duration::from_secs(60),
+            retry: RetryPolicy {
+                max_tries: 3,
+                base_ms: 100,
+                cap_ms: 1_000,
+                ambiguous: AmbiguousPolicy::Retry,
+                settle_ms: 100,
+            },
+            receipt_wait: Duration::from_secs(10),
+            webhooks: WebhookSettings { timeout: Duration::from_secs(1), retries: Vec::new() },
+            alone: false,
+        };
+        delivery::start(self.equipment.take().unwrap(), settings).await
     }
 
     async fn add_reseller(&self, name: &str) -> ResellerId {
@@ -122,7 +173,7 @@ impl Fixture {
         let response = call_service(&app, request.to_request()).await;
         let (status, headers) = (response.status(), response.headers().clone());
         let cookies = response.response().cookies().map(Cookie::into_owned).collect();
-        let body = String::from_utf8(read_body(response).await.to_vec()).unwrap();
+        let body = String::from_utf8_lossy(&read_body(response).await).into_owned();
         Answer { status, headers, cookies, body }
     }
 
@@ -141,6 +192,24 @@ impl Fixture {
         let mut form = vec![("csrf", csrf.as_str())];
         form.extend_from_slice(fields);
         self.ask(TestRequest::post().uri(path).cookie(cookie.clone()).set_form(form)).await
+    }
+
+    /// Sends a form with a file, as a browser does; with the token of a page where `own`.
+    async fn upload(&self, path: &str, cookie: &Cookie<'static>, own: bool, kind: &str, file: (&str, &[u8])) -> Answer {
+        let mut body = Vec::new();
+        let mut part = |head: &str, content: &[u8]| {
+            body.extend_from_slice(format!("--frontier\r\nContent-Disposition: form-data; {head}\r\n\r\n").as_bytes());
+            body.extend_from_slice(content);
+            body.extend_from_slice(b"\r\n");
+        };
+        if own {
+            part("name=\"csrf\"", self.csrf(cookie).await.as_bytes());
+        }
+        part("name=\"kind\"", kind.as_bytes());
+        part(&format!("name=\"file\"; filename=\"{}\"", file.0), file.1);
+        body.extend_from_slice(b"--frontier--\r\n");
+        let request = TestRequest::post().uri(path).cookie(cookie.clone()).set_payload(body);
+        self.ask(request.insert_header((header::CONTENT_TYPE, "multipart/form-data; boundary=frontier"))).await
     }
 
     /// Sends a form without a session.
@@ -737,6 +806,20 @@ const WHO_MAY: &[(&str, &[RoleKind])] = &[
     ("/businesses/{business}/senders/{sender}/pause", MANAGERS),
     ("/businesses/{business}/senders/{sender}/resume", MANAGERS),
     ("/businesses/{business}/credentials/signing-secrets/rotate", NOT_REVIEWERS),
+    ("/businesses/{business}/onboarding", NOT_REVIEWERS),
+    ("/businesses/{business}/onboarding/profile", NOT_REVIEWERS),
+    ("/businesses/{business}/onboarding/documents", NOT_REVIEWERS),
+    ("/businesses/{business}/onboarding/documents/{document}/remove", NOT_REVIEWERS),
+    ("/businesses/{business}/onboarding/number", NOT_REVIEWERS),
+    ("/businesses/{business}/onboarding/number/{sender}/code", NOT_REVIEWERS),
+    ("/businesses/{business}/onboarding/number/{sender}/verify", NOT_REVIEWERS),
+    ("/businesses/{business}/onboarding/number/{sender}/phone", NOT_REVIEWERS),
+    ("/businesses/{business}/onboarding/review", NOT_REVIEWERS),
+    ("/businesses/{business}/onboarding/submit", NOT_REVIEWERS),
+    ("/verification", STAFF),
+    ("/verification/{business}", STAFF),
+    ("/verification/{business}/decide", STAFF),
+    ("/verification/{business}/documents/{document}", STAFF),
     ("/audit", NOT_REVIEWERS),
     ("/businesses/{business}/credentials", NOT_REVIEWERS),
     ("/businesses/{business}/credentials/keys/new", NOT_REVIEWERS),
@@ -788,8 +871,14 @@ impl World {
             role: Role::BusinessOwner(business.clone()),
         };
         let user = dashboard.access.invite(&by, &Subtree::Platform, &invitation, now).await.unwrap().0;
+        let upload = Upload { kind: DocumentKind::Other, file_name: "a <b>.png".to_owned(), content: PNG.to_vec() };
+        let document = dashboard.onboarding.add_document(&by, &Subtree::Platform, business, upload, now).await;
         let ids = vec![
-            ("/resellers/{reseller}/credentials/keys/{key}", format!("/resellers/{reseller}/credentials/keys/{partner_key}")),
+            ("{document}", document.unwrap().id.to_string()),
+            (
+                "/resellers/{reseller}/credentials/keys/{key}",
+                format!("/resellers/{reseller}/credentials/keys/{partner_key}"),
+            ),
             (
                 "/resellers/{reseller}/credentials/clients/{client}",
                 format!("/resellers/{reseller}/credentials/clients/{partner_client}"),
@@ -856,13 +945,19 @@ async fn every_room_opens_to_the_roles_it_is_for_and_to_no_other() {
             let path = world.address(room.path);
             for method in room.methods {
                 let request = TestRequest::default().method(method.parse().unwrap()).uri(&path);
-                let answer = fixture.ask(request.cookie(person.cookie.clone())).await;
+                let answer = if method == "POST" && path.ends_with("/onboarding/documents") {
+                    fixture.upload(&path, &person.cookie, false, "other", ("a.png", PNG)).await
+                } else {
+                    fixture.ask(request.cookie(person.cookie.clone())).await
+                };
                 let refused = answer.body.contains("Not part of your role");
                 assert_eq!(refused, !allowed.contains(&kind), "{method} {path} as {kind}");
                 assert!(!refused || answer.status == StatusCode::FORBIDDEN);
                 if method == "POST" {
                     // Without the token of a page, a form does nothing, whoever sends it.
                     assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path} as {kind}");
+                } else if path.contains("/documents/doc_") && !refused {
+                    assert_eq!(answer.header(header::CONTENT_TYPE), "image/png");
                 } else if !refused {
                     let beyond = kind == RoleKind::BusinessOwner && path.starts_with("/admin/resellers");
                     let expected = if beyond { StatusCode::NOT_FOUND } else { StatusCode::OK };
@@ -891,6 +986,9 @@ async fn nothing_of_another_subtree_is_found() {
             for method in room.methods {
                 let answer = match method {
                     "GET" => fixture.open(&path, &person.cookie).await,
+                    _ if path.ends_with("/onboarding/documents") => {
+                        fixture.upload(&path, &person.cookie, true, "other", ("a.png", PNG)).await
+                    }
                     _ => fixture.send(&path, &person.cookie, &[("reason", "x"), ("name", "x")]).await,
                 };
                 let hidden = matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN);
@@ -1053,4 +1151,348 @@ async fn the_navigation_shows_what_the_role_may_open() {
             assert!(!linked || allowed.contains(&kind), "{path} as {kind}");
         }
     }
+}
+
+/// The first thing that a page says is wrong, in its summary.
+fn summary(answer: &Answer) -> String {
+    between(&answer.body, "class=\"error-summary\"", "</ul>").split_once('>').unwrap().1.to_owned()
+}
+
+/// What the pretend phone of a sandbox number shows last.
+async fn code_on_phone(fixture: &Fixture, cookie: &Cookie<'static>, number: &str) -> String {
+    let started = Instant::now();
+    loop {
+        let phone = fixture.open(&format!("{number}/phone"), cookie).await.body;
+        if let Some((_, message)) = phone.split_once("<p class=\"message\">") {
+            return message.chars().filter(char::is_ascii_digit).take(CODE_DIGITS).collect();
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "nothing arrives at the pretend phone: {phone}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+const PROFILE: [(&str, &str); 10] = [
+    ("legal_name", "Blumenhaus Meier GmbH"),
+    ("trade_name", "Blumenhaus Meier"),
+    ("registration_number", "HRB 12345 B"),
+    ("category", "retail"),
+    ("website", "https://www.blumenhaus-meier.de"),
+    ("address", "Hauptstrasse 1, 10115 Berlin"),
+    ("country", "de"),
+    ("contact_name", "Ada Meier"),
+    ("contact_email", "ada@blumenhaus-meier.de"),
+    ("contact_phone", "+49 30 12345678"),
+];
+
+/// Goes the whole way as `person`, up to the last page.
+async fn go_all_the_way(fixture: &Fixture, cookie: &Cookie<'static>) -> String {
+    let way = format!("/admin/businesses/{}/onboarding", fixture.business);
+    assert!(fixture.open(&way, cookie).await.leads_to(&format!("{way}/profile")));
+    let saved = fixture.send(&format!("{way}/profile"), cookie, &PROFILE).await;
+    assert!(saved.leads_to(&format!("{way}/documents")), "{}", saved.body);
+    let added = fixture.upload(&format!("{way}/documents"), cookie, true, "identity", ("id.png", PNG)).await;
+    assert!(added.leads_to(&format!("{way}/documents")), "{}", added.body);
+    assert!(fixture.open(&way, cookie).await.leads_to(&format!("{way}/number")));
+    let number = [("phone", "+1 555 078 3882"), ("display_name", "Bakery")];
+    assert!(fixture.send(&format!("{way}/number"), cookie, &number).await.leads_to(&format!("{way}/number")));
+    let page = fixture.open(&format!("{way}/number"), cookie).await.body;
+    let number = format!("{way}/number/{}", between(&page, "id=\"number-", "\""));
+    let sent = fixture.send(&format!("{number}/code"), cookie, &[("method", "sms")]).await;
+    assert!(sent.leads_to(&format!("{way}/number")), "{}", sent.body);
+    let wrong = fixture.send(&format!("{number}/verify"), cookie, &[("code", "000000")]).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(summary(&wrong).contains("This code does not show"));
+    let code = code_on_phone(fixture, cookie, &number).await;
+    let confirmed = fixture.send(&format!("{number}/verify"), cookie, &[("code", &code)]).await;
+    assert!(confirmed.leads_to(&format!("{way}/number")), "{}", confirmed.body);
+    assert!(fixture.open(&way, cookie).await.leads_to(&format!("{way}/review")));
+    way
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_onboarding_is_gone_step_by_step_and_handed_in() {
+    let mut fixture = Fixture::new().await;
+    let worker = fixture.start_worker().await;
+    let owner = fixture.sign_in_as(RoleKind::BusinessOwner, "Ben").await.cookie;
+    let way = format!("/admin/businesses/{}/onboarding", fixture.business);
+    let todo = fixture.open(&format!("{way}/review"), &owner).await.body;
+    assert!(todo.contains(&format!("href=\"{way}/profile#legal_name\">Legal name is required")), "{todo}");
+    assert!(todo.contains("At least one document is required") && !todo.contains("id=\"submit-form\""));
+    let early = fixture.send(&format!("{way}/submit"), &owner, &[]).await;
+    assert_eq!(early.status, StatusCode::UNPROCESSABLE_ENTITY);
+
+    go_all_the_way(&fixture, &owner).await;
+    let page = fixture.open(&format!("{way}/review"), &owner).await.body;
+    assert!(page.contains("id=\"submit-form\"") && page.contains("Blumenhaus Meier GmbH") && page.contains("id.png"));
+    assert!(fixture.send(&format!("{way}/submit"), &owner, &[]).await.leads_to(&format!("{way}/review")));
+    let page = fixture.open(&format!("{way}/review"), &owner).await.body;
+    assert!(page.contains("Handed in") && page.contains("class=\"timeline\""));
+    for step in ["profile", "documents"] {
+        assert!(fixture.open(&format!("{way}/{step}"), &owner).await.leads_to(&format!("{way}/review")), "{step}");
+    }
+    let late = fixture.send(&format!("{way}/profile"), &owner, &PROFILE).await;
+    assert_eq!(late.status, StatusCode::CONFLICT);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_typed_is_kept_right_or_wrong_and_can_be_gone_on_with() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.sign_in_as(RoleKind::BusinessOwner, "Ben").await.cookie;
+    let profile = format!("/admin/businesses/{}/onboarding/profile", fixture.business);
+    let wrong =
+        [("legal_name", "Meier & <b>"), ("country", "germany"), ("contact_email", "ada@"), ("category", "retail")];
+    let answer = fixture.send(&profile, &owner, &wrong).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(summary(&answer).contains("href=\"#country\"") && summary(&answer).contains("href=\"#contact_email\""));
+    for page in [&answer.body, &fixture.open(&profile, &owner).await.body] {
+        assert!(page.contains("value=\"Meier &amp; &lt;b&gt;\"") && page.contains("value=\"GERMANY\""), "{page}");
+        assert!(page.contains("<option value=\"retail\" selected>"));
+        assert!(page.contains("Country must be a country as two capital letters, such as DE."));
+        assert_eq!(faults(page), Vec::<String>::new());
+    }
+    // Saving without going on says so, and complains of nothing.
+    let stay = [("legal_name", "Meier GmbH"), ("stay", "1")];
+    let saved = fixture.send(&profile, &owner, &stay).await;
+    assert!(saved.leads_to(&profile));
+    let too_long = "x".repeat(1_001);
+    let refused = fixture.send(&profile, &owner, &[("legal_name", &too_long)]).await;
+    assert!(refused.status.is_client_error() && refused.body.contains(&too_long), "what was typed is not lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_cannot_be_taken_is_refused_with_the_reason() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.sign_in_as(RoleKind::BusinessOwner, "Ben").await.cookie;
+    let documents = format!("/admin/businesses/{}/onboarding/documents", fixture.business);
+    let large = [PNG, &vec![0; DOCUMENT_MAX_BYTES]].concat();
+    let cases: [(&str, (&str, &[u8]), StatusCode, &str); 4] = [
+        ("other", ("a.exe", b"MZ"), StatusCode::UNSUPPORTED_MEDIA_TYPE, "no PDF, JPEG or PNG"),
+        ("other", ("a.png", &large), StatusCode::UNPROCESSABLE_ENTITY, "larger than 10 MB"),
+        ("other", ("", b""), StatusCode::UNPROCESSABLE_ENTITY, "Choose a file."),
+        ("selfie", ("a.png", PNG), StatusCode::UNPROCESSABLE_ENTITY, "Choose what the document shows."),
+    ];
+    for (kind, file, status, text) in cases {
+        let answer = fixture.upload(&documents, &owner, true, kind, file).await;
+        assert_eq!(answer.status, status, "{text}");
+        assert!(summary(&answer).contains(text), "{}", summary(&answer));
+    }
+    let forged = fixture.upload(&documents, &owner, false, "other", ("a.png", PNG)).await;
+    assert_eq!(forged.status, StatusCode::FORBIDDEN);
+    assert!(fixture.open(&documents, &owner).await.body.contains("No document yet"));
+
+    fixture.upload(&documents, &owner, true, "other", ("../a <b>.png", PNG)).await;
+    let page = fixture.open(&documents, &owner).await.body;
+    let id = between(&page, "/onboarding/documents/doc_", "/remove").to_owned();
+    assert!(fixture.send(&format!("{documents}/doc_{id}/remove"), &owner, &[]).await.leads_to(&documents));
+    assert!(fixture.open(&documents, &owner).await.body.contains("No document yet"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reviewer_sees_everything_in_one_place_and_decides_with_a_reason() {
+    let mut fixture = Fixture::new().await;
+    let worker = fixture.start_worker().await;
+    let owner = fixture.sign_in_as(RoleKind::BusinessOwner, "Ben").await.cookie;
+    let reviewer = fixture.sign_in_as(RoleKind::Reviewer, "Rita").await.cookie;
+    assert!(fixture.open("/admin/verification", &reviewer).await.body.contains("Nobody waits"));
+    let way = go_all_the_way(&fixture, &owner).await;
+    fixture.send(&format!("{way}/submit"), &owner, &[]).await;
+
+    let queue = fixture.open("/admin/verification", &reviewer).await.body;
+    let case = format!("/admin/verification/{}", fixture.business);
+    assert!(queue.contains(&format!("href=\"{case}\"")) && queue.contains("submitted"));
+    let page = fixture.open(&case, &reviewer).await;
+    for text in ["HRB 12345 B", "id.png", "pretend number", "Names of other businesses", "id=\"start-form\""] {
+        assert!(page.body.contains(text), "{text}");
+    }
+    assert!(!page.body.contains("id=\"decision-form\""), "nothing is decided before it is looked at");
+    assert_eq!(faults(&page.body), Vec::<String>::new());
+    let decide = async |fields: &[(&str, &str)]| fixture.send(&format!("{case}/decide"), &reviewer, fields).await;
+    let early = decide(&[("decision", "approve"), ("seen", "submitted")]).await;
+    assert_eq!(early.status, StatusCode::CONFLICT);
+    assert!(decide(&[("decision", "start_review"), ("seen", "submitted")]).await.leads_to(&case));
+    let page = fixture.open(&case, &reviewer).await;
+    assert_eq!(faults(&page.body), Vec::<String>::new());
+
+    let undecided = decide(&[("seen", "in_review"), ("reason", "Hm")]).await;
+    assert!(summary(&undecided).contains("href=\"#decision-approve\""), "{}", summary(&undecided));
+    let silent = decide(&[("decision", "request_changes"), ("seen", "in_review")]).await;
+    assert!(summary(&silent).contains("href=\"#reason\""), "{}", summary(&silent));
+    assert!(silent.body.contains("value=\"request_changes\" checked"));
+    let reason = "The register says <i>Meyer</i>.";
+    let asked = decide(&[("decision", "request_changes"), ("seen", "in_review"), ("reason", reason)]).await;
+    assert!(asked.leads_to(&case));
+    let told = fixture.open(&format!("{way}/profile"), &owner).await.body;
+    assert!(told.contains("A reviewer asks for changes") && told.contains("The register says &lt;i&gt;Meyer"));
+    assert!(!told.contains("Rita"), "whom a business could hold it against is not told");
+
+    fixture.send(&format!("{way}/submit"), &owner, &[]).await;
+    let stale = decide(&[("decision", "start_review"), ("seen", "changes_requested")]).await;
+    assert_eq!(stale.status, StatusCode::CONFLICT, "it was decided on something else");
+    decide(&[("decision", "start_review"), ("seen", "submitted")]).await;
+    assert!(decide(&[("decision", "approve"), ("seen", "in_review")]).await.leads_to(&case));
+    let page = fixture.open(&case, &reviewer).await.body;
+    assert!(page.contains("approved") && page.contains("Rita") && page.contains("id=\"suspend-form\""));
+    let silent = decide(&[("decision", "suspend"), ("seen", "approved")]).await;
+    assert!(
+        summary(&silent).contains("href=\"#reason-suspend\"")
+            && silent.body.contains("<details class=\"disclose\" open>")
+    );
+    assert!(decide(&[("decision", "suspend"), ("seen", "approved"), ("reason", "Spam")]).await.leads_to(&case));
+    let summary_page = fixture.open(&format!("/admin/businesses/{}", fixture.business), &owner).await.body;
+    assert!(summary_page.contains("The business is suspended."));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_shown_in_its_place_and_can_do_nothing_there() {
+    let fixture = Fixture::new().await;
+    let (by, onboarding) = (Actor::operator(), &fixture.dashboard.onboarding);
+    let reviewer = fixture.sign_in_as(RoleKind::Reviewer, "Rita").await.cookie;
+    let case = format!("/admin/verification/{}", fixture.business);
+    for (name, content, media_type) in [
+        ("b\"ild.png", PNG, "image/png"),
+        ("scan.jpg", b"\xff\xd8\xff\xe0".as_slice(), "image/jpeg"),
+        ("register.pdf", b"%PDF-1.7\n<script>alert(1)</script>".as_slice(), "application/pdf"),
+    ] {
+        let upload = Upload { kind: DocumentKind::Other, file_name: name.to_owned(), content: content.to_vec() };
+        let added =
+            onboarding.add_document(&by, &Subtree::Platform, &fixture.business, upload, now_ms()).await.unwrap();
+        let answer = fixture.open(&format!("{case}/documents/{}", added.id), &reviewer).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.header(header::CONTENT_TYPE), media_type);
+        assert_eq!(answer.header(header::X_CONTENT_TYPE_OPTIONS), "nosniff");
+        assert_eq!(answer.header(header::CACHE_CONTROL), "no-store");
+        assert!(answer.header(header::CONTENT_DISPOSITION).starts_with("inline; filename*=UTF-8''"));
+        let policy = answer.header(header::CONTENT_SECURITY_POLICY);
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'self'"), "{policy}");
+        assert!(!policy.contains("script-src") && !policy.contains("unsafe-eval"), "{policy}");
+        assert_eq!(policy.contains("sandbox"), media_type != "application/pdf");
+    }
+    let page = fixture.open(&case, &reviewer).await;
+    assert!(page.header(header::CONTENT_SECURITY_POLICY).contains("frame-src 'self'"));
+    assert_eq!(page.body.matches("<img class=\"document-view\"").count(), 2);
+    assert_eq!(page.body.matches("<iframe class=\"document-view tall\"").count(), 1);
+    let elsewhere = fixture.home(&reviewer).await;
+    assert!(!elsewhere.header(header::CONTENT_SECURITY_POLICY).contains("frame-src"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_is_shown_once_rotated_and_revoked() {
+    let fixture = Fixture::new().await;
+    let admin = fixture.sign_in_as(RoleKind::ResellerAdmin, "Nora").await.cookie;
+    for path in [
+        format!("/admin/businesses/{}/credentials", fixture.business),
+        format!("/admin/resellers/{}/credentials", fixture.reseller),
+    ] {
+        for (kind, table) in [("keys", "keys"), ("clients", "clients")] {
+            let new = format!("{path}/{kind}/new");
+            let bad = [("name", ""), ("addresses", "192.0.2.7\nnowhere"), ("mode", "test")];
+            let answer = fixture.send(&new, &admin, &bad).await;
+            assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+            for target in ["#name", "#addresses", "#scopes-admin"] {
+                assert!(summary(&answer).contains(&format!("href=\"{target}\"")), "{target}: {}", summary(&answer));
+            }
+            assert!(answer.body.contains("192.0.2.7\nnowhere</textarea>"));
+            let good = [("name", "till"), ("scopes", "audit:read"), ("scopes", "billing:read"), ("expires_days", "30")];
+            let made = fixture.send(&new, &admin, &good).await;
+            assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+            let secret = between(&made.body, "id=\"secret\"", "</code>").split_once('>').unwrap().1.to_owned();
+            assert!(secret.starts_with("ws_"), "{secret}");
+            let list = fixture.open(&path, &admin).await.body;
+            assert!(
+                list.contains(&format!("id=\"{table}\"")) && list.contains("audit:read") && !list.contains(&secret)
+            );
+            let one = between(&list, &format!("href=\"{path}/{kind}/"), "\"");
+            let one = list
+                .split(&format!("href=\"{path}/{kind}/"))
+                .skip(1)
+                .filter_map(|rest| rest.split('"').next())
+                .find(|id| *id != "new")
+                .unwrap_or(one);
+            let one = format!("{path}/{kind}/{one}");
+            let page = fixture.open(&one, &admin).await.body;
+            assert!(page.contains("till") && page.contains("id=\"rotate-form\"") && faults(&page).is_empty());
+            let long = fixture.send(&format!("{one}/rotate"), &admin, &[("grace_hours", "100")]).await;
+            assert!(summary(&long).contains("href=\"#grace_hours\"") && long.body.contains("value=\"100\""));
+            let rotated = fixture.send(&format!("{one}/rotate"), &admin, &[("grace_hours", "1")]).await;
+            let next = between(&rotated.body, "id=\"secret\"", "</code>").split_once('>').unwrap().1.to_owned();
+            assert_ne!(next, secret);
+            assert!(fixture.send(&format!("{one}/revoke"), &admin, &[]).await.leads_to(&one));
+            let page = fixture.open(&one, &admin).await.body;
+            assert!(page.contains("revoked") && !page.contains("id=\"rotate-form\""));
+        }
+    }
+    let path = format!("/admin/businesses/{}/credentials", fixture.business);
+    let live = [("name", "live"), ("scopes", "admin"), ("mode", "live")];
+    let early = fixture.send(&format!("{path}/keys/new"), &admin, &live).await;
+    assert!(summary(&early).contains("once the business is verified"), "{}", summary(&early));
+    let made = fixture.send(&format!("{path}/signing-secrets/rotate"), &admin, &[("grace_hours", "24")]).await;
+    assert!(made.body.contains("A new signing secret"));
+    let list = fixture.open(&path, &admin).await.body;
+    assert_eq!(between(&list, "id=\"signing-secrets\"", "</table>").matches("<tr>").count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resellers_and_businesses_are_added_found_suspended_and_resumed() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.owner().await.cookie;
+    let empty = fixture.send("/admin/resellers/new", &owner, &[("name", " ")]).await;
+    assert!(summary(&empty).contains("href=\"#name\""));
+    let added = fixture.send("/admin/resellers/new", &owner, &[("name", "East <b>")]).await;
+    let reseller = added.header(header::LOCATION).to_owned();
+    assert!(reseller.starts_with("/admin/resellers/rs_"));
+    assert!(fixture.open("/admin/resellers?q=east", &owner).await.body.contains("East &lt;b&gt;"));
+    assert!(!fixture.open("/admin/resellers?q=nord", &owner).await.body.contains("East"));
+    let silent = fixture.send(&format!("{reseller}/suspend"), &owner, &[]).await;
+    assert!(summary(&silent).contains("href=\"#reason\""));
+    assert!(fixture.send(&format!("{reseller}/suspend"), &owner, &[("reason", "Unpaid")]).await.leads_to(&reseller));
+    assert!(fixture.open(&reseller, &owner).await.body.contains("Suspended: Unpaid"));
+
+    let id = reseller.rsplit('/').next().unwrap().to_owned();
+    let refused = fixture.send("/admin/businesses/new", &owner, &[("name", "Kiosk"), ("reseller", &id)]).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert!(summary(&refused).contains("The reseller is suspended."));
+    assert!(fixture.send(&format!("{reseller}/resume"), &owner, &[]).await.leads_to(&reseller));
+    let none = fixture.send("/admin/businesses/new", &owner, &[("name", "Kiosk")]).await;
+    assert!(summary(&none).contains("href=\"#reseller\"") && none.body.contains("value=\"Kiosk\""));
+    let made = fixture.send("/admin/businesses/new", &owner, &[("name", "Kiosk"), ("reseller", &id)]).await;
+    assert!(made.body.contains("Signing secret") && made.body.contains("/onboarding\""));
+    for (query, found) in [("q=kio", true), ("q=kio&state=draft", true), ("state=approved", false), ("q=none", false)] {
+        let page = fixture.open(&format!("/admin/businesses?{query}"), &owner).await.body;
+        assert_eq!(page.contains(">Kiosk</a>"), found, "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_go_on_by_cursor_and_keep_what_was_searched_for() {
+    let fixture = Fixture::new().await;
+    let admin = fixture.sign_in_as(RoleKind::ResellerAdmin, "Nora").await.cookie;
+    for number in 0..55 {
+        fixture.add_business(&fixture.reseller, &format!("Shop {number:02}")).await;
+    }
+    let first = fixture.open("/admin/businesses?q=shop", &admin).await.body;
+    let next = between(&first, "href=\"/admin/businesses?q&#x3D;shop&amp;after&#x3D;", "\"").to_owned();
+    let second = fixture.open(&format!("/admin/businesses?q=shop&after={next}"), &admin).await.body;
+    assert!(first.contains("Shop 54") && !first.contains("Shop 04") && !first.contains("First page"));
+    assert!(second.contains("Shop 04") && !second.contains("Shop 05") && !second.contains("Next page"));
+    assert!(second.contains("value=\"shop\"") && second.contains("First page"));
+    assert_eq!(fixture.open("/admin/businesses?after=%25", &admin).await.status, StatusCode::BAD_REQUEST);
+    let log = fixture.open("/admin/audit", &admin).await.body;
+    let next = between(&log, "href=\"/admin/audit?after&#x3D;", "\"").to_owned();
+    assert!(fixture.open(&format!("/admin/audit?after={next}"), &admin).await.body.contains("First page"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn home_leads_each_role_to_what_is_its_own() {
+    let fixture = Fixture::new().await;
+    for (kind, place) in [
+        (RoleKind::ResellerAdmin, "/admin/businesses".to_owned()),
+        (RoleKind::BusinessOwner, format!("/admin/businesses/{}", fixture.business)),
+    ] {
+        let person = fixture.sign_in_as(kind, kind.name()).await;
+        assert!(fixture.home(&person.cookie).await.leads_to(&place), "{kind}");
+    }
+    let reviewer = fixture.sign_in_as(RoleKind::Reviewer, "Rita").await;
+    assert_eq!(fixture.home(&reviewer.cookie).await.status, StatusCode::OK);
 }

@@ -104,6 +104,17 @@ pub(crate) fn state(name: &str) -> Badge {
     Badge { tone, text }
 }
 
+/// How large a file is: `312 KB`, `1.4 MB`.
+pub(crate) fn size(bytes: u64) -> String {
+    const KB: u64 = 1024;
+    const MB: u64 = 1024 * KB;
+    match bytes {
+        ..KB => format!("{bytes} bytes"),
+        KB..MB => format!("{} KB", bytes.div_ceil(KB)),
+        _ => format!("{}.{} MB", bytes / MB, bytes % MB * 10 / MB),
+    }
+}
+
 /// A browser by what it says that it is: `Firefox on Linux`.
 pub(crate) fn device(agent: &str) -> String {
     let first = |of: &[(&str, &'static str)]| of.iter().find(|(sign, _)| agent.contains(sign)).map(|(_, name)| *name);
