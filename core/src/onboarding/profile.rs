@@ -30,7 +30,6 @@ const EMAIL_MAX_CHARS: usize = 128;
 /// A business's profile, as far as it is known. Blank is what is not known yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
-#[schema(as = BusinessProfile)]
 pub struct Profile {
     /// The name in the register of companies.
     #[schema(example = "Blumenhaus Meier GmbH")]
@@ -60,7 +59,7 @@ pub struct Profile {
 /// The person to ask about a business.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
-#[schema(as = BusinessContact)]
+#[schema(as = ContactPerson)]
 pub struct Contact {
     /// Their name.
     #[schema(example = "Ada Meier")]

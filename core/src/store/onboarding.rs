@@ -483,15 +483,15 @@ impl Store {
     ) -> Result<Option<Submission>, ApiError> {
         self.onboarding_case(subtree, id).await?;
         let mut conn = self.pools.read().await?;
-        let query =
-            submissions::table.filter(submissions::business_id.eq(id.key())).order(submissions::id.desc()).select((
-                submissions::id,
-                submissions::submitted_at,
-                (submissions::actor_kind, submissions::actor_id, submissions::actor_name),
-                submissions::profile,
-                submissions::documents,
-                submissions::checks,
-            ));
+        let Some(last) = last_submission(&mut conn, id).await? else { return Ok(None) };
+        let query = submissions::table.filter(submissions::id.eq(last.key())).select((
+            submissions::id,
+            submissions::submitted_at,
+            (submissions::actor_kind, submissions::actor_id, submissions::actor_name),
+            submissions::profile,
+            submissions::documents,
+            submissions::checks,
+        ));
         type Row = (String, Millis, (String, String, String), String, String, String);
         let row: Option<Row> = on!(conn, c => query.first(c).await.optional())?;
         let Some((key, submitted_at, (kind, by, name), profile, documents, checks)) = row else { return Ok(None) };
@@ -717,13 +717,16 @@ async fn has_submitted(conn: &mut Conn, id: &BusinessId, by: &Actor) -> Result<b
     Ok(times > 0)
 }
 
+/// What was handed in last. Steps are numbered under the lock of the business; ids go by the
+/// clock of the process that made them.
 async fn last_submission(conn: &mut Conn, id: &BusinessId) -> Result<Option<SubmissionId>, StoreError> {
-    let query = submissions::table
-        .filter(submissions::business_id.eq(id.key()))
-        .order(submissions::id.desc())
-        .select(submissions::id);
-    let key: Option<String> = on!(*conn, c => query.first(c).await.optional())?;
-    Ok(key.map(SubmissionId::from_key))
+    let query = business_steps::table
+        .filter(business_steps::business_id.eq(id.key()))
+        .filter(business_steps::action.eq(Action::Submit.name()))
+        .order(business_steps::id.desc())
+        .select(business_steps::submission_id);
+    let key: Option<Option<String>> = on!(*conn, c => query.first(c).await.optional())?;
+    Ok(key.flatten().map(SubmissionId::from_key))
 }
 
 async fn stored_profile(conn: &mut Conn, id: &BusinessId) -> Result<Option<Profile>, StoreError> {
@@ -734,7 +737,8 @@ async fn stored_profile(conn: &mut Conn, id: &BusinessId) -> Result<Option<Profi
 }
 
 async fn stored_documents(conn: &mut Conn, id: &BusinessId) -> Result<Vec<Document>, StoreError> {
-    let query = documents::table.filter(documents::business_id.eq(id.key())).order(documents::id);
+    let query =
+        documents::table.filter(documents::business_id.eq(id.key())).order((documents::uploaded_at, documents::id));
     let rows: Vec<StoredDocument> = on!(*conn, c => query.select(StoredDocument::as_select()).load(c).await)?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
