@@ -114,7 +114,7 @@ fn template_message(recipient: &str, name: &str) -> Value {
 
 /// Requests that are refused: what is wrong with them is said to the client and to nobody else.
 async fn refusals(client: &Client) {
-    let stranger = client.with_token(&format!("ws_live_{}", marked("key")));
+    let stranger = client.with(&format!("ws_live_{}", marked("key")));
     assert_eq!(stranger.send(&text("16507770001", &marked("text"))).await.status, 401);
 
     for message in [
@@ -144,7 +144,7 @@ fn refused(answer: &Answer) -> bool {
 
 /// All that a reseller does with secrets of its own and of its businesses.
 async fn partner(client: &Client, token: &str, sink: &WebhookSink) {
-    let reseller = client.with_token(token);
+    let reseller = client.with(token);
     let created = reseller.post("/partner/v1/businesses", &json!({"name": marked("business")})).await;
     assert_eq!(created.status, 201, "{}", created.body);
     let business = format!("/partner/v1/businesses/{}", created.json()["id"].as_str().expect("an id"));
@@ -253,7 +253,7 @@ async fn credentials(reseller: &Client, business: &str) {
         }
     }
     for (token, status) in bearers {
-        assert_eq!(reseller.with_token(&token).get("/v1/me").await.status, status);
+        assert_eq!(reseller.with(&token).get("/v1/me").await.status, status);
     }
 }
 
@@ -319,7 +319,7 @@ async fn people(base_url: &str, link: &str) -> Result<()> {
     browser.press("Change password").await?;
 
     browser.press("Users").await?;
-    let invitation = browser.invite(&marked("name"), "invited@leak-test.example", "Reviewer").await?;
+    let invitation = browser.invite("Invite", &marked("name"), "invited@leak-test.example", "Reviewer").await?;
     browser.press("Go to the user").await?;
     browser.press("Issue a link").await?;
     let link = browser.shown_once().await?;

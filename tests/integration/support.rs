@@ -448,11 +448,6 @@ impl Client {
         Self { base_url: base_url.to_owned(), ..self.clone() }
     }
 
-    /// The same with another key.
-    pub(crate) fn with_token(&self, token: &str) -> Self {
-        Self { token: token.to_owned(), ..self.clone() }
-    }
-
     /// A request with the key and without a body.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let url = format!("{}{path}", self.base_url);
