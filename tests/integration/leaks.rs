@@ -7,12 +7,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use waystation_testkit::{
     browser::Browser,
-    secrets,
+    papers, secrets,
     servers::{Postgres, PostgresOptions, Redis},
     sink::{Fault, WebhookSink},
 };
 
-use crate::support::{Answer, Client, PATIENCE, Profile, Site, exchange, http, on_both_profiles, stop, text};
+use crate::support::{
+    Answer, Client, PATIENCE, Profile, Site, eventually, exchange, http, on_both_profiles, stop, text,
+};
 
 on_both_profiles!(no_log_has_a_secret_when_everything_is_logged);
 
@@ -50,6 +52,7 @@ async fn no_log_has_a_secret_when_everything_is_logged(profile: Profile) {
 
     messages(&client, &sink, &demo.info().template.name).await;
     refusals(&client).await;
+    partner(&client, &demo.info().partner_token, &sink).await;
     dashboard(&client.base_url).await;
     Box::pin(people(&client.base_url, &demo.info().sign_in_url)).await.expect("pages as they should be");
     for command in [&["sign-in-link"][..], &["config"], &["migrate"], &["adapters"]] {
@@ -111,8 +114,7 @@ fn template_message(recipient: &str, name: &str) -> Value {
 
 /// Requests that are refused: what is wrong with them is said to the client and to nobody else.
 async fn refusals(client: &Client) {
-    let mut stranger = client.clone();
-    stranger.token = format!("ws_live_{}", marked("key"));
+    let stranger = client.with(&format!("ws_live_{}", marked("key")));
     assert_eq!(stranger.send(&text("16507770001", &marked("text"))).await.status, 401);
 
     for message in [
@@ -138,6 +140,121 @@ async fn refusals(client: &Client) {
 
 fn refused(answer: &Answer) -> bool {
     (400..500).contains(&answer.status)
+}
+
+/// All that a reseller does with secrets of its own and of its businesses.
+async fn partner(client: &Client, token: &str, sink: &WebhookSink) {
+    let reseller = client.with(token);
+    let created = reseller.post("/partner/v1/businesses", &json!({"name": marked("business")})).await;
+    assert_eq!(created.status, 201, "{}", created.body);
+    let business = format!("/partner/v1/businesses/{}", created.json()["id"].as_str().expect("an id"));
+    onboarding(&reseller, &business).await;
+    credentials(&reseller, &business).await;
+
+    let endpoint = json!({"url": sink.url(), "verify_token": marked("verify-token")});
+    let added = reseller.post(&format!("{business}/webhook_endpoints"), &endpoint).await;
+    assert!(added.status == 201 || refused(&added), "{}", added.body);
+    for path in ["/partner/v1/me", "/partner/v1/audit_log", &format!("{business}/verification"), &business] {
+        assert_eq!(reseller.get(path).await.status, 200, "{path}");
+    }
+}
+
+/// What a business hands in, and what shows that its number is its own.
+async fn onboarding(reseller: &Client, business: &str) {
+    let change = json!({
+        "legal_name": marked("legal-name"),
+        "registration_number": marked("registration"),
+        "address": marked("address"),
+        "contact": {"name": marked("contact"), "phone": "+15557771234", "email": "ada@leak-test.example"},
+    });
+    let change = reseller.request(Method::PATCH, &format!("{business}/profile")).body(change.to_string());
+    let saved = exchange(change.header("content-type", "application/json")).await.expect("an answer");
+    assert_eq!(saved.status, 200, "{}", saved.body);
+
+    let documents = format!("{business}/documents");
+    let pdf = papers::pdf(&[&marked("line-of-a-document")]);
+    assert_eq!(upload(reseller, &documents, &marked("file"), &pdf).await.status, 201);
+    let text = marked("document-that-is-none");
+    assert_eq!(upload(reseller, &documents, &marked("file"), text.as_bytes()).await.status, 415);
+
+    let phone = "15557770001";
+    let sender = json!({"phone": format!("+{phone}"), "display_name": "Leak test"});
+    let added = reseller.post(&format!("{business}/senders"), &sender).await;
+    assert_eq!(added.status, 201, "{}", added.body);
+    let sender = format!("/partner/v1/senders/{}", added.json()["id"].as_str().expect("an id"));
+    let sent = reseller.post(&format!("{sender}/request_code"), &json!({"method": "sms"})).await;
+    assert_eq!(sent.status, 202, "{}", sent.body);
+    let code = eventually("the code arrives", async || {
+        let arrived = reseller.get(&format!("/partner/v1/sandbox/phones/{phone}/messages")).await.json();
+        let text = arrived["data"][0]["text"].as_str()?.to_owned();
+        text.split_whitespace().find(|word| word.len() == 6 && word.parse::<u32>().is_ok()).map(str::to_owned)
+    })
+    .await;
+    secrets::keep("code to a phone", &code);
+    let wrong = if code == "271828" { "314159" } else { "271828" };
+    for (given, status) in [(wrong, 422), (code.as_str(), 200)] {
+        secrets::keep("code to a phone", given);
+        let answer = reseller.post(&format!("{sender}/verify_code"), &json!({"code": given})).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
+    secrets::keep("PIN", "607182");
+    reseller.post(&format!("{sender}/register"), &json!({"pin": "607182"})).await;
+    reseller.request(Method::POST, &format!("{business}/submit")).send().await.expect("an answer");
+}
+
+/// Sends a form with a document.
+async fn upload(reseller: &Client, path: &str, file_name: &str, content: &[u8]) -> Answer {
+    const BOUNDARY: &str = "the-end-of-a-part";
+    let head = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"kind\"\r\n\r\nregistration_certificate\r\n\
+         --{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{file_name}.pdf\"\r\n\
+         Content-Type: application/pdf\r\n\r\n"
+    );
+    let body = [head.as_bytes(), content, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat();
+    let form = format!("multipart/form-data; boundary={BOUNDARY}");
+    let request = reseller.request(Method::POST, path).header("content-type", form).body(body);
+    exchange(request).await.expect("an answer")
+}
+
+/// Keys, clients and signing secrets, from their first use to their last.
+async fn credentials(reseller: &Client, business: &str) {
+    let made = async |path: &str, body: Value| {
+        let answer = reseller.post(&format!("{business}/{path}"), &body).await;
+        assert!([200, 201].contains(&answer.status), "{path}: {}", answer.body);
+        answer.json()
+    };
+    let secret = |of: &Value, member: &str| of[member].as_str().unwrap_or_else(|| panic!("no {member}")).to_owned();
+
+    let key = made("api_keys", json!({"name": "leak test"})).await;
+    let path = format!("api_keys/{}", secret(&key, "id"));
+    let successor = made(&format!("{path}/rotate"), json!({"grace_hours": 1})).await;
+    let revoked = exchange(reseller.request(Method::DELETE, &format!("{business}/{path}"))).await.expect("an answer");
+    assert!(revoked.status < 300, "{}", revoked.body);
+    let client = made("oauth_clients", json!({"name": "leak test"})).await;
+    let (id, client_secret) = (secret(&client, "id"), secret(&client, "client_secret"));
+    let rotated = made(&format!("oauth_clients/{id}/rotate"), json!({"grace_hours": 1})).await;
+    made("signing_secrets", json!({"grace_hours": 1})).await;
+
+    let mut bearers = vec![(secret(&key, "api_key"), 401), (secret(&successor, "api_key"), 200)];
+    for (tried, status) in
+        [(marked("client-secret"), 401), (client_secret, 200), (secret(&rotated, "client_secret"), 200)]
+    {
+        let form = format!("grant_type=client_credentials&client_id={id}&client_secret={tried}");
+        let request = http().post(format!("{}/oauth/token", reseller.base_url)).body(form);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer = exchange(request).await.expect("an answer");
+        assert_eq!(answer.status, status, "{}", answer.body);
+        let request = http().post(format!("{}/oauth/token", reseller.base_url)).basic_auth(&id, Some(&tried));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer = exchange(request.body("grant_type=client_credentials")).await.expect("an answer");
+        assert_eq!(answer.status, status, "{}", answer.body);
+        if status == 200 {
+            bearers.push((secret(&answer.json(), "access_token"), 200));
+        }
+    }
+    for (token, status) in bearers {
+        assert_eq!(reseller.with(&token).get("/v1/me").await.status, status);
+    }
 }
 
 /// Ways into the dashboard that lead nowhere.
@@ -202,7 +319,7 @@ async fn people(base_url: &str, link: &str) -> Result<()> {
     browser.press("Change password").await?;
 
     browser.press("Users").await?;
-    let invitation = browser.invite(&marked("name"), "invited@leak-test.example", "Reviewer").await?;
+    let invitation = browser.invite("Invite", &marked("name"), "invited@leak-test.example", "Reviewer").await?;
     browser.press("Go to the user").await?;
     browser.press("Issue a link").await?;
     let link = browser.shown_once().await?;

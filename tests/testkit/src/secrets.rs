@@ -26,7 +26,7 @@ const EXCERPT_BYTES: usize = 120;
 /// Members of JSON objects that hold secrets.
 const SECRET_MEMBERS: [&str; 12] = [
     "token",
-    "key",
+    "partner_token",
     "secret",
     "api_key",
     "app_secret",
@@ -39,8 +39,8 @@ const SECRET_MEMBERS: [&str; 12] = [
     "recovery_codes",
 ];
 /// Members that hold what concerns a person.
-const PERSONAL_MEMBERS: [&str; 9] =
-    ["to", "recipient", "phone", "phone_number", "wa_id", "body", "text", "caption", "legal_name"];
+const PERSONAL_MEMBERS: [&str; 10] =
+    ["to", "recipient", "phone", "phone_number", "wa_id", "body", "text", "caption", "legal_name", "file_name"];
 
 static KEPT: Mutex<BTreeMap<String, &'static str>> = Mutex::new(BTreeMap::new());
 

@@ -14,6 +14,7 @@ use std::{
 use anyhow::Result;
 use waystation_testkit::{
     browser::{Browser, Look, walk},
+    papers,
     servers::ChromeDriver,
 };
 
@@ -77,7 +78,17 @@ fn answer(stream: TcpStream) -> Option<()> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     let path = first.split(' ').nth(1)?;
+    if path == "/admin/paper.pdf" {
+        let file = papers::pdf(&["A line on a paper"]);
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            file.len()
+        );
+        return reader.into_inner().write_all(&[head.as_bytes(), &file].concat()).ok();
+    }
     let page = match path {
+        "/admin/paper" => "<h1>Paper</h1><iframe src='/admin/paper.pdf' title='A paper'></iframe>".to_owned(),
+        "/admin/no-paper" => "<h1>Paper</h1><iframe src='/admin/form' title='A paper'></iframe>".to_owned(),
         "/admin/form" => FORM.to_owned(),
         "/admin/faulty" => FAULTY.to_owned(),
         "/admin/echo" => format!("<h1>You sent</h1><pre>{}</pre>", String::from_utf8_lossy(&body)),
@@ -123,7 +134,7 @@ async fn the_same_is_done_with_the_keyboard_alone() -> Result<()> {
     send_the_form(&browser).await?;
 
     browser.open("/admin/form").await?;
-    browser.press("Next").await?;
+    browser.press("Nex*").await?;
     assert_eq!(browser.path().await?, "/admin/next");
     browser.press_beside("Bob", "Show").await?;
     assert_eq!(browser.path().await?, "/admin/thing/2");
@@ -216,6 +227,15 @@ async fn a_walk_comes_to_every_page_that_links_lead_to_and_to_a_few_of_a_kind() 
     browser.press_beside("Bob", "Show").await?;
     assert_eq!(browser.path().await?, "/admin/thing/2");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pdf_is_shown_inside_a_page() -> Result<()> {
+    let browser = Browser::start(&serve()).await?;
+    browser.open("/admin/no-paper").await?;
+    assert!(!browser.shows_pdf().await?);
+    browser.open("/admin/paper").await?;
+    browser.wait("the paper is shown", async || Ok(browser.shows_pdf().await?.then_some(()))).await
 }
 
 /// Set for the process that owns a browser and is killed.

@@ -162,7 +162,7 @@ impl Browser {
     }
 
     /// Presses the button or follows the link with this text, and waits for the page
-    /// that comes of it.
+    /// that comes of it. A text that ends in `*` stands for all that begin so.
     ///
     /// # Errors
     /// There is no such button, or no new page, within a minute.
@@ -311,12 +311,19 @@ impl Browser {
 }
 
 /// The selector of the field with this name or id.
-fn named(field: &str) -> String {
+pub(super) fn named(field: &str) -> String {
     format!(":is(input, select, textarea):is([name=\"{field}\"], [id=\"{field}\"])")
 }
 
-/// The path of a button or link with this text, behind its slashes.
+/// The path of a button or link with this text, behind its slashes. A text that ends in `*`
+/// stands for all that begin so.
 fn pressable(label: &str) -> Result<String> {
+    if let Some(start) = label.strip_suffix('*') {
+        let start = quoted(start)?;
+        return Ok(format!(
+            "*[(self::button or self::a or self::summary) and starts-with(normalize-space(.), {start})]"
+        ));
+    }
     let label = quoted(label)?;
     Ok(format!(
         "*[(self::button or self::a or self::summary) and (normalize-space(.)={label} or @aria-label={label}) \

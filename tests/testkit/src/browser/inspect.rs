@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Browser;
 
@@ -77,6 +77,9 @@ for (const table of document.querySelectorAll('table')) {
 return faults;
 "#;
 
+/// Where Chromium's own viewer lives.
+const PDF_VIEWER: &str = "chrome-extension://mhjfbmdgcfjbbpaeojofohoefgiehjai/";
+
 /// An entry of ChromeDriver's logs.
 #[derive(Deserialize)]
 struct Entry {
@@ -139,6 +142,24 @@ impl Browser {
             urls.push(url.as_str().context("a request without an address")?.to_owned());
         }
         Ok(urls)
+    }
+
+    /// Whether a PDF inside the page is being shown, by the viewer that the browser has for it.
+    ///
+    /// # Errors
+    /// The browser is gone.
+    pub async fn shows_pdf(&self) -> Result<bool> {
+        let targets = self.devtools("Target.getTargets", json!({})).await?;
+        let frames: Vec<&Value> = targets["targetInfos"]
+            .as_array()
+            .context("no targets")?
+            .iter()
+            .filter(|target| target["type"] == "iframe")
+            .collect();
+        let is_viewer = |frame: &Value| frame["url"].as_str().is_some_and(|url| url.starts_with(PDF_VIEWER));
+        let viewer = frames.iter().find(|frame| is_viewer(frame));
+        // The viewer loads, and then has its drawing of the document inside.
+        Ok(viewer.is_some_and(|viewer| frames.iter().any(|frame| frame["parentId"] == viewer["targetId"])))
     }
 
     /// Faults of the page that is open.

@@ -28,6 +28,7 @@ use url::Url;
 pub use fantoccini::key::Key;
 
 pub use self::{
+    office::Profile,
     sign_in::Account,
     walk::{Stop, walk},
 };
@@ -213,6 +214,23 @@ impl Browser {
     pub async fn text_of(&self, css: &str) -> Result<String> {
         let element = self.find(&format!("{css} to read"), Locator::Css(css)).await?;
         self.issue(element.text()).await
+    }
+
+    /// What stands in the field with this name or id.
+    ///
+    /// # Errors
+    /// There is no such field within a minute.
+    pub async fn value_of(&self, field: &str) -> Result<String> {
+        let element = self.appears(&hands::named(field)).await?;
+        Ok(self.issue(element.prop("value")).await?.unwrap_or_default())
+    }
+
+    /// The page as it was written, what is hidden included.
+    ///
+    /// # Errors
+    /// The browser is gone.
+    pub async fn source(&self) -> Result<String> {
+        self.issue(self.client.source()).await
     }
 
     /// An attribute of the one element that a CSS selector names; none where it has not got it.
