@@ -407,8 +407,12 @@ async fn whoever_tries_credentials_waits_and_known_ones_pass(profile: Profile) {
     let waiting = exchange(token_request(&stage.tenant, &wrong_secret, "")).await.expect("an answer");
     assert_eq!((waiting.status, &waiting.json()["error"]), (429, &json!("temporarily_unavailable")));
     assert!(waiting.header("retry-after").is_some());
-    // What was not used here before cannot be told from a guess; what was passes.
+    // What was not used here before cannot be told from a guess; what was passes, also when something about its
+    // owner has changed since.
     assert_eq!(never_used.get("/v1/me").await.status, 429);
+    stage.partner.made(201, "/partner/v1/businesses", &json!({"name": "Another"})).await;
+    stage.key(json!({"name": "another"})).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     passes(&stage.tenant).await;
     assert_eq!(stage.partner.get("/partner/v1/me").await.status, 200);
     assert_eq!(exchange(token_request(&stage.tenant, &client, "")).await.expect("an answer").status, 200);

@@ -63,6 +63,8 @@ pub struct Directory {
     /// What holds above every reseller.
     defaults: Arc<Policy>,
     principals: Entries<KeyHash, KnownPrincipal>,
+    /// Keys that were found once, whatever changed since.
+    found: Arc<Cache<KeyHash, ()>>,
     senders: Entries<SenderId, Sender>,
     endpoints: Entries<BusinessId, Vec<Endpoint>>,
     secrets: Entries<BusinessId, Vec<String>>,
@@ -111,6 +113,7 @@ impl Directory {
             vault,
             defaults: Arc::new(defaults),
             principals: Entries::new(),
+            found: Arc::new(Cache::new(CAPACITY_ENTRIES)),
             senders: Entries::new(),
             endpoints: Entries::new(),
             secrets: Entries::new(),
@@ -214,10 +217,10 @@ impl Directory {
         Ok(Some(known.principal.clone()))
     }
 
-    /// Whether `key` is known here without a query.
+    /// Whether `key` was found here before: then it is no guess. It may have ended since.
     #[must_use]
     pub fn remembers(&self, key: &str) -> bool {
-        self.principals.cache.get(&KeyHash::of(key)).is_some()
+        self.found.get(&KeyHash::of(key)).is_some()
     }
 
     async fn known(&self, key: &str) -> Result<Option<Arc<KnownPrincipal>>, StoreError> {
@@ -228,6 +231,9 @@ impl Directory {
             } else {
                 self.store.key_principal(&hash, &self.defaults).await?
             };
+            if found.is_some() {
+                self.found.insert(hash, ());
+            }
             Ok(found.map(|principal| KnownPrincipal { principal: Arc::new(principal), noted: AtomicI64::new(0) }))
         };
         self.principals.get(hash, self.feed.max_age(), load).await
