@@ -98,6 +98,7 @@ fn serve(
     let proxies = installation.config.server.trusted_proxies.iter().map(|network| network.0).collect();
     let proxies = web::Data::new(TrustedProxies(proxies));
     let (registry, credentials) = (installation.registry.clone(), installation.credentials.clone());
+    let abuse = installation.abuse.clone();
     let onboarding = installation.onboarding.clone();
     let access = Access::new(store.clone(), installation.vault.clone());
     let base_url = base_url.to_owned();
@@ -123,6 +124,7 @@ fn serve(
                 access: access.clone(),
                 registry: registry.clone(),
                 credentials: credentials.clone(),
+                abuse: abuse.clone(),
                 onboarding: onboarding.clone(),
                 base_url: base_url.clone(),
                 version: env!("CARGO_PKG_VERSION"),

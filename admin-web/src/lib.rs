@@ -13,6 +13,7 @@ mod account;
 mod assets;
 mod audit;
 mod businesses;
+mod cases;
 mod credentials;
 mod failure;
 mod forms;
@@ -45,6 +46,7 @@ use actix_web::{
     web::{self, FormConfig, PayloadConfig, QueryConfig},
 };
 use waystation_core::{
+    abuse::Abuse,
     access::{Access, Permission},
     credentials::Credentials,
     onboarding::Onboarding,
@@ -76,6 +78,8 @@ pub struct Dashboard {
     pub registry: Registry,
     /// What issues credentials.
     pub credentials: Credentials,
+    /// The cases of suspected abuse.
+    pub abuse: Abuse,
     /// Takes businesses in.
     pub onboarding: Onboarding,
     /// The address under which browsers reach the server, without a slash at its end.
@@ -185,6 +189,9 @@ fn rooms() -> Vec<Room> {
         room("/verification/{business}", Verify).get(verification::show),
         room("/verification/{business}/decide", Verify).post(verification::decide),
         room("/verification/{business}/documents/{document}", SeeDocuments).get(verification::show_document),
+        room("/cases", Verify).get(cases::list),
+        room("/cases/{case}", Verify).get(cases::show),
+        room("/cases/{case}/decision", Verify).post(cases::decide),
         room("/audit", SeeAudit).get(audit::show),
     ];
     rooms.extend(credential_rooms!("/businesses/{business}"));

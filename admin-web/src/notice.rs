@@ -42,6 +42,8 @@ pub(crate) enum Notice {
     SenderPaused,
     /// A sender goes on.
     SenderResumed,
+    /// A case was decided.
+    CaseDecided,
     /// A key or client was revoked.
     CredentialRevoked,
     /// What was typed is saved.
@@ -84,7 +86,7 @@ pub(crate) struct Flash {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str, &'static str); 28] = [
+    const ALL: [(Self, &'static str, &'static str, &'static str); 29] = [
         (Self::SignedOut, "signed-out", "ok", "You are signed out."),
         (Self::PasswordChanged, "password-changed", "ok", "The password is changed, and your other sessions are over."),
         (Self::SessionEnded, "session-ended", "ok", "The session is over."),
@@ -102,6 +104,7 @@ impl Notice {
         (Self::ResellerResumed, "reseller-resumed", "ok", "The reseller goes on."),
         (Self::SenderPaused, "sender-paused", "ok", "The sender is paused."),
         (Self::SenderResumed, "sender-resumed", "ok", "The sender goes on."),
+        (Self::CaseDecided, "case-decided", "ok", "The case is decided."),
         (Self::CredentialRevoked, "credential-revoked", "ok", "It is revoked, and refused from now on."),
         (Self::Saved, "saved", "ok", "Saved."),
         (Self::DocumentAdded, "document-added", "ok", "The document is added."),

@@ -68,6 +68,7 @@ const PARTS: &[(&str, &str)] = templates![
     "icon-book",
     "icon-building",
     "icon-check",
+    "icon-flag",
     "icon-key",
     "icon-list",
     "icon-menu",
@@ -94,6 +95,8 @@ pages! {
     Audit => "audit",
     Business => "business",
     Businesses => "businesses",
+    Case => "case",
+    Cases => "cases",
     Credential => "credential",
     Credentials => "credentials",
     ChoosePassword => "choose-password",
@@ -167,6 +170,8 @@ pub(crate) enum Place {
     Overview,
     /// Verification of businesses.
     Verification,
+    /// Cases of suspected abuse.
+    Cases,
     /// Businesses, and what is about one of them.
     Business(Tab),
     /// Resellers.
@@ -239,6 +244,7 @@ fn entries(user: &User, place: Place) -> Vec<Entry> {
         for (of, permission, href, icon, label) in [
             (Place::Overview, SeePlatform, "/admin/", "icon-overview", "Overview"),
             (Place::Verification, Verify, "/admin/verification", "icon-check", "Verification"),
+            (Place::Cases, Verify, "/admin/cases", "icon-flag", "Cases"),
             (of_list, SeeBusinesses, "/admin/businesses", "icon-building", "Businesses"),
             (Place::Resellers, ManageResellers, "/admin/resellers", "icon-tree", "Resellers"),
         ] {

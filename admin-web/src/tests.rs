@@ -16,7 +16,7 @@ use actix_web::{
 use tempfile::TempDir;
 use totp_rs::{Builder, Secret};
 use waystation_core::{
-    abuse::{Abuse, AbuseRule},
+    abuse::{Abuse, AbuseRule, Signal},
     access::{Access, Invitation, LINK_LIFE_MS, Role, RoleKind, SESSION_LIFE_MS, Session, Stage, Visitor, owner_link},
     audit::{Actor, Origin},
     clock::{Millis, now_ms},
@@ -99,7 +99,9 @@ impl Fixture {
         let adapters = Arc::new(AdapterHost::new(Arc::new(io), HostSettings::default()));
         adapters.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
         let directory = Directory::new(store.clone(), vault.clone(), Policy::default());
-        let rule = AbuseRule { messages_min: 100, spam_permille: 10, opt_out_permille: 10, block_permille: 10 };
+        // One recipient who opts out is too many.
+        let rule = AbuseRule { messages_min: 1, spam_permille: 10, opt_out_permille: 10, block_permille: 10 };
+        let abuse = Abuse::new(store.clone(), directory.clone(), rule);
         let equipment = Equipment {
             store: store.clone(),
             directory: directory.clone(),
@@ -108,12 +110,13 @@ impl Fixture {
             adapters: adapters.clone(),
             vault: vault.clone(),
             egress: egress.clone(),
-            abuse: Abuse::new(store.clone(), directory.clone(), rule),
+            abuse: abuse.clone(),
         };
         let dashboard = Dashboard {
             access: Access::new(store.clone(), vault.clone()),
             registry: Registry::new(store.clone(), vault.clone(), directory.clone(), adapters.clone(), egress),
             credentials: Credentials::new(store.clone(), vault.clone(), directory.clone()),
+            abuse,
             onboarding: Onboarding::new(
                 store.clone(),
                 vault,
@@ -268,12 +271,26 @@ impl Fixture {
         csrf_in(&self.open("/admin/account", session).await.body)
     }
 
+    /// A case against a sender whose one recipient opted out.
+    async fn open_case(&self, business: &BusinessId, sender: SenderId) -> String {
+        self.accept_message_of(business.clone(), sender).await;
+        self.dashboard.abuse.report(sender, Signal::OptOut, now_ms()).await.unwrap();
+        assert_eq!(self.dashboard.abuse.sweep(now_ms()).await.unwrap(), 1);
+        let subtree = Subtree::Business(business.clone());
+        let cases = self.dashboard.abuse.cases(&subtree, true, &Paging::default()).await.unwrap();
+        cases.entries[0].id.to_string()
+    }
+
     async fn accept_message(&self) {
+        self.accept_message_of(BusinessId::generate(), SenderId::generate()).await;
+    }
+
+    async fn accept_message_of(&self, business_id: BusinessId, sender_id: SenderId) {
         let now = now_ms();
         let message = NewMessage {
             id: MessageId::generate(),
-            business_id: BusinessId::generate(),
-            sender_id: SenderId::generate(),
+            business_id,
+            sender_id,
             recipient: "15550100001".to_owned(),
             kind: "text",
             body: "{}".to_owned(),
@@ -820,6 +837,9 @@ const WHO_MAY: &[(&str, &[RoleKind])] = &[
     ("/verification/{business}", STAFF),
     ("/verification/{business}/decide", STAFF),
     ("/verification/{business}/documents/{document}", STAFF),
+    ("/cases", STAFF),
+    ("/cases/{case}", STAFF),
+    ("/cases/{case}/decision", STAFF),
     ("/audit", NOT_REVIEWERS),
     ("/businesses/{business}/credentials", NOT_REVIEWERS),
     ("/businesses/{business}/credentials/keys/new", NOT_REVIEWERS),
@@ -873,7 +893,9 @@ impl World {
         let user = dashboard.access.invite(&by, &Subtree::Platform, &invitation, now).await.unwrap().0;
         let upload = Upload { kind: DocumentKind::Other, file_name: "a <b>.png".to_owned(), content: PNG.to_vec() };
         let document = dashboard.onboarding.add_document(&by, &Subtree::Platform, business, upload, now).await;
+        let case = fixture.open_case(business, sender).await;
         let ids = vec![
+            ("{case}", case),
             ("{document}", document.unwrap().id.to_string()),
             (
                 "/resellers/{reseller}/credentials/keys/{key}",
@@ -1495,4 +1517,31 @@ async fn home_leads_each_role_to_what_is_its_own() {
     }
     let reviewer = fixture.sign_in_as(RoleKind::Reviewer, "Rita").await;
     assert_eq!(fixture.home(&reviewer.cookie).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_case_is_decided_once_with_a_reason_and_shows_what_was_counted() {
+    let fixture = Fixture::new().await;
+    let world = World::new(&fixture, &fixture.reseller, &fixture.business).await;
+    let reviewer = fixture.sign_in_as(RoleKind::Reviewer, "rita").await;
+    let path = world.address("/cases/{case}");
+    let list = fixture.open("/admin/cases", &reviewer.cookie).await.body;
+    assert!(list.contains(&path) && list.contains("opted out"), "{list}");
+    let page = fixture.open(&path, &reviewer.cookie).await.body;
+    assert!(page.contains("<dt>Opt-outs</dt><dd>1</dd>"), "{page}");
+    let decision = format!("{path}/decision");
+    for (fields, complaint) in [
+        (vec![("reason", "chance")], "Choose what follows"),
+        (vec![("verdict", "release"), ("reason", " ")], "must say why"),
+    ] {
+        let refused = fixture.send(&decision, &reviewer.cookie, &fields).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(refused.body.contains(complaint), "{}", refused.body);
+    }
+    let fields = [("verdict", "release"), ("reason", "One of one is chance")];
+    assert!(fixture.send(&decision, &reviewer.cookie, &fields).await.leads_to(&path));
+    let decided = fixture.open(&path, &reviewer.cookie).await.body;
+    assert!(decided.contains("released: One of one is chance") && !decided.contains("id=\"decision-form\""));
+    assert!(!fixture.open("/admin/cases", &reviewer.cookie).await.body.contains(&path));
+    assert!(fixture.open("/admin/cases?all=1", &reviewer.cookie).await.body.contains(&path));
 }

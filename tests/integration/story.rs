@@ -169,21 +169,23 @@ async fn a_business_is_onboarded_verified_sends_and_is_held_while_its_reseller_i
     assert_eq!(twice.status, 409, "{}", twice.body);
     let review = format!("/admin/verification/{business}");
     assert!(platform.get("/admin/verification").await.contains("Blumenhaus Meier"));
-    platform.post(&review, &format!("{review}/start"), &[]).await;
+    let decide = format!("{review}/decide");
+    platform.post(&review, &decide, &[("decision", "start_review"), ("seen", "submitted")]).await;
     let page = platform.get(&review).await;
     assert!(page.contains("HRB 12345") && page.contains("register.pdf"), "{page}");
-    let shown = platform.get(&format!("/admin/businesses/{business}/documents/{document}")).await;
+    let shown = platform.get(&format!("{review}/documents/{document}")).await;
     assert!(shown.contains("extract-of-the-register-4711"), "the document opens for the reviewer");
-    let changes = [("decision", "request_changes"), ("reason", "The address lacks a postal code")];
-    platform.post(&review, &format!("{review}/decision"), &changes).await;
+    let changes =
+        [("decision", "request_changes"), ("seen", "in_review"), ("reason", "The address lacks a postal code")];
+    platform.post(&review, &decide, &changes).await;
     let verification = partner.get(&of("/verification")).await;
     assert_eq!(verification["state"], "changes_requested", "{verification}");
     assert!(verification.to_string().contains("The address lacks a postal code"), "{verification}");
     let corrected = json!({"address": "1 Main Street, Springfield 62701"});
     assert_eq!(partner.ask(Method::PATCH, &of("/profile"), Some(&corrected)).await.status, 200);
     assert_eq!(partner.submit(&business).await.status, 200);
-    platform.post(&review, &format!("{review}/start"), &[]).await;
-    platform.post(&review, &format!("{review}/decision"), &[("decision", "approve"), ("reason", "")]).await;
+    platform.post(&review, &decide, &[("decision", "start_review"), ("seen", "submitted")]).await;
+    platform.post(&review, &decide, &[("decision", "approve"), ("seen", "in_review"), ("reason", "")]).await;
     assert_eq!(partner.get(&of("/verification")).await["state"], "approved");
 
     // Keys, and the first live message.

@@ -146,7 +146,10 @@ impl Abuse {
     }
 
     /// Judges every sender that has something against it, and says how many were paused.
-    pub(crate) async fn sweep(&self, now: Millis) -> Result<usize, StoreError> {
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn sweep(&self, now: Millis) -> Result<usize, StoreError> {
         let since = day_of(now) - WINDOW_DAYS + 1;
         let mut paused = 0;
         for id in self.store.suspects(since).await? {

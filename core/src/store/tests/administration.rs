@@ -154,6 +154,8 @@ async fn businesses_are_found_by_a_part_of_their_name_and_in_pages() {
             let secret = (&SigningSecretId::generate(), vec![1]);
             let business = (&id, name, &Policy::default());
             store.add_business(&actor(), &reseller, business, secret, 0).await.unwrap();
+            // Ids of one millisecond have no order.
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
         let find = async |search: &str, state: Option<&str>| {
             let filter = BusinessFilter {
