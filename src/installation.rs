@@ -77,7 +77,8 @@ impl Installation {
     pub(crate) async fn open(config: Config) -> anyhow::Result<Self> {
         config.validate()?;
         let (store, alone) = open_database(&config, Use::Work).await?;
-        let is_new = !store.migrate(Direction::Up).await?.is_empty();
+        let ran = store.migrate(Direction::Up).await?;
+        let is_new = ran.iter().any(|migration| migration.contains("foundation"));
         let vault = open_vault(&config)?;
         store.adopt_vault(&vault, now_ms()).await?;
         let queue: Arc<dyn Queue> = match &config.queue.url {

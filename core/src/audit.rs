@@ -17,7 +17,11 @@ use sha2::{Digest, Sha256};
 use crate::{
     clock::Millis,
     ids::{BusinessId, ResellerId},
+    tenancy::Subtree,
 };
+
+/// What the platform's people are called where their names are not told.
+const PLATFORM: &str = "the platform";
 
 /// Where a request came from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,7 +39,9 @@ pub enum ActorKind {
     System,
     /// Whoever has the command line of the server.
     Operator,
-    /// A person at the dashboard.
+    /// A person of the platform, at the dashboard.
+    Staff,
+    /// A person of a reseller or a business, at the dashboard.
     User,
     /// A program with an API key or an access token.
     Key,
@@ -48,6 +54,7 @@ impl ActorKind {
         match self {
             Self::System => "system",
             Self::Operator => "operator",
+            Self::Staff => "staff",
             Self::User => "user",
             Self::Key => "key",
         }
@@ -195,6 +202,19 @@ struct Hashed<'e>(
 );
 
 impl AuditEntry {
+    /// The entry as somebody sees it who sees `subtree`: who of the platform's people did
+    /// it, and from where, is the platform's to know.
+    #[must_use]
+    pub(crate) fn seen_from(mut self, subtree: &Subtree) -> Self {
+        let ours = [ActorKind::Staff, ActorKind::Operator].iter().any(|kind| kind.name() == self.actor_kind);
+        if *subtree != Subtree::Platform && ours {
+            self.actor_id.clear();
+            PLATFORM.clone_into(&mut self.actor_name);
+            self.address = None;
+        }
+        self
+    }
+
     /// The hash that this entry must have behind an entry with the hash `previous`: SHA-256
     /// over the JSON array of `previous` and every member.
     #[must_use]

@@ -2,8 +2,10 @@
 //! that many at once gain nothing, and what it is charged to is kept in the database, so
 //! that it holds across processes.
 //!
-//! Each try is charged to the account and to the address it comes from. An account that
-//! is not there is charged all the same: the answer does not tell.
+//! Each try is charged to the address it comes from, and to the account: passwords to the
+//! account as it is tried from there, so that nobody can keep its owner out from elsewhere;
+//! codes to the account alone, because whoever tries them knows the password. An account
+//! that is not there is charged all the same: the answer does not tell.
 
 use std::net::IpAddr;
 
@@ -29,9 +31,10 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Passwords tried on the account with this e-mail address, there or not.
-    pub(super) fn password(email: &str) -> Self {
-        Self::new("password", email, ACCOUNT_FREE_FAILURES)
+    /// Passwords tried from an address on the account with this e-mail address, there or not.
+    pub(super) fn password(email: &str, from: Option<IpAddr>) -> Self {
+        let from = from.map_or_else(String::new, network);
+        Self::new("password", &format!("{email} {from}"), ACCOUNT_FREE_FAILURES)
     }
 
     /// Second factors tried on an account.
@@ -42,11 +45,7 @@ impl Meter {
     /// Everything that comes from an address; of IPv6 the network of 64 bits, which is
     /// one customer's.
     pub(super) fn address(address: IpAddr) -> Self {
-        let network = match address.to_canonical() {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("{:x?}", &address.segments()[..4]),
-        };
-        Self::new("address", &network, ADDRESS_FREE_FAILURES)
+        Self::new("address", &network(address), ADDRESS_FREE_FAILURES)
     }
 
     fn new(kind: &str, of: &str, free: i32) -> Self {
@@ -63,13 +62,20 @@ impl Meter {
     }
 }
 
+fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("{:x?}", &address.segments()[..4]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn waits_double_up_to_a_bound() {
-        let meter = Meter::password("ada@example.com");
+        let meter = Meter::password("ada@example.com", None);
         let waits: Vec<Millis> = [0, 4, 5, 6, 7, 13, 14, 40, i32::MAX].map(|failures| meter.wait_ms(failures)).to_vec();
         assert_eq!(waits, [0, 0, 2_000, 4_000, 8_000, 512_000, 900_000, 900_000, 900_000]);
         assert_eq!(Meter::address([192, 0, 2, 1].into()).wait_ms(19), 0);
@@ -78,7 +84,9 @@ mod tests {
     #[test]
     fn what_a_try_is_charged_to_is_kept_as_a_hash() {
         let address = |text: &str| Meter::address(text.parse().unwrap());
-        assert_eq!(Meter::password("ada@example.com").name.len(), 64);
+        let tried = |from: &str| Meter::password("ada@example.com", Some(from.parse().unwrap()));
+        assert_eq!(tried("192.0.2.1").name.len(), 64);
+        assert_ne!(tried("192.0.2.1"), tried("192.0.2.2"), "who tries from elsewhere keeps nobody out");
         assert_eq!(address("2001:db8:1:2::1"), address("2001:db8:1:2:ffff::9"));
         assert_ne!(address("2001:db8:1:2::1"), address("2001:db8:1:3::1"));
         assert_ne!(address("192.0.2.1"), address("192.0.2.2"));

@@ -87,7 +87,10 @@ impl User {
     #[must_use]
     pub fn actor(&self, origin: &Origin) -> Actor {
         Actor {
-            kind: ActorKind::User,
+            kind: match self.role {
+                Role::PlatformOwner | Role::Reviewer => ActorKind::Staff,
+                Role::ResellerAdmin(_) | Role::BusinessOwner(_) => ActorKind::User,
+            },
             id: self.id.to_string(),
             name: self.name.clone(),
             address: origin.address,

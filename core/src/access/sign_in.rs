@@ -75,7 +75,7 @@ impl Access {
         now: Millis,
     ) -> Result<Opened, AccessError> {
         let address = address.trim().to_lowercase();
-        let charged = self.charge(Meter::password(&address), &visitor.origin, now).await?;
+        let charged = self.charge(Meter::password(&address, visitor.origin.address), &visitor.origin, now).await?;
         let (user, hash) = self.store.user_to_sign_in(&address).await?.unzip();
         let right = passwords::verify(password, hash.flatten()).await?;
         let user = match user {
@@ -302,7 +302,7 @@ impl Access {
         now: Millis,
     ) -> Result<(), AccessError> {
         let address = user.email.as_deref().unwrap_or_default();
-        let charged = self.charge(Meter::password(address), origin, now).await?;
+        let charged = self.charge(Meter::password(address, origin.address), origin, now).await?;
         let hash = self.store.user_to_sign_in(address).await?.and_then(|(_, hash)| hash);
         if !passwords::verify(password, hash).await? {
             return self.refuse(charged, &user.actor(origin), Some(user), "password", now).await;

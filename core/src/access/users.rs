@@ -69,7 +69,9 @@ impl Access {
         };
         let reseller = match &invitation.role {
             Role::PlatformOwner | Role::Reviewer => None,
-            Role::ResellerAdmin(reseller) => Some(reseller.clone()),
+            Role::ResellerAdmin(reseller) => {
+                Some(self.store.reseller(within, reseller).await?.ok_or(AccessError::NotFound)?.id)
+            }
             Role::BusinessOwner(business) => {
                 Some(self.store.business(within, business).await?.ok_or(AccessError::NotFound)?.reseller)
             }

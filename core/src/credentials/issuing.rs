@@ -12,7 +12,7 @@ use crate::{
     error::{ApiError, Breach, ErrorKind},
     ids::{ApiKeyId, BusinessId, ClientId, ResellerId, SigningSecretId},
     paging::{Page, Paging},
-    store::{ClientView, KeyView, Owner, Store, StoredSecret},
+    store::{Added, ClientView, KeyView, Owner, Store, StoredSecret},
     tenancy::{Directory, Level, Mode, Scopes, Standing, Subtree},
     vault::Vault,
 };
@@ -55,7 +55,8 @@ pub struct GrantRequest {
     /// A name to tell it by, of 1 to 100 characters.
     #[schema(example = "web shop", min_length = 1, max_length = 100)]
     pub name: String,
-    /// `test`, the default, reaches the sandbox only; `live` needs a verified business.
+    /// `test`, the default, sends through the sandbox only; `live` needs a verified business. A reseller's own
+    /// credentials are `live`.
     #[serde(default)]
     #[schema(example = "test")]
     pub mode: Option<String>,
@@ -150,15 +151,12 @@ impl Credentials {
         now: Millis,
     ) -> Result<(KeyView, Issued), ApiError> {
         let grant = self.grant(owner, request, now).await?;
-        let live = self.store.count_live_keys(owner, now).await?;
-        if live >= KEYS_MAX_PER_OWNER {
-            let details = format!("There are {live} live keys, as many as there may be. Revoke one first.");
-            return Err(ApiError::new(ErrorKind::Conflict, details));
-        }
         let issued = new_key(owner, grant.mode);
         let secret = (issued.prefix(), &issued.hash());
-        let id = self.store.add_api_key(by, owner, &grant, secret, None, now).await?;
-        self.shown(owner, id, issued).await
+        match self.store.add_api_key(by, owner, &grant, secret, None, now).await? {
+            Added::Key(id) => self.shown(owner, &id, issued).await,
+            Added::TooMany | Added::NothingToReplace => Err(too_many("live keys")),
+        }
     }
 
     /// Issues the successor of the API key `id`, which holds for `grace_ms` more.
@@ -185,15 +183,18 @@ impl Credentials {
         }
         let issued = new_key(owner, old.grant.mode);
         let secret = (issued.prefix(), &issued.hash());
-        let added = self.store.add_api_key(by, owner, &old.grant, secret, Some((id, now + grace_ms)), now).await?;
-        let added = added.ok_or_else(over)?;
-        self.directory.forget();
-        self.shown(owner, Some(added), issued).await
+        match self.store.add_api_key(by, owner, &old.grant, secret, Some((id, now + grace_ms)), now).await? {
+            Added::Key(added) => {
+                self.directory.forget();
+                self.shown(owner, &added, issued).await
+            }
+            Added::NothingToReplace => Err(over()),
+            Added::TooMany => Err(too_many("live keys, those that end soon among them,")),
+        }
     }
 
-    async fn shown(&self, owner: &Owner, id: Option<ApiKeyId>, issued: Issued) -> Result<(KeyView, Issued), ApiError> {
-        let id = id.ok_or_else(|| ApiError::new(ErrorKind::Internal, "The key could not be issued."))?;
-        let view = self.store.api_key(owner, &id).await?.ok_or_else(|| ApiError::missing("API key", &id))?;
+    async fn shown(&self, owner: &Owner, id: &ApiKeyId, issued: Issued) -> Result<(KeyView, Issued), ApiError> {
+        let view = self.store.api_key(owner, id).await?.ok_or_else(|| ApiError::missing("API key", id))?;
         Ok((view, issued))
     }
 
@@ -238,13 +239,9 @@ impl Credentials {
         if grant.signed {
             return Err(ApiError::breach("/signed", "is for API keys only"));
         }
-        let live = self.store.count_live_clients(owner, now).await?;
-        if live >= KEYS_MAX_PER_OWNER {
-            let details = format!("There are {live} live clients, as many as there may be. Revoke one first.");
-            return Err(ApiError::new(ErrorKind::Conflict, details));
-        }
         let issued = Issued::client_secret();
         let id = self.store.add_client(by, owner, &grant, &issued.hash(), now).await?;
+        let id = id.ok_or_else(|| too_many("live clients"))?;
         let view = self.store.client_with_secret(&id, &issued.hash(), now).await?;
         Ok((view.ok_or_else(|| ApiError::missing("client", &id))?, issued))
     }
@@ -391,8 +388,8 @@ impl Credentials {
             breaches.push(Breach { pointer: pointer.to_owned(), message, limit: None, actual: None });
         };
         let name = request.name.trim();
-        if name.is_empty() || name.chars().count() > NAME_MAX_CHARS {
-            breach("/name", format!("must have 1 to {NAME_MAX_CHARS} characters"));
+        if name.is_empty() || name.chars().count() > NAME_MAX_CHARS || name.chars().any(char::is_control) {
+            breach("/name", format!("must have 1 to {NAME_MAX_CHARS} characters, none of them a control character"));
         }
         let level = if owner.business.is_some() { Level::Business } else { Level::Reseller };
         let mode = match (&request.mode, level) {
@@ -403,6 +400,9 @@ impl Credentials {
                 Mode::Test
             }),
         };
+        if level == Level::Reseller && mode == Mode::Test {
+            breach("/mode", "is for the credentials of businesses: a reseller has no sandbox".to_owned());
+        }
         let scopes = match &request.scopes {
             None => Scopes::admin(),
             Some(names) => match Scopes::parse(names.iter().map(String::as_str)) {
@@ -426,7 +426,10 @@ impl Credentials {
             breach("/addresses", format!("must have at most {ADDRESSES_MAX} entries"));
         }
         for (index, text) in listed.iter().enumerate().take(ADDRESSES_MAX) {
-            match text.parse::<IpNet>().or_else(|_| text.parse().map(|address: std::net::IpAddr| address.into())) {
+            match text
+                .parse::<IpNet>()
+                .or_else(|_| text.parse().map(|address: std::net::IpAddr| address.to_canonical().into()))
+            {
                 Ok(net) => addresses.push(net.trunc()),
                 Err(_) => breach(&format!("/addresses/{index}"), "must be an IP address or network".to_owned()),
             }
@@ -450,6 +453,11 @@ impl Credentials {
         }
         Ok(Grant { name: name.to_owned(), mode, scopes, addresses, signed: request.signed, expires_at })
     }
+}
+
+fn too_many(what: &str) -> ApiError {
+    let details = format!("There are as many {what} as there may be. Revoke one first.");
+    ApiError::new(ErrorKind::Conflict, details)
 }
 
 fn new_key(owner: &Owner, mode: Mode) -> Issued {

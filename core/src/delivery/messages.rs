@@ -81,9 +81,18 @@ impl Courier for MessageCourier {
     async fn claim(&self, claimed: &[Claimed]) -> Result<Taken<ClaimedMessage>, StoreError> {
         let now = now_ms();
         let held = self.held_lanes(claimed, now).await?;
-        let (kept, free): (Vec<&Claimed>, Vec<&Claimed>) = claimed.iter().partition(|job| held.contains(&job.lane));
-        // Due at once, behind a lane that is held: they keep their places.
-        let kept = kept.into_iter().map(|job| (job.id.as_str().to_owned(), Take::Later(now)));
+        let of_held: Vec<&str> =
+            claimed.iter().filter(|job| held.contains(&job.lane)).map(|job| job.id.as_str()).collect();
+        // What is too old ends as that, held or not: nothing of it goes out.
+        let too_old = match of_held.as_slice() {
+            [] => HashSet::new(),
+            ids => self.store.expired_among(ids, now).await?,
+        };
+        let keep = |job: &&Claimed| held.contains(&job.lane) && !too_old.contains(job.id.as_str());
+        let (kept, free): (Vec<&Claimed>, Vec<&Claimed>) = claimed.iter().partition(keep);
+        // Before all others of a lane that is held, in the order of their ids: they keep
+        // their places.
+        let kept = kept.into_iter().map(|job| (job.id.as_str().to_owned(), Take::Later(0)));
         let ids: Vec<&str> = free.iter().map(|job| job.id.as_str()).collect();
         let messages = self.store.claim_messages(&ids, &self.owner, now, now + self.lease_ms).await?;
         let mut taken: Taken<ClaimedMessage> =

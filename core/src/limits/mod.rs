@@ -37,6 +37,8 @@ const EXCHANGE_MAX: usize = 256;
 const EXCHANGE_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long Redis is left alone after it failed, in milliseconds.
 const AWAY_MS: Millis = 1_000;
+/// How long after that daily counts start from the database, in milliseconds.
+const RECOUNT_MS: Millis = 60_000;
 
 /// Something that is asked of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +109,11 @@ struct Shared {
 impl Shared {
     fn is_away(&self) -> bool {
         now_ms() < self.away_until.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was away not long ago.
+    fn was_away(&self) -> bool {
+        now_ms() < self.away_until.load(Ordering::Relaxed).saturating_add(RECOUNT_MS)
     }
 
     /// What an exchange brought, in time or not at all.
@@ -197,7 +204,11 @@ impl Limiter {
     async fn count(&self, business: &BusinessId, cap: i64, now: Millis) -> Result<bool, StoreError> {
         let day = day_of(now);
         if let Some(shared) = &self.shared {
-            let mut counted = shared.exchange(shared.redis.count(business, day, cap, None)).await;
+            // What was counted while Redis was away is in the database only.
+            let mut counted = match shared.was_away() {
+                true => Some(None),
+                false => shared.exchange(shared.redis.count(business, day, cap, None)).await,
+            };
             if counted == Some(None) {
                 let start = self.store.accepted_on(business, day).await?;
                 counted = shared.exchange(shared.redis.count(business, day, cap, Some(start))).await;

@@ -57,15 +57,15 @@ return answers
     )
 });
 
-/// Counts one of a cap, from a start where there is no count yet. Answers 1 when it got
+/// Counts one of a cap, from a start where there is no count yet, or a lower one. Answers 1 when it got
 /// through, 0 when not, -1 when it has to be told where to start.
 static COUNT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
 local cap, start, kept = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local count = redis.call('GET', KEYS[1])
-if not count then
-    if start < 0 then return -1 end
+if not count and start < 0 then return -1 end
+if not count or tonumber(count) < start then
     redis.call('SET', KEYS[1], start, 'EX', kept)
     count = start
 end
@@ -75,6 +75,10 @@ return 1
 ",
     )
 });
+
+/// Takes one back, where there is a count at all.
+static UNCOUNT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('DECR', KEYS[1]) end"));
 
 #[derive(Clone)]
 pub(super) struct Counts {
@@ -147,7 +151,7 @@ impl Counts {
 
     pub(super) async fn uncount(&self, business: &BusinessId, day: i32) -> RedisResult<()> {
         let mut connection = self.connection().await?;
-        redis::cmd("DECR").arg(self.day_key(business, day)).exec_async(&mut connection).await
+        UNCOUNT.key(self.day_key(business, day)).invoke_async(&mut connection).await
     }
 
     fn day_key(&self, business: &BusinessId, day: i32) -> String {

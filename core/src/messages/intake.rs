@@ -112,7 +112,14 @@ impl Intake {
         let rendered = self.render(&sender, &request.content).await?;
 
         let now = now_ms();
-        let cap = sender.policy.messages_per_day;
+        let idempotency = incoming.idempotency_key.map(|key| claim(principal, &incoming, sender.id, key, now));
+        let mut cap = sender.policy.messages_per_day;
+        if let (Some(_), Some(claim)) = (cap, &idempotency)
+            && self.store.is_claimed(claim, now).await?
+        {
+            // It is answered with what was accepted then, which was counted then.
+            cap = None;
+        }
         if let Some(cap) = cap {
             self.limiter.count_message(principal.business(), cap, now).await?;
         }
@@ -129,7 +136,7 @@ impl Intake {
             callback_data: request.callback_data,
             accepted_at: now,
             expires_at: now + i64::try_from(self.message_ttl.as_millis()).unwrap_or(i64::MAX / 2),
-            idempotency: incoming.idempotency_key.map(|key| claim(principal, &incoming, sender.id, key, now)),
+            idempotency,
         });
         let result = tokio::time::timeout(COMMIT_MAX, committing)
             .await

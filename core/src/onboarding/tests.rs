@@ -100,7 +100,7 @@ impl World {
             connection: Connection::Clear(serde_json::json!({})),
             phone_verified_at: verified.then_some(1),
         };
-        self.store.add_sender(&Actor::system(), &view, &sender, 0).await.unwrap();
+        self.store.add_sender(&Actor::system(), &view, &sender, 100, 0).await.unwrap();
         id
     }
 

@@ -108,6 +108,38 @@ pub(super) async fn count_signals(conn: &mut Conn, signals: impl Iterator<Item =
     Ok(())
 }
 
+/// How a case stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CaseState {
+    Open,
+    Upheld,
+    Released,
+}
+
+const RELEASED: &str = "released";
+const UPHELD: &str = "upheld";
+
+/// The last case against a sender, if it is open or was decided since `paused_at`.
+pub(super) async fn case_since(
+    conn: &mut Conn,
+    sender: SenderId,
+    paused_at: Millis,
+) -> Result<Option<CaseState>, StoreError> {
+    let query = abuse_cases::table
+        .filter(abuse_cases::sender_id.eq(sender.0))
+        .order(abuse_cases::id.desc())
+        .select((abuse_cases::closed_at, abuse_cases::resolution));
+    let last: Option<(Option<Millis>, Option<String>)> = on!(*conn, c => query.first(c).await.optional())?;
+    Ok(match last {
+        Some((None, _)) => Some(CaseState::Open),
+        Some((Some(closed_at), resolution)) if closed_at >= paused_at => {
+            let upheld = resolution.is_some_and(|words| words.starts_with(UPHELD));
+            Some(if upheld { CaseState::Upheld } else { CaseState::Released })
+        }
+        _ => None,
+    })
+}
+
 impl Store {
     /// Counts one signal by itself.
     pub(crate) async fn count_signal(&self, signal: NewSignal) -> Result<(), StoreError> {
@@ -191,17 +223,6 @@ impl Store {
         conn.finish(result).await
     }
 
-    /// The open case against a sender.
-    pub(crate) async fn open_case_of(&self, sender: SenderId) -> Result<Option<CaseId>, StoreError> {
-        let mut conn = self.pools.read().await?;
-        let query = abuse_cases::table
-            .filter(abuse_cases::sender_id.eq(sender.0))
-            .filter(abuse_cases::closed_at.is_null())
-            .select(abuse_cases::id);
-        let id: Option<String> = on!(conn, c => query.first(c).await.optional())?;
-        Ok(id.map(CaseId::from_key))
-    }
-
     /// The cases of `subtree`, newest first, or only those that wait for a decision.
     pub(crate) async fn cases(
         &self,
@@ -251,7 +272,7 @@ impl Store {
         (release, words): (bool, &str),
         now: Millis,
     ) -> Result<bool, StoreError> {
-        let verdict = if release { "released" } else { "upheld" };
+        let verdict = if release { RELEASED } else { UPHELD };
         let mut conn = self.pools.begin().await?;
         let result = async {
             let row =

@@ -159,7 +159,7 @@ impl Store {
             }
             query.load(c).await
         })?;
-        Ok(rows.into_iter().map(Into::into).collect())
+        Ok(rows.into_iter().map(|row| AuditEntry::from(row).seen_from(subtree)).collect())
     }
 
     /// A page of the entries of `subtree`, newest first.
@@ -179,16 +179,16 @@ impl Store {
     /// The database's. What is wrong with the chain is part of the answer.
     pub async fn verify_audit(&self, noted: Option<ChainHead>) -> Result<Result<ChainHead, ChainFault>, StoreError> {
         let mut walk = ChainWalk::new(noted);
-        let head = self.audit_head().await?;
         let mut conn = self.pools.read().await?;
         loop {
-            let query = audit_log::table
-                .filter(audit_log::seq.gt(walk.seq()))
-                .filter(audit_log::seq.le(head.seq))
-                .order(audit_log::seq)
-                .limit(WALK_ROWS);
+            let query = audit_log::table.filter(audit_log::seq.gt(walk.seq())).order(audit_log::seq).limit(WALK_ROWS);
             let rows: Vec<StoredEntry> = on!(conn, c => query.select(StoredEntry::as_select()).load(c).await)?;
             if rows.is_empty() {
+                // Read after the rows: what it knows of beyond them was appended meanwhile.
+                let head = self.audit_head().await?;
+                if head.seq > walk.seq() && self.has_entry_after(walk.seq()).await? {
+                    continue;
+                }
                 return Ok(walk.end(head));
             }
             for row in rows {
@@ -208,11 +208,16 @@ impl Store {
         Ok(ChainHead { seq, hash })
     }
 
-    /// What changed after the place `seq`, at most `limit` of it.
-    pub(crate) async fn changes_after(&self, seq: i64, limit: i64) -> Result<Vec<Change>, StoreError> {
+    async fn has_entry_after(&self, seq: i64) -> Result<bool, StoreError> {
+        Ok(!self.changes_after(seq, i64::MAX, 1).await?.is_empty())
+    }
+
+    /// What changed after the place `seq`, up to the place `end`, at most `limit` of it.
+    pub(crate) async fn changes_after(&self, seq: i64, end: i64, limit: i64) -> Result<Vec<Change>, StoreError> {
         let mut conn = self.pools.read().await?;
         let query = audit_log::table
             .filter(audit_log::seq.gt(seq))
+            .filter(audit_log::seq.le(end))
             .order(audit_log::seq)
             .limit(limit)
             .select((audit_log::seq, audit_log::business_id));

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     audit::{Actor, Entry},
     clock::Millis,
-    credentials::{Grant, KeyHash},
+    credentials::{Grant, KEYS_MAX_PER_OWNER, KeyHash},
     ids::{ApiKeyId, BusinessId, ClientId, ResellerId, SigningSecretId},
     paging::{Page, Paging},
     tenancy::{Mode, Policy, Principal, Scopes, Standing},
@@ -71,6 +71,17 @@ pub struct CredentialView<Id> {
 pub type KeyView = CredentialView<ApiKeyId>;
 /// An OAuth client, as its owner sees it.
 pub type ClientView = CredentialView<ClientId>;
+
+/// What became of an API key that was to be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Added {
+    /// It is there.
+    Key(ApiKeyId),
+    /// Its owner has as many as there may be.
+    TooMany,
+    /// The key that it was to replace has a successor already, is revoked or is not there.
+    NothingToReplace,
+}
 
 /// A signing secret, sealed.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -305,7 +316,8 @@ impl Store {
 
     /// Adds an API key, of which `prefix` may be shown, and only the hash is kept. With
     /// `replaces`, the key of that id ends at the given time, or when it would have anyway,
-    /// and names this one as its successor; `None` when it has one already or is revoked.
+    /// and names this one as its successor. Counted under a lock, so that many at once are
+    /// no more than one after the other.
     pub(crate) async fn add_api_key(
         &self,
         by: &Actor,
@@ -314,14 +326,20 @@ impl Store {
         (prefix, hash): (&str, &KeyHash),
         replaces: Option<(&ApiKeyId, Millis)>,
         now: Millis,
-    ) -> Result<Option<ApiKeyId>, StoreError> {
+    ) -> Result<Added, StoreError> {
         let id = ApiKeyId::generate();
         let mut conn = self.pools.begin().await?;
         let result = async {
+            lock_owner(&mut conn, owner).await?;
+            // Each of them may have one that still holds while it takes over.
+            let most = if replaces.is_some() { 2 * KEYS_MAX_PER_OWNER } else { KEYS_MAX_PER_OWNER };
+            if count_live_keys(&mut conn, owner, now).await? >= most {
+                return Ok(Added::TooMany);
+            }
             if let Some((old, ends_at)) = replaces
                 && !retire_key(&mut conn, owner, old, &id, ends_at).await?
             {
-                return Ok(None);
+                return Ok(Added::NothingToReplace);
             }
             let query = diesel::insert_into(api_keys::table).values((
                 api_keys::id.eq(id.key()),
@@ -342,21 +360,10 @@ impl Store {
             };
             let entry = Entry { before, ..owner.entry(action, &id) }.after(grant_value(grant));
             audit::append(&mut conn, by, entry, now).await?;
-            Ok(Some(id))
+            Ok(Added::Key(id))
         }
         .await;
         conn.finish(result).await
-    }
-
-    /// How many keys of `owner` could let somebody in now or later.
-    pub(crate) async fn count_live_keys(&self, owner: &Owner, now: Millis) -> Result<i64, StoreError> {
-        let mut conn = self.pools.read().await?;
-        let query = api_keys::table
-            .filter(owned_by!(api_keys, owner))
-            .filter(api_keys::revoked_at.is_null())
-            .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now).assume_not_null()))
-            .count();
-        Ok(on!(conn, c => query.get_result(c).await)?)
     }
 
     /// The API keys of `owner`, newest first.
@@ -407,7 +414,7 @@ impl Store {
         conn.finish(result).await
     }
 
-    /// Adds an OAuth client.
+    /// Adds an OAuth client; `None` when its owner has as many as there may be.
     pub(crate) async fn add_client(
         &self,
         by: &Actor,
@@ -415,10 +422,14 @@ impl Store {
         grant: &Grant,
         secret: &KeyHash,
         now: Millis,
-    ) -> Result<ClientId, StoreError> {
+    ) -> Result<Option<ClientId>, StoreError> {
         let id = ClientId::generate();
         let mut conn = self.pools.begin().await?;
         let result = async {
+            lock_owner(&mut conn, owner).await?;
+            if count_live_clients(&mut conn, owner, now).await? >= KEYS_MAX_PER_OWNER {
+                return Ok(None);
+            }
             let query = diesel::insert_into(oauth_clients::table).values((
                 oauth_clients::id.eq(id.key()),
                 oauth_clients::reseller_id.eq(owner.reseller.key()),
@@ -433,11 +444,11 @@ impl Store {
             ));
             on!(conn, c => query.execute(c).await)?;
             let entry = owner.entry("client.issued", &id).after(grant_value(grant));
-            audit::append(&mut conn, by, entry, now).await
+            audit::append(&mut conn, by, entry, now).await?;
+            Ok(Some(id))
         }
         .await;
-        conn.finish(result).await?;
-        Ok(id)
+        conn.finish(result).await
     }
 
     /// The OAuth clients of `owner`, newest first.
@@ -461,17 +472,6 @@ impl Store {
         let row: Option<StoredClient> =
             on!(conn, c => query.select(StoredClient::as_select()).first(c).await.optional())?;
         row.map(TryInto::try_into).transpose()
-    }
-
-    /// How many clients of `owner` could let somebody in now or later.
-    pub(crate) async fn count_live_clients(&self, owner: &Owner, now: Millis) -> Result<i64, StoreError> {
-        let mut conn = self.pools.read().await?;
-        let query = oauth_clients::table
-            .filter(owned_by!(oauth_clients, owner))
-            .filter(oauth_clients::revoked_at.is_null())
-            .filter(oauth_clients::expires_at.is_null().or(oauth_clients::expires_at.gt(now).assume_not_null()))
-            .count();
-        Ok(on!(conn, c => query.get_result(c).await)?)
     }
 
     /// The OAuth client `id`, and its owner's grant to it, when `secret` is one of its live
@@ -667,6 +667,40 @@ impl Store {
         Ok(())
     }
 }
+
+/// Makes whoever else counts what `owner` has wait until this transaction is over.
+async fn lock_owner(conn: &mut Conn, owner: &Owner) -> Result<(), StoreError> {
+    match &owner.business {
+        Some(business) => {
+            let row = businesses::table.filter(businesses::id.eq(business.key()));
+            let query = diesel::update(row).set(businesses::name.eq(businesses::name));
+            on!(*conn, c => query.execute(c).await)?;
+        }
+        None => {
+            let row = resellers::table.filter(resellers::id.eq(owner.reseller.key()));
+            let query = diesel::update(row).set(resellers::name.eq(resellers::name));
+            on!(*conn, c => query.execute(c).await)?;
+        }
+    }
+    Ok(())
+}
+
+/// How many of `$owner`'s rows of `$table` could let somebody in now or later.
+macro_rules! count_live {
+    ($name:ident, $table:ident) => {
+        async fn $name(conn: &mut Conn, owner: &Owner, now: Millis) -> Result<i64, StoreError> {
+            let query = $table::table
+                .filter(owned_by!($table, owner))
+                .filter($table::revoked_at.is_null())
+                .filter($table::expires_at.is_null().or($table::expires_at.gt(now).assume_not_null()))
+                .count();
+            Ok(on!(*conn, c => query.get_result(c).await)?)
+        }
+    };
+}
+
+count_live!(count_live_keys, api_keys);
+count_live!(count_live_clients, oauth_clients);
 
 async fn retire_key(
     conn: &mut Conn,

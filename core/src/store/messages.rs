@@ -211,7 +211,10 @@ struct EventDetail<'a> {
 
 impl EventRow {
     pub(crate) fn new(row: &MessageRow, note: &Note, adapter: &str, times: Times) -> Self {
-        let signal = note.error.as_ref().and_then(|error| error.code).and_then(Signal::of_code);
+        // Once a message: when it fails, or when the network first holds it back.
+        let counts = note.name == State::Failed.name() || (note.name == "throttled" && note.attempt == Some(1));
+        let code = note.error.as_ref().filter(|_| counts).and_then(|error| error.code);
+        let signal = code.and_then(Signal::of_code);
         let detail = EventDetail {
             source: if note.from_receipt { "network" } else { "engine" },
             started_at: times.started.map(rfc3339),
@@ -488,6 +491,27 @@ impl Store {
             }
         };
         rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Whether an idempotency key is held by the same request already.
+    pub(crate) async fn is_claimed(&self, claim: &IdempotencyClaim, now: Millis) -> Result<bool, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query = idempotency_keys::table
+            .filter(idempotency_keys::scope.eq(&claim.scope))
+            .filter(idempotency_keys::key.eq(&claim.key))
+            .filter(idempotency_keys::expires_at.gt(now))
+            .select(idempotency_keys::fingerprint);
+        let held: Option<String> = on!(conn, c => query.first(c).await.optional())?;
+        Ok(held.is_some_and(|fingerprint| fingerprint == claim.fingerprint))
+    }
+
+    /// Those of `ids` that are no longer worth sending.
+    pub(crate) async fn expired_among(&self, ids: &[&str], now: Millis) -> Result<HashSet<String>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query =
+            messages::table.filter(messages::id.eq_any(ids)).filter(messages::expires_at.le(now)).select(messages::id);
+        let ids: Vec<String> = on!(conn, c => query.load(c).await)?;
+        Ok(ids.into_iter().collect())
     }
 
     /// Deletes idempotency keys that may be used again.

@@ -36,8 +36,8 @@ pub(crate) use access::{NewSession, NewUser, PasswordChange, about};
 pub use callbacks::NewCallback;
 pub(crate) use callbacks::{ClaimedCallback, ReceiptBatch, ReceiptOutcome};
 pub use connection::{StoreError, StoreSettings, StoreUrl};
+pub(crate) use credentials::{Added, StoredSecret, Used};
 pub use credentials::{ClientView, CredentialView, KeyView, Owner};
-pub(crate) use credentials::{StoredSecret, Used};
 pub(crate) use deliveries::{ClaimedDelivery, DeliveryRecord, DeliveryState, NewDelivery};
 pub use messages::{AcceptResult, IdempotencyClaim, MessageEvent, MessageView, NewMessage};
 pub(crate) use messages::{ClaimedMessage, EventRow, MessageRecord, MessageRow};
@@ -47,7 +47,7 @@ pub(crate) use onboarding::{Case, Dossier};
 pub use overview::Overview;
 pub use templates::StoredTemplate;
 pub use tenancy::{BusinessFilter, BusinessView, EndpointView, ResellerView, SenderView};
-pub(crate) use tenancy::{Connection, NewSender};
+pub(crate) use tenancy::{Connection, NewSender, Resumed, SenderAdded};
 pub(crate) use unfinished::{Place, Unfinished};
 pub use usage::{UsageDay, day_of};
 

@@ -678,7 +678,7 @@ async fn overtaken(conn: &mut Conn, id: &BusinessId, seen: State, found: State) 
     let query = steps_of(id).order(business_steps::id.desc());
     let last: Option<StoredStep> = on!(*conn, c => query.first(c).await.optional())?;
     let happened = match last.map(HistoryEntry::try_from).transpose()? {
-        Some(step) => format!("{} has taken the step {}", step.by.name, step.action),
+        Some(step) => format!("somebody has taken the step {}", step.action),
         None => "somebody else was faster".to_owned(),
     };
     let details = format!("The business was in the state {seen} and is now in {found}: {happened} meanwhile.");

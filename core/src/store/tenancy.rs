@@ -9,7 +9,9 @@ use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 
 use super::{
-    Store, StoreError, audit,
+    Store, StoreError,
+    abuse::{CaseState, case_since},
+    audit,
     connection::{Conn, on},
     onboarding::note_step,
     schema::{accounts, businesses, endpoints, resellers, senders, signing_secrets},
@@ -136,6 +138,30 @@ impl Connection {
             None => serde_json::from_str(text).map(Self::Clear).map_err(|error| unreadable(error.to_string())),
         }
     }
+}
+
+/// What became of a sender that was to be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SenderAdded {
+    /// It is there.
+    Yes,
+    /// Its business has as many as there may be.
+    TooMany,
+    /// Its business has one with that number.
+    NumberTaken,
+}
+
+/// What became of a sender that was to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resumed {
+    /// It goes on.
+    Yes,
+    /// It was not paused.
+    NotPaused,
+    /// A case is open against it.
+    UnderReview,
+    /// A reviewer decided that it stays paused.
+    Upheld,
 }
 
 /// A sender on its way into the database.
@@ -594,17 +620,28 @@ impl Store {
         conn.finish(result).await
     }
 
-    /// Adds a sender of `business`.
+    /// Adds a sender of `business`, which may have `most`. Counted under a lock, so that
+    /// many at once are no more than one after the other.
     pub(crate) async fn add_sender(
         &self,
         by: &Actor,
         business: &BusinessView,
         sender: &NewSender,
+        most: usize,
         now: Millis,
-    ) -> Result<(), StoreError> {
+    ) -> Result<SenderAdded, StoreError> {
         let id = sender.id;
         let mut conn = self.pools.begin().await?;
         let result = async {
+            lock_business(&mut conn, &business.id).await?;
+            let there = senders::table.filter(senders::business_id.eq(business.id.key())).select(senders::phone);
+            let there: Vec<String> = on!(conn, c => there.load(c).await)?;
+            if there.contains(&sender.phone) {
+                return Ok(SenderAdded::NumberTaken);
+            }
+            if there.len() >= most {
+                return Ok(SenderAdded::TooMany);
+            }
             let query = diesel::insert_into(senders::table).values((
                 senders::id.eq(id.0),
                 senders::account_id.eq(business.account.0),
@@ -623,7 +660,8 @@ impl Store {
                 Entry::new("sender.created", id).of_reseller(&business.reseller).of_business(&business.id).after(
                     json!({"adapter": sender.adapter, "channel": sender.channel, "display_name": sender.display_name}),
                 );
-            audit::append(&mut conn, by, entry, now).await
+            audit::append(&mut conn, by, entry, now).await?;
+            Ok(SenderAdded::Yes)
         }
         .await;
         conn.finish(result).await
@@ -673,17 +711,44 @@ impl Store {
         Ok(Page::new(views, paging, |view| view.sender.id.to_string()))
     }
 
-    /// Pauses a sender, or with no reason lets it go on. False when it is in that state
-    /// already.
+    /// Pauses a sender. False when it is paused already.
     pub(crate) async fn pause_sender(
         &self,
         by: &Actor,
         view: &SenderView,
-        reason: Option<&str>,
+        reason: &str,
         now: Millis,
     ) -> Result<bool, StoreError> {
         let mut conn = self.pools.begin().await?;
-        let result = pause_sender(&mut conn, by, view, reason, now).await;
+        let result = pause_sender(&mut conn, by, view, Some(reason), now).await;
+        conn.finish(result).await
+    }
+
+    /// Lets a paused sender go on, unless a case stands against that: an open one against
+    /// everybody, an upheld one against all but the platform.
+    pub(crate) async fn resume_sender(
+        &self,
+        by: &Actor,
+        view: &SenderView,
+        by_platform: bool,
+        now: Millis,
+    ) -> Result<Resumed, StoreError> {
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            // Locked first: a case that is opened meanwhile pauses it again after this.
+            let row = senders::table.filter(senders::id.eq(view.sender.id.0));
+            let lock = diesel::update(row).set(senders::phone.eq(senders::phone)).returning(senders::paused_at);
+            let paused_at: Option<Millis> = on!(conn, c => lock.get_result(c).await)?;
+            let Some(paused_at) = paused_at else { return Ok(Resumed::NotPaused) };
+            match case_since(&mut conn, view.sender.id, paused_at).await? {
+                Some(CaseState::Open) => return Ok(Resumed::UnderReview),
+                Some(CaseState::Upheld) if !by_platform => return Ok(Resumed::Upheld),
+                _ => {}
+            }
+            pause_sender(&mut conn, by, view, None, now).await?;
+            Ok(Resumed::Yes)
+        }
+        .await;
         conn.finish(result).await
     }
 
@@ -702,18 +767,25 @@ impl Store {
         Ok(id.map(SenderId))
     }
 
-    /// Adds a webhook endpoint of `business`.
+    /// Adds a webhook endpoint of `business`, with its address and verify token; `None` when
+    /// it has `most` already.
     pub(crate) async fn add_endpoint(
         &self,
         by: &Actor,
         (reseller, business): (&ResellerId, &BusinessId),
-        url: &str,
-        verify_token: &str,
+        (url, verify_token): (&str, &str),
+        most: i64,
         now: Millis,
-    ) -> Result<EndpointId, StoreError> {
+    ) -> Result<Option<EndpointId>, StoreError> {
         let id = EndpointId::generate();
         let mut conn = self.pools.begin().await?;
         let result = async {
+            lock_business(&mut conn, business).await?;
+            let there = endpoints::table.filter(endpoints::business_id.eq(business.key())).count();
+            let there: i64 = on!(conn, c => there.get_result(c).await)?;
+            if there >= most {
+                return Ok(None);
+            }
             let query = diesel::insert_into(endpoints::table).values((
                 endpoints::id.eq(id.key()),
                 endpoints::business_id.eq(business.key()),
@@ -726,11 +798,11 @@ impl Store {
                 .of_reseller(reseller)
                 .of_business(business)
                 .after(json!({"url": url}));
-            audit::append(&mut conn, by, entry, now).await
+            audit::append(&mut conn, by, entry, now).await?;
+            Ok(Some(id))
         }
         .await;
-        conn.finish(result).await?;
-        Ok(id)
+        conn.finish(result).await
     }
 
     /// Removes a webhook endpoint of `business`; what still waits for it is given up. False
@@ -814,6 +886,14 @@ pub(super) async fn pause_sender(
         .after(json!({"reason": reason}));
     audit::append(conn, by, entry, now).await?;
     Ok(true)
+}
+
+/// Makes whoever else counts what `business` has wait until this transaction is over.
+async fn lock_business(conn: &mut Conn, business: &BusinessId) -> Result<(), StoreError> {
+    let row = businesses::table.filter(businesses::id.eq(business.key()));
+    let query = diesel::update(row).set(businesses::name.eq(businesses::name));
+    on!(*conn, c => query.execute(c).await)?;
+    Ok(())
 }
 
 diesel::define_sql_function! {

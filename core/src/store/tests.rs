@@ -66,7 +66,7 @@ impl Tree {
             connection: Connection::Clear(serde_json::json!({})),
             phone_verified_at: None,
         };
-        store.add_sender(&by, &view, &new, 0).await.unwrap();
+        assert_eq!(store.add_sender(&by, &view, &new, 100, 0).await.unwrap(), SenderAdded::Yes);
         Self { reseller, business, account, sender }
     }
 }
@@ -362,7 +362,8 @@ async fn a_delivery_try_is_recorded_once() {
     for Fixture { store, .. } in &both().await {
         let tree = Tree::plant(store).await;
         let (business, owner) = (tree.business.clone(), (&tree.reseller, &tree.business));
-        let endpoint = store.add_endpoint(&Actor::system(), owner, "http://x.example/", "t", 0).await.unwrap();
+        let endpoint = store.add_endpoint(&Actor::system(), owner, ("http://x.example/", "t"), 10, 0).await;
+        let endpoint = endpoint.unwrap().unwrap();
         let delivery = NewDelivery::new(&business, &endpoint, &MessageId::generate(), "{}".to_owned(), 1_000);
         let mut conn = store.pools.write().await.unwrap();
         deliveries::insert(&mut conn, vec![delivery.clone()]).await.unwrap();

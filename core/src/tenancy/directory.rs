@@ -148,18 +148,19 @@ impl Directory {
             self.feed.heard();
             return Ok(head.seq);
         };
-        loop {
-            let changes = self.store.changes_after(place, FOLLOW_ROWS).await?;
-            let Some(last) = changes.last() else {
-                self.feed.heard();
-                return Ok(place);
-            };
+        // Never beyond the head: what stands there is not a part of the log.
+        let head = self.store.audit_head().await?.seq;
+        while place < head {
+            let changes = self.store.changes_after(place, head, FOLLOW_ROWS).await?;
+            let Some(last) = changes.last() else { break };
             place = last.seq;
             match changes.iter().map(|change| change.business.as_ref()).collect::<Option<Vec<_>>>() {
                 Some(businesses) => businesses.into_iter().for_each(|business| self.forget_business(business)),
                 None => self.forget(),
             }
         }
+        self.feed.heard();
+        Ok(place)
     }
 
     /// Whether the log was read within the last moment.

@@ -21,8 +21,8 @@ use crate::{
     paging::{Page, Paging},
     plugins::AdapterHost,
     store::{
-        BusinessFilter, BusinessView, Connection, EndpointView, NewSender, ResellerView, SenderView, Store, StoreError,
-        UsageDay,
+        BusinessFilter, BusinessView, Connection, EndpointView, NewSender, ResellerView, Resumed, SenderAdded,
+        SenderView, Store, StoreError, UsageDay,
     },
     vault::Vault,
     webhooks::registration::{self, RegistrationError},
@@ -33,9 +33,9 @@ pub const NAME_MAX_CHARS: usize = 200;
 /// Longest reason, in characters.
 pub const REASON_MAX_CHARS: usize = 1_000;
 /// Senders of one business at most.
-pub const SENDERS_MAX_PER_BUSINESS: u32 = 100;
+pub const SENDERS_MAX_PER_BUSINESS: usize = 100;
 /// Webhook endpoints of one business at most.
-pub const ENDPOINTS_MAX_PER_BUSINESS: usize = 10;
+pub const ENDPOINTS_MAX_PER_BUSINESS: i64 = 10;
 /// Largest connection settings, in bytes of JSON.
 const CONNECTION_MAX_BYTES: usize = 16 * 1024;
 /// Longest address of an endpoint, in characters.
@@ -156,6 +156,7 @@ impl Registry {
         search: Option<&str>,
         paging: &Paging,
     ) -> Result<Page<ResellerView>, ApiError> {
+        check_search(search)?;
         Ok(self.store.resellers(subtree, search, paging).await?)
     }
 
@@ -275,6 +276,7 @@ impl Registry {
         filter: &BusinessFilter,
         paging: &Paging,
     ) -> Result<Page<BusinessView>, ApiError> {
+        check_search(filter.search.as_deref())?;
         Ok(self.store.businesses(subtree, filter, paging).await?)
     }
 
@@ -330,17 +332,14 @@ impl Registry {
                 format!("\"{}\" is a {} adapter; this business may use: {allowed}.", sender.adapter, sender.channel);
             return Err(ApiError::new(ErrorKind::PermissionDenied, details));
         }
-        if self.store.sender_by_phone(&business.id, &sender.phone).await?.is_some() {
-            return Err(ApiError::new(ErrorKind::Conflict, "The business has a sender with this number already."));
-        }
-        let all = Paging { after: None, limit: SENDERS_MAX_PER_BUSINESS };
-        let there = self.store.senders(subtree, &business.id, &all).await?.entries.len();
-        if there >= SENDERS_MAX_PER_BUSINESS as usize {
-            let details = format!("The business has {there} senders, as many as there may be.");
-            return Err(ApiError::new(ErrorKind::Conflict, details));
-        }
-        self.store.add_sender(by, &business, &sender, now).await?;
-        self.sender(subtree, sender.id).await
+        let details = match self.store.add_sender(by, &business, &sender, SENDERS_MAX_PER_BUSINESS, now).await? {
+            SenderAdded::Yes => return self.sender(subtree, sender.id).await,
+            SenderAdded::NumberTaken => "The business has a sender with this number already.".to_owned(),
+            SenderAdded::TooMany => {
+                format!("The business has {SENDERS_MAX_PER_BUSINESS} senders, as many as there may be.")
+            }
+        };
+        Err(ApiError::new(ErrorKind::Conflict, details))
     }
 
     fn check_sender(&self, request: &SenderRequest) -> Result<NewSender, ApiError> {
@@ -385,6 +384,9 @@ impl Registry {
         paging: &Paging,
     ) -> Result<Page<SenderView>, ApiError> {
         self.business(subtree, business).await?;
+        if paging.after.as_ref().is_some_and(|key| key.parse::<SenderId>().is_err()) {
+            return Err(ApiError::breach("?cursor", "is not a cursor of this list"));
+        }
         Ok(self.store.senders(subtree, business, paging).await?)
     }
 
@@ -410,7 +412,7 @@ impl Registry {
     ) -> Result<SenderView, ApiError> {
         let reason = check_reason(reason)?;
         let view = self.sender(subtree, id).await?;
-        if !self.store.pause_sender(by, &view, Some(reason), now).await? {
+        if !self.store.pause_sender(by, &view, reason, now).await? {
             let details = "The sender is paused; what is possible now is to resume it.";
             return Err(ApiError::new(ErrorKind::IllegalTransition, details));
         }
@@ -432,13 +434,20 @@ impl Registry {
         now: Millis,
     ) -> Result<SenderView, ApiError> {
         let view = self.sender(subtree, id).await?;
-        if self.store.open_case_of(id).await?.is_some() {
-            let details = "A reviewer has to decide over the case against this sender first.";
-            return Err(ApiError::new(ErrorKind::PermissionDenied, details));
-        }
-        if !self.store.pause_sender(by, &view, None, now).await? {
-            let details = "The sender is not paused; what is possible now is to pause it.";
-            return Err(ApiError::new(ErrorKind::IllegalTransition, details));
+        match self.store.resume_sender(by, &view, *subtree == Subtree::Platform, now).await? {
+            Resumed::Yes => {}
+            Resumed::NotPaused => {
+                let details = "The sender is not paused; what is possible now is to pause it.";
+                return Err(ApiError::new(ErrorKind::IllegalTransition, details));
+            }
+            Resumed::UnderReview => {
+                let details = "A reviewer has to decide over the case against this sender first.";
+                return Err(ApiError::new(ErrorKind::PermissionDenied, details));
+            }
+            Resumed::Upheld => {
+                let details = "A reviewer has decided that this sender stays paused; the platform can let it go on.";
+                return Err(ApiError::new(ErrorKind::PermissionDenied, details));
+            }
         }
         self.directory.forget_business(&view.sender.business);
         self.sender(subtree, id).await
@@ -465,13 +474,14 @@ impl Registry {
             breaches.push(breach("/verify_token", &format!("must have 1 to {VERIFY_TOKEN_MAX_CHARS} characters")));
         }
         refuse(breaches)?;
-        if self.store.endpoints(&business.id).await?.len() >= ENDPOINTS_MAX_PER_BUSINESS {
-            let details = format!("The business has {ENDPOINTS_MAX_PER_BUSINESS} endpoints, as many as there may be.");
-            return Err(ApiError::new(ErrorKind::Conflict, details));
-        }
         self.challenge(request).await?;
         let owner = (&business.reseller, &business.id);
-        let id = self.store.add_endpoint(by, owner, &request.url, &request.verify_token, now).await?;
+        let asked = (request.url.as_str(), request.verify_token.as_str());
+        let id = self.store.add_endpoint(by, owner, asked, ENDPOINTS_MAX_PER_BUSINESS, now).await?;
+        let Some(id) = id else {
+            let details = format!("The business has {ENDPOINTS_MAX_PER_BUSINESS} endpoints, as many as there may be.");
+            return Err(ApiError::new(ErrorKind::Conflict, details));
+        };
         self.directory.forget_business(&business.id);
         Ok(EndpointView { id, url: request.url.clone(), created_at: now })
     }
@@ -593,6 +603,15 @@ fn check_name<'n>(breaches: &mut Vec<Breach>, pointer: &str, name: &'n str) -> &
         });
     }
     name
+}
+
+fn check_search(search: Option<&str>) -> Result<(), ApiError> {
+    match search {
+        Some(search) if search.chars().count() > NAME_MAX_CHARS => {
+            Err(ApiError::breach("?search", format!("must have at most {NAME_MAX_CHARS} characters, as a name has")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_reason(reason: &str) -> Result<&str, ApiError> {

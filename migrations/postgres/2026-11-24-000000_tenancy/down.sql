@@ -2,6 +2,7 @@ DROP TABLE vault_keys;
 DROP TABLE audit_head;
 DROP TABLE audit_log;
 DROP FUNCTION audit_log_is_append_only;
+DROP FUNCTION audit_log_follows_its_head;
 DROP TABLE abuse_cases;
 DROP TABLE sender_signals;
 DROP TABLE usage_days;

@@ -148,6 +148,16 @@ BEGIN
     RAISE EXCEPTION 'the audit log is append-only';
 END
 $$;
+CREATE FUNCTION audit_log_follows_its_head() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.seq <> (SELECT seq FROM audit_head WHERE id = 1) THEN
+        RAISE EXCEPTION 'an entry of the audit log stands at its end';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER audit_log_at_end BEFORE INSERT ON audit_log
+    FOR EACH ROW EXECUTE FUNCTION audit_log_follows_its_head();
 CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION audit_log_is_append_only();
 

@@ -155,6 +155,11 @@ CREATE TABLE audit_head (
     hash TEXT NOT NULL
 );
 INSERT INTO audit_head (id, seq, hash) VALUES (1, 0, '');
+CREATE TRIGGER audit_log_at_end BEFORE INSERT ON audit_log
+WHEN NEW.seq <> (SELECT seq FROM audit_head WHERE id = 1)
+BEGIN
+    SELECT RAISE(ABORT, 'an entry of the audit log stands at its end');
+END;
 CREATE TRIGGER audit_log_keeps_entries BEFORE DELETE ON audit_log
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');

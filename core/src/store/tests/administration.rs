@@ -45,8 +45,9 @@ impl Tree {
     async fn key(&self, store: &Store, replaces: Option<(&ApiKeyId, Millis)>) -> (ApiKeyId, KeyHash) {
         let issued = Issued::api_key(Mode::Live);
         let secret = (issued.prefix(), &issued.hash());
-        let id = store.add_api_key(&actor(), &self.owner(), &grant(), secret, replaces, 1_000).await.unwrap();
-        (id.unwrap(), issued.hash())
+        let added = store.add_api_key(&actor(), &self.owner(), &grant(), secret, replaces, 1_000).await.unwrap();
+        let Added::Key(id) = added else { panic!("{added:?}") };
+        (id, issued.hash())
     }
 }
 
@@ -90,16 +91,27 @@ async fn an_altered_audit_log_is_found_and_an_honest_database_refuses_to_alter_i
         }
         assert!(store.verify_audit(None).await.unwrap().is_ok());
 
+        let behind = "INSERT INTO audit_log (seq, at, actor_kind, actor_id, actor_name, action, subject, hash) \
+                      SELECT 14, at, actor_kind, actor_id, 'Eve', action, subject, hash FROM audit_log WHERE seq = 2";
+        assert!(execute(store, behind).await.unwrap_err().to_string().contains("stands at its end"));
+        assert!(store.verify_audit(None).await.unwrap().is_ok());
+
         // Whoever owns the database can take the guard away, but not hide it.
         let unguard = match store.kind() {
-            "postgres" => "DROP TRIGGER audit_log_append_only ON audit_log",
-            _ => "DROP TRIGGER audit_log_keeps_entries; DROP TRIGGER audit_log_changes_no_entry",
+            "postgres" => "DROP TRIGGER audit_log_append_only ON audit_log; DROP TRIGGER audit_log_at_end ON audit_log",
+            _ => {
+                "DROP TRIGGER audit_log_keeps_entries; DROP TRIGGER audit_log_changes_no_entry; \
+                 DROP TRIGGER audit_log_at_end"
+            }
         };
         execute(store, unguard).await.unwrap();
         execute(store, "UPDATE audit_log SET actor_name = 'Eve' WHERE seq = 2").await.unwrap();
         assert_eq!(store.verify_audit(None).await.unwrap(), Err(ChainFault::Altered(2)));
         execute(store, "UPDATE audit_log SET actor_name = 'Waystation' WHERE seq = 2").await.unwrap();
         assert!(store.verify_audit(None).await.unwrap().is_ok());
+        execute(store, behind).await.unwrap();
+        assert_eq!(store.verify_audit(None).await.unwrap(), Err(ChainFault::Missing(10)), "one behind the end");
+        execute(store, "DELETE FROM audit_log WHERE seq = 14").await.unwrap();
         execute(store, "DELETE FROM audit_log WHERE seq = 9").await.unwrap();
         let cut = store.verify_audit(None).await.unwrap().unwrap_err();
         assert!(matches!(&cut, ChainFault::WrongEnd { found, .. } if found.seq == 8), "{cut}");
@@ -114,7 +126,7 @@ async fn entries_of_changes_at_the_same_time_keep_one_order() {
         let plants = (0..8).map(|_| Tree::plant(store));
         futures_util::future::join_all(plants).await;
         assert_eq!(store.verify_audit(None).await.unwrap().unwrap().seq, 24);
-        let changes = store.changes_after(0, 100).await.unwrap();
+        let changes = store.changes_after(0, 24, 100).await.unwrap();
         assert!(changes.iter().map(|change| change.seq).eq(1..=24));
     }
 }
@@ -226,15 +238,11 @@ async fn a_rotated_key_ends_after_its_grace_and_has_one_successor() {
         let third = Issued::api_key(Mode::Live);
         let secret = (third.prefix(), &third.hash());
         let again = store.add_api_key(&actor(), &owner, &grant(), secret, Some((&first, 9_000)), 1_000).await.unwrap();
-        assert_eq!(again, None);
+        assert_eq!(again, Added::NothingToReplace);
         assert_eq!(
             store.api_keys(&owner, &Paging::default()).await.unwrap().entries.len(),
             2,
             "nothing was left behind"
-        );
-        assert_eq!(
-            (store.count_live_keys(&owner, 4_999).await.unwrap(), store.count_live_keys(&owner, 5_000).await.unwrap()),
-            (2, 1)
         );
         assert!(store.revoke_api_key(&actor(), &owner, &second, 6_000).await.unwrap());
         assert!(!store.revoke_api_key(&actor(), &owner, &second, 6_000).await.unwrap());
@@ -251,7 +259,7 @@ async fn a_client_has_two_secrets_while_one_takes_over_and_its_tokens_end_with_i
         let (tree, defaults) = (Tree::plant(store).await, Policy::default());
         let owner = tree.owner();
         let (old, new, token) = (Issued::client_secret(), Issued::client_secret(), Issued::access_token());
-        let id = store.add_client(&actor(), &owner, &grant(), &old.hash(), 0).await.unwrap();
+        let id = store.add_client(&actor(), &owner, &grant(), &old.hash(), 0).await.unwrap().unwrap();
         assert!(store.rotate_client(&actor(), &owner, &id, &new.hash(), 5_000, 1_000).await.unwrap());
         let fits =
             async |secret: &Issued, now| store.client_with_secret(&id, &secret.hash(), now).await.unwrap().is_some();
@@ -351,6 +359,9 @@ async fn a_sender_that_the_network_calls_a_spammer_is_paused_until_a_reviewer_re
         let subtree = Subtree::Reseller(tree.reseller.clone());
         let case = abuse.cases(&subtree, true, &Paging::default()).await.unwrap().entries.remove(0);
         assert_eq!((case.sender, case.evidence["spam"].as_i64()), (tree.sender, Some(2)));
+        // While it is open, nobody waves it through; once upheld, only the platform.
+        let view = sender().await;
+        assert_eq!(store.resume_sender(&actor(), &view, true, now).await.unwrap(), Resumed::UnderReview);
         let refused = abuse.decide(&actor(), &subtree, &case.id, Verdict::Release, "We are sorry", now).await;
         assert_eq!(refused.unwrap_err().kind, ErrorKind::PermissionDenied);
         let decide = async |words: &str| {
@@ -409,7 +420,7 @@ async fn the_settings_of_a_connection_are_sealed_for_their_sender() {
                 connection: Connection::Sealed(sealed.clone()),
                 phone_verified_at: None,
             };
-            store.add_sender(&actor(), &view, &sender, 0).await.unwrap();
+            assert_eq!(store.add_sender(&actor(), &view, &sender, 100, 0).await.unwrap(), SenderAdded::Yes);
         }
         let directory = Directory::new(store.clone(), vault, Policy::default());
         assert_eq!(directory.any_sender(ours).await.unwrap().unwrap().connection["token"], "hunter2");
@@ -426,7 +437,8 @@ async fn a_change_by_another_process_is_known_within_a_moment() {
         let tree = Tree::plant(store).await;
         let issued = Issued::api_key(Mode::Test);
         let secret = (issued.prefix(), &issued.hash());
-        let id = store.add_api_key(&actor(), &tree.owner(), &grant(), secret, None, 0).await.unwrap().unwrap();
+        let added = store.add_api_key(&actor(), &tree.owner(), &grant(), secret, None, 0).await.unwrap();
+        let Added::Key(id) = added else { panic!("{added:?}") };
         let directory = Directory::new(store.clone(), Vault::for_tests(), Policy::default());
         directory.follow();
         let read = async || directory.principal(issued.reveal()).await.unwrap().unwrap();
@@ -449,5 +461,62 @@ async fn a_change_by_another_process_is_known_within_a_moment() {
         })
         .await
         .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_whose_case_was_upheld_goes_on_by_the_platforms_word_only() {
+    for Fixture { store, .. } in &both().await {
+        let tree = Tree::plant(store).await;
+        let directory = Directory::new(store.clone(), Vault::for_tests(), Policy::default());
+        let rule = AbuseRule { messages_min: 1, spam_permille: 1, opt_out_permille: 1, block_permille: 1 };
+        let abuse = Abuse::new(store.clone(), directory, rule);
+        let now = now_ms();
+        store.accept(vec![NewMessage { sender_id: tree.sender, ..message(&tree.business, now) }]).await.unwrap();
+        abuse.report(tree.sender, Signal::Block, now).await.unwrap();
+        assert_eq!(abuse.sweep(now).await.unwrap(), 1);
+        let case = abuse.cases(&Subtree::Platform, true, &Paging::default()).await.unwrap().entries.remove(0);
+        abuse.decide(&actor(), &Subtree::Platform, &case.id, Verdict::Uphold, "It is spam", now + 1).await.unwrap();
+        let view = store.any_sender(tree.sender).await.unwrap().unwrap();
+        let resume = async |by_platform, now| store.resume_sender(&actor(), &view, by_platform, now).await.unwrap();
+        assert_eq!(resume(false, now + 2).await, Resumed::Upheld);
+        assert_eq!(resume(true, now + 3).await, Resumed::Yes);
+        assert_eq!(resume(true, now + 4).await, Resumed::NotPaused);
+        // A pause of another time has nothing to do with that case.
+        assert!(store.pause_sender(&actor(), &view, "holidays", now + 5).await.unwrap());
+        assert_eq!(resume(false, now + 6).await, Resumed::Yes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_are_no_more_than_one_after_the_other() {
+    for Fixture { store, .. } in &both().await {
+        let tree = Tree::plant(store).await;
+        let owner = tree.owner();
+        let issue = || async {
+            let issued = Issued::api_key(Mode::Test);
+            store.add_api_key(&actor(), &owner, &grant(), (issued.prefix(), &issued.hash()), None, 0).await.unwrap()
+        };
+        let most = usize::try_from(crate::credentials::KEYS_MAX_PER_OWNER).unwrap();
+        let added = futures_util::future::join_all((0..most + 5).map(|_| issue())).await;
+        assert_eq!(added.iter().filter(|added| matches!(added, Added::Key(_))).count(), most);
+        let above = (&tree.reseller, &tree.business);
+        let endpoint = || async { store.add_endpoint(&actor(), above, ("http://x.example/", "t"), 3, 0).await };
+        let added = futures_util::future::join_all((0..6).map(|_| endpoint())).await;
+        assert_eq!(added.into_iter().filter(|added| matches!(added, Ok(Some(_)))).count(), 3);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_of_the_platform_did_something_is_the_platforms_to_know() {
+    for Fixture { store, .. } in &both().await {
+        let tree = Tree::plant(store).await;
+        let staff = Actor { kind: ActorKind::Staff, ..actor() };
+        let moved = store.set_reseller_status(&staff, &tree.reseller, ("active", "suspended"), Some("spam"), 0).await;
+        assert!(moved.unwrap());
+        let last = async |subtree: Subtree| store.audit_entries(&subtree, None, 1).await.unwrap().remove(0);
+        let told = last(Subtree::Reseller(tree.reseller.clone())).await;
+        assert_eq!((told.actor_id.as_str(), told.actor_name.as_str(), told.address), ("", "the platform", None));
+        assert_eq!(last(Subtree::Platform).await.actor_name, "Ana");
     }
 }
