@@ -1,22 +1,24 @@
 //! Businesses: the list, the page of one, and adding one. Whoever owns a business goes
 //! straight to its page.
 
+use std::str::FromStr;
+
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde::{Deserialize, Serialize};
 use waystation_core::{
     access::{Permission, Role},
     clock::{Millis, now_ms},
-    ids::{BusinessId, ResellerId, SenderId},
+    ids::{BusinessId, EndpointId, ResellerId, SenderId},
     paging::{PAGE_MAX_ENTRIES, Paging},
     store::{BusinessFilter, BusinessView, SenderView},
-    tenancy::{BusinessRequest, Policy, Standing, Subtree},
+    tenancy::{BusinessRequest, EndpointRequest, Policy, Standing, Subtree},
 };
 
 use crate::{
     Dashboard,
     account::done,
     failure::Failure,
-    forms::{Choice, Field, Form},
+    forms::{Choice, Field, Fields, Form},
     notice::Notice,
     pages::{self, Action, FormPage, Frame, Page, Place, Secret, SecretPage, Tab},
     session::{SignedIn, Submitted},
@@ -77,7 +79,14 @@ pub(crate) struct Head {
     state: Badge,
     held: Option<String>,
     tabs: Vec<TabView>,
-    of_list: bool,
+    back: Option<Back>,
+}
+
+/// Where one came from.
+#[derive(Serialize)]
+struct Back {
+    href: &'static str,
+    label: &'static str,
 }
 
 #[derive(Serialize)]
@@ -99,6 +108,9 @@ struct View {
     may_invite: bool,
     may_onboard: bool,
     open: bool,
+    add_endpoint: Option<Action>,
+    set_limits: Option<Action>,
+    csrf: String,
 }
 
 #[derive(Serialize)]
@@ -249,6 +261,73 @@ pub(crate) async fn show(
     by: SignedIn,
 ) -> Result<HttpResponse, Failure> {
     let business = find(&dashboard, &by, &id).await?;
+    page(&request, &dashboard, &by, business, StatusCode::OK, None).await
+}
+
+pub(crate) async fn add_endpoint(
+    request: HttpRequest,
+    dashboard: web::Data<Dashboard>,
+    id: web::Path<String>,
+    Submitted { by, fields }: Submitted,
+) -> Result<HttpResponse, Failure> {
+    let business = find(&dashboard, &by, &id).await?;
+    let path = format!("{PATH}/{}", business.id);
+    let endpoint =
+        EndpointRequest { url: fields.text("url").to_owned(), verify_token: fields.text("verify_token").to_owned() };
+    match dashboard.registry.add_endpoint(&by.actor(), &by.subtree(), &business.id, &endpoint, now_ms()).await {
+        Ok(_) => Ok(done(&dashboard, &path, Notice::EndpointAdded)),
+        Err(error) => {
+            let (status, form) = endpoint_form(&by, &path).keep(&fields).refused(error)?;
+            page(&request, &dashboard, &by, business, status, Some(form)).await
+        }
+    }
+}
+
+pub(crate) async fn remove_endpoint(
+    dashboard: web::Data<Dashboard>,
+    path: web::Path<(String, String)>,
+    Submitted { by, .. }: Submitted,
+) -> Result<HttpResponse, Failure> {
+    let business = find(&dashboard, &by, &path.0).await?;
+    let id: EndpointId = path.1.parse().map_err(|_| Failure::NotFound)?;
+    dashboard.registry.remove_endpoint(&by.actor(), &by.subtree(), &business.id, &id, now_ms()).await?;
+    Ok(done(&dashboard, &format!("{PATH}/{}", business.id), Notice::EndpointRemoved))
+}
+
+pub(crate) async fn set_limits(
+    request: HttpRequest,
+    dashboard: web::Data<Dashboard>,
+    id: web::Path<String>,
+    Submitted { by, fields }: Submitted,
+) -> Result<HttpResponse, Failure> {
+    let business = find(&dashboard, &by, &id).await?;
+    let path = format!("{PATH}/{}", business.id);
+    let form = limits_form(&by, &path, &business.policy).keep(&fields);
+    let policy = match read_limits(&fields, &business.policy) {
+        Ok(policy) => policy,
+        Err(name) => {
+            let form = form.error(name, NO_NUMBER);
+            return page(&request, &dashboard, &by, business, StatusCode::UNPROCESSABLE_ENTITY, Some(form)).await;
+        }
+    };
+    match dashboard.registry.set_business_policy(&by.actor(), &by.subtree(), &business.id, &policy, now_ms()).await {
+        Ok(_) => Ok(done(&dashboard, &path, Notice::LimitsSet)),
+        Err(error) => {
+            let (status, form) = form.refused(error)?;
+            page(&request, &dashboard, &by, business, status, Some(form)).await
+        }
+    }
+}
+
+/// `refused` is a form of the page with why it was refused.
+async fn page(
+    request: &HttpRequest,
+    dashboard: &Dashboard,
+    by: &SignedIn,
+    business: BusinessView,
+    status: StatusCode,
+    mut refused: Option<Form>,
+) -> Result<HttpResponse, Failure> {
     let (subtree, now) = (by.subtree(), now_ms());
     let all = Paging::read(None, Some(PAGE_MAX_ENTRIES)).map_err(Failure::from)?;
     let senders = dashboard.registry.senders(&subtree, &business.id, &all).await?.entries;
@@ -259,7 +338,18 @@ pub(crate) async fn show(
     } else {
         Vec::new()
     };
-    let head = Head::new(&business, Tab::Summary, &by);
+    let head = Head::new(&business, Tab::Summary, by);
+    let mut form_or = |id: &str, made: Form| refused.take_if(|form| form.id() == id).unwrap_or(made);
+    let add_endpoint = by.may(Permission::ManageCredentials).then(|| Action {
+        label: "Add an endpoint…",
+        lead: "It is asked at once, with a challenge as the Cloud API has it, and has to answer it.".to_owned(),
+        form: form_or("endpoint", endpoint_form(by, &head.path)),
+    });
+    let set_limits = by.may(Permission::ManageBusinesses).then(|| Action {
+        label: "Change limits…",
+        lead: "What is left empty is inherited; nothing can be wider than above.".to_owned(),
+        form: form_or("limits", limits_form(by, &head.path, &business.policy)),
+    });
     let view = View {
         account: business.account.to_string(),
         created: Time::new(business.created_at, now),
@@ -284,10 +374,13 @@ pub(crate) async fn show(
         may_invite,
         may_onboard: by.may(Permission::Onboard),
         open: matches!(business.state.as_str(), "draft" | "changes_requested"),
+        csrf: by.csrf(),
+        add_endpoint,
+        set_limits,
         head,
     };
-    let frame = Frame::of(business.name, Place::Business(Tab::Summary), &by, &dashboard).with_notice_of(&request);
-    pages::respond(StatusCode::OK, Page::Business, frame, view)
+    let frame = Frame::of(business.name, Place::Business(Tab::Summary), by, dashboard).with_notice_of(request);
+    pages::respond(status, Page::Business, frame, view)
 }
 
 pub(crate) async fn show_sender(
@@ -369,7 +462,11 @@ impl Head {
             state: text::state(&business.state),
             held,
             tabs: tabs.into_iter().map(|(tab, href, label)| TabView { href, label, here: tab == here }).collect(),
-            of_list: !matches!(by.user().role, Role::BusinessOwner(_)),
+            back: match (here, &by.user().role) {
+                (_, Role::BusinessOwner(_)) => None,
+                (Tab::Verification, _) => Some(Back { href: "/admin/verification", label: "Verification" }),
+                _ => Some(Back { href: PATH, label: "Businesses" }),
+            },
         }
     }
 }
@@ -456,6 +553,58 @@ fn pause_form(by: &SignedIn, path: &str) -> Form {
 
 fn resume_form(by: &SignedIn, path: &str) -> Form {
     Form::new("resume", format!("{path}/resume"), "Resume", by)
+}
+
+fn endpoint_form(by: &SignedIn, path: &str) -> Form {
+    Form::new("endpoint", format!("{path}/endpoints"), "Add endpoint", by)
+        .field(Field::text("url", "Address").hint("Such as https://shop.example/hooks/whatsapp.").mode("url"))
+        .field(
+            Field::text("verify_token", "Verify token")
+                .hint("A text of your own; the challenge carries it, so that the endpoint knows whom it answers."),
+        )
+}
+
+/// What somebody is told who enters something else where a number is asked for.
+pub(crate) const NO_NUMBER: &str = "Enter a whole number, or nothing.";
+
+/// The form that sets what a part of the tree may use.
+pub(crate) fn limits_form(by: &SignedIn, path: &str, own: &Policy) -> Form {
+    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let field = |name: &'static str, label: &'static str, value| {
+        Field::text(name, label).value(number(value)).mode("numeric").short().optional()
+    };
+    let channels = ["whatsapp", "sms"].map(|name| Choice::new(name, name)).to_vec();
+    let allowed = own.channels.iter().flatten().map(String::as_str);
+    Form::new("limits", format!("{path}/limits"), "Set limits", by)
+        .field(field("requests_per_second", "Requests a second", own.requests_per_second.map(u64::from)))
+        .field(field(
+            "requests_per_second_and_key",
+            "Requests a second and key",
+            own.requests_per_second_and_key.map(u64::from),
+        ))
+        .field(field("messages_per_day", "Messages a day", own.messages_per_day))
+        .field(Field::ticks("channels", "Channels", channels).chosen(allowed).hint("None ticked: inherited."))
+}
+
+/// What was entered there, on top of what stays.
+///
+/// # Errors
+/// The field that holds no number.
+pub(crate) fn read_limits(fields: &Fields, before: &Policy) -> Result<Policy, &'static str> {
+    fn number<N: FromStr>(fields: &Fields, name: &'static str) -> Result<Option<N>, &'static str> {
+        match fields.text(name) {
+            "" => Ok(None),
+            text => text.replace([',', ' '], "").parse().map(Some).map_err(|_| name),
+        }
+    }
+    let channels: Vec<String> = fields.all("channels").map(str::to_owned).collect();
+    Ok(Policy {
+        requests_per_second: number(fields, "requests_per_second")?,
+        requests_per_second_and_key: number(fields, "requests_per_second_and_key")?,
+        messages_per_day: number(fields, "messages_per_day")?,
+        channels: Some(channels).filter(|channels| !channels.is_empty()),
+        ..before.clone()
+    })
 }
 
 /// What a part of the tree may use, and whether that is its own setting.

@@ -383,6 +383,11 @@ impl Form {
         &self.id
     }
 
+    /// Whether something is wrong.
+    pub(crate) fn has_problems(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
     /// A second button, which sends `name=value` along.
     pub(crate) fn second(mut self, label: impl Into<String>, name: &'static str, value: &'static str) -> Self {
         self.second = Some(Second { label: label.into(), name, value });

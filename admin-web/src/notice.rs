@@ -46,6 +46,12 @@ pub(crate) enum Notice {
     CaseDecided,
     /// A key or client was revoked.
     CredentialRevoked,
+    /// An endpoint was added.
+    EndpointAdded,
+    /// An endpoint was removed.
+    EndpointRemoved,
+    /// Limits were set.
+    LimitsSet,
     /// What was typed is saved.
     Saved,
     /// A document was added.
@@ -86,7 +92,7 @@ pub(crate) struct Flash {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str, &'static str); 29] = [
+    const ALL: [(Self, &'static str, &'static str, &'static str); 32] = [
         (Self::SignedOut, "signed-out", "ok", "You are signed out."),
         (Self::PasswordChanged, "password-changed", "ok", "The password is changed, and your other sessions are over."),
         (Self::SessionEnded, "session-ended", "ok", "The session is over."),
@@ -106,6 +112,9 @@ impl Notice {
         (Self::SenderResumed, "sender-resumed", "ok", "The sender goes on."),
         (Self::CaseDecided, "case-decided", "ok", "The case is decided."),
         (Self::CredentialRevoked, "credential-revoked", "ok", "It is revoked, and refused from now on."),
+        (Self::EndpointAdded, "endpoint-added", "ok", "The endpoint answered, and is told of everything from now on."),
+        (Self::EndpointRemoved, "endpoint-removed", "ok", "The endpoint is removed."),
+        (Self::LimitsSet, "limits-set", "ok", "The limits are set, and hold at once."),
         (Self::Saved, "saved", "ok", "Saved."),
         (Self::DocumentAdded, "document-added", "ok", "The document is added."),
         (Self::DocumentRemoved, "document-removed", "ok", "The document is removed."),

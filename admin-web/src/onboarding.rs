@@ -24,7 +24,7 @@ use crate::{
     forms::{Choice, Field, Fields, Form, name_of},
     history::{self, Event},
     notice::Notice,
-    pages::{self, Frame, Page, Place, Tab},
+    pages::{self, Action, Frame, Page, Place, Tab},
     see_other,
     session::{SignedIn, Submitted},
     text::{self, Badge, Time},
@@ -136,6 +136,7 @@ struct ReviewPage {
     documents: Vec<DocumentRow>,
     numbers: Vec<NumberRow>,
     submit: Option<Form>,
+    give_up: Option<Action>,
     history: Vec<Event>,
 }
 
@@ -525,6 +526,24 @@ pub(crate) async fn submit(
     }
 }
 
+/// Gives a draft up.
+pub(crate) async fn give_up(
+    request: HttpRequest,
+    dashboard: web::Data<Dashboard>,
+    id: web::Path<String>,
+    Submitted { by, fields }: Submitted,
+) -> Result<HttpResponse, Failure> {
+    let case = Case::find(&dashboard, &by, &id).await?;
+    let (subtree, reason) = (by.subtree(), fields.text("reason"));
+    match dashboard.onboarding.close_draft(&by.actor(), &subtree, &case.business.id, reason, now_ms()).await {
+        Ok(_) => Ok(done(&dashboard, &case.at(Step::Review), Notice::Closed)),
+        Err(error) => {
+            let (status, form) = give_up_form(&case, &by).keep(&fields).refused(error)?;
+            review_page(&request, &dashboard, &by, &case, status, form).await
+        }
+    }
+}
+
 async fn profile_page(
     request: &HttpRequest,
     dashboard: &Dashboard,
@@ -595,7 +614,7 @@ async fn review_page(
     by: &SignedIn,
     case: &Case,
     status: StatusCode,
-    submit: Form,
+    form: Form,
 ) -> Result<HttpResponse, Failure> {
     let (subtree, now) = (by.subtree(), now_ms());
     let documents = dashboard.onboarding.list_documents(&subtree, &case.business.id).await?;
@@ -613,11 +632,20 @@ async fn review_page(
         },
     });
     let missing: Vec<MissingRow> = if open { missing.collect() } else { Vec::new() };
+    let (submit, give_up) = match form.id() {
+        "submit" => (form, give_up_form(case, by)),
+        _ => (submit_form(case, by), form),
+    };
     let view = ReviewPage {
         way: case.way(dashboard, by, Step::Review).await?,
         open,
         told: told(case.profile.state),
-        submit: (open && missing.is_empty()).then_some(submit),
+        submit: (open && (missing.is_empty() || submit.has_problems())).then_some(submit),
+        give_up: (case.profile.state == State::Draft).then(|| Action {
+            label: "Give this draft up…",
+            lead: "The business is closed for good, with everything that was typed.".to_owned(),
+            form: give_up,
+        }),
         missing,
         facts: facts(&case.profile.profile),
         documents: documents.iter().map(|document| document_row(document, now)).collect(),
@@ -856,6 +884,12 @@ fn confirm_form(case: &Case, by: &SignedIn, sender: &SenderView) -> Form {
 
 fn submit_form(case: &Case, by: &SignedIn) -> Form {
     Form::new("submit", format!("{}/submit", case.path), "Submit for review", by)
+}
+
+fn give_up_form(case: &Case, by: &SignedIn) -> Form {
+    Form::new("give-up", format!("{}/give-up", case.path), "Close for good", by)
+        .field(Field::area("reason", "Reason"))
+        .danger()
 }
 
 fn told(state: State) -> Option<Told> {

@@ -231,7 +231,12 @@ struct Entry {
 fn entries(user: &User, place: Place) -> Vec<Entry> {
     use Permission::{ManageResellers, ManageUsers, SeeAudit, SeeBusinesses, SeePlatform, Verify};
 
-    let of_list = if matches!(place, Place::Business(_)) { place } else { Place::Business(Tab::List) };
+    // A page of a business is among the businesses, and one to verify it among those.
+    let (of_list, of_queue) = match place {
+        Place::Business(Tab::Verification) => (Place::Business(Tab::List), place),
+        Place::Business(_) => (place, Place::Verification),
+        _ => (Place::Business(Tab::List), Place::Verification),
+    };
     let mut entries = Vec::new();
     let mut add = |of: Place, href: String, icon, label| entries.push(Entry { href, icon, label, here: of == place });
     if let Role::BusinessOwner(business) = &user.role {
@@ -243,7 +248,7 @@ fn entries(user: &User, place: Place) -> Vec<Entry> {
     } else {
         for (of, permission, href, icon, label) in [
             (Place::Overview, SeePlatform, "/admin/", "icon-overview", "Overview"),
-            (Place::Verification, Verify, "/admin/verification", "icon-check", "Verification"),
+            (of_queue, Verify, "/admin/verification", "icon-check", "Verification"),
             (Place::Cases, Verify, "/admin/cases", "icon-flag", "Cases"),
             (of_list, SeeBusinesses, "/admin/businesses", "icon-building", "Businesses"),
             (Place::Resellers, ManageResellers, "/admin/resellers", "icon-tree", "Resellers"),

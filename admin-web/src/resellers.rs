@@ -13,7 +13,7 @@ use waystation_core::{
 use crate::{
     Dashboard,
     account::done,
-    businesses::{Limit, limits},
+    businesses::{Limit, NO_NUMBER, limits, limits_form, read_limits},
     failure::Failure,
     forms::{Field, Form},
     notice::Notice,
@@ -55,6 +55,7 @@ struct View {
     limits: Vec<Limit>,
     admins: Vec<AdminRow>,
     invite: String,
+    set_limits: Action,
     actions: Vec<Action>,
 }
 
@@ -154,6 +155,31 @@ pub(crate) async fn resume(
     }
 }
 
+pub(crate) async fn set_limits(
+    request: HttpRequest,
+    dashboard: web::Data<Dashboard>,
+    id: web::Path<String>,
+    Submitted { by, fields }: Submitted,
+) -> Result<HttpResponse, Failure> {
+    let reseller = find(&dashboard, &by, &id).await?;
+    let path = format!("{PATH}/{}", reseller.id);
+    let form = limits_form(&by, &path, &reseller.policy).keep(&fields);
+    let policy = match read_limits(&fields, &reseller.policy) {
+        Ok(policy) => policy,
+        Err(name) => {
+            let form = form.error(name, NO_NUMBER);
+            return page(&request, &dashboard, &by, reseller, StatusCode::UNPROCESSABLE_ENTITY, Some(form)).await;
+        }
+    };
+    match dashboard.registry.set_reseller_policy(&by.actor(), &by.subtree(), &reseller.id, &policy, now_ms()).await {
+        Ok(_) => Ok(done(&dashboard, &path, Notice::LimitsSet)),
+        Err(error) => {
+            let (status, form) = form.refused(error)?;
+            page(&request, &dashboard, &by, reseller, status, Some(form)).await
+        }
+    }
+}
+
 async fn find(dashboard: &Dashboard, by: &SignedIn, id: &str) -> Result<ResellerView, Failure> {
     let id: ResellerId = id.parse().map_err(|_| Failure::NotFound)?;
     Ok(dashboard.registry.reseller(&by.subtree(), &id).await?)
@@ -165,23 +191,29 @@ async fn page(
     by: &SignedIn,
     reseller: ResellerView,
     status: StatusCode,
-    refused: Option<Form>,
+    mut refused: Option<Form>,
 ) -> Result<HttpResponse, Failure> {
     let of_reseller = Subtree::Reseller(reseller.id.clone());
     let users = dashboard.access.users(&of_reseller, &Paging::default()).await?.entries;
     let row = row(&reseller, now_ms());
+    let mut form_or = |id: &str, made: Form| refused.take_if(|form| form.id() == id).unwrap_or(made);
+    let set_limits = Action {
+        label: "Change limits…",
+        lead: "They hold for each of its businesses. What is left empty is not limited here.".to_owned(),
+        form: form_or("limits", limits_form(by, &row.path, &reseller.policy)),
+    };
     let action = if reseller.status == "suspended" {
         Action {
             label: "Resume this reseller…",
             lead: "Its businesses may send again, and what they have queued goes out.".to_owned(),
-            form: refused.unwrap_or_else(|| resume_form(by, &row.path)),
+            form: form_or("resume", resume_form(by, &row.path)),
         }
     } else {
         Action {
             label: "Suspend this reseller…",
             lead: "All of its businesses stop at once: their keys are refused, and what they have queued is kept."
                 .to_owned(),
-            form: refused.unwrap_or_else(|| suspend_form(by, &row.path)),
+            form: form_or("suspend", suspend_form(by, &row.path)),
         }
     };
     let view = View {
@@ -197,6 +229,7 @@ async fn page(
             })
             .collect(),
         invite: format!("/admin/users/new?reseller={}", row.id),
+        set_limits,
         actions: vec![action],
         row,
     };

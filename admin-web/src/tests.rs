@@ -14,6 +14,10 @@ use actix_web::{
     test::{TestRequest, call_service, init_service, read_body},
 };
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use totp_rs::{Builder, Secret};
 use waystation_core::{
     abuse::{Abuse, AbuseRule, Signal},
@@ -88,7 +92,7 @@ impl Fixture {
         let url = StoreUrl::Sqlite(folder.path().join("waystation.db"));
         let store = Store::open(&StoreSettings { url, connections: 4 }).await.unwrap();
         let vault = Vault::for_tests();
-        let egress = EgressSettings { allow_private_networks: false, connect_timeout: Duration::from_secs(1) };
+        let egress = EgressSettings { allow_private_networks: true, connect_timeout: Duration::from_secs(1) };
         // Another test may have been faster.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let egress = Egress::new(&egress).unwrap();
@@ -816,9 +820,13 @@ const WHO_MAY: &[(&str, &[RoleKind])] = &[
     ("/resellers/{reseller}", OWNER),
     ("/resellers/{reseller}/suspend", OWNER),
     ("/resellers/{reseller}/resume", OWNER),
+    ("/resellers/{reseller}/limits", OWNER),
     ("/businesses", ALL),
     ("/businesses/new", MANAGERS),
     ("/businesses/{business}", ALL),
+    ("/businesses/{business}/limits", MANAGERS),
+    ("/businesses/{business}/endpoints", NOT_REVIEWERS),
+    ("/businesses/{business}/endpoints/{endpoint}/remove", NOT_REVIEWERS),
     ("/businesses/{business}/senders/{sender}", ALL),
     ("/businesses/{business}/senders/{sender}/pause", MANAGERS),
     ("/businesses/{business}/senders/{sender}/resume", MANAGERS),
@@ -833,6 +841,7 @@ const WHO_MAY: &[(&str, &[RoleKind])] = &[
     ("/businesses/{business}/onboarding/number/{sender}/phone", NOT_REVIEWERS),
     ("/businesses/{business}/onboarding/review", NOT_REVIEWERS),
     ("/businesses/{business}/onboarding/submit", NOT_REVIEWERS),
+    ("/businesses/{business}/onboarding/give-up", NOT_REVIEWERS),
     ("/verification", STAFF),
     ("/verification/{business}", STAFF),
     ("/verification/{business}/decide", STAFF),
@@ -1544,4 +1553,90 @@ async fn a_case_is_decided_once_with_a_reason_and_shows_what_was_counted() {
     assert!(decided.contains("released: One of one is chance") && !decided.contains("id=\"decision-form\""));
     assert!(!fixture.open("/admin/cases", &reviewer.cookie).await.body.contains(&path));
     assert!(fixture.open("/admin/cases?all=1", &reviewer.cookie).await.body.contains(&path));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_set_within_those_above_and_what_is_wrong_is_said() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.owner().await.cookie;
+    let admin = fixture.sign_in_as(RoleKind::ResellerAdmin, "Nora").await.cookie;
+    let reseller = format!("/admin/resellers/{}", fixture.reseller);
+    let business = format!("/admin/businesses/{}", fixture.business);
+    let set = [("messages_per_day", "10,000"), ("channels", "whatsapp")];
+    assert!(fixture.send(&format!("{reseller}/limits"), &owner, &set).await.leads_to(&reseller));
+    assert!(fixture.open(&reseller, &owner).await.body.contains("<dd>10,000</dd>"));
+    for (field, value) in [("messages_per_day", "many"), ("messages_per_day", "20000"), ("requests_per_second", "0")] {
+        let refused = fixture.send(&format!("{business}/limits"), &admin, &[(field, value)]).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{value}");
+        assert!(summary(&refused).contains(&format!("href=\"#{field}\"")), "{}", summary(&refused));
+        assert!(refused.body.contains(&format!("value=\"{value}\"")), "what was entered is kept");
+    }
+    let fewer = fixture.send(&format!("{business}/limits"), &admin, &[("messages_per_day", "5000")]).await;
+    assert!(fewer.leads_to(&business));
+    let page = fixture.open(&business, &admin).await.body;
+    assert!(
+        page.contains("5,000 <span class=\"muted\">set here")
+            && page.contains("whatsapp <span class=\"muted\">inherited")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_does_not_answer_is_refused_with_the_reason() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.sign_in_as(RoleKind::BusinessOwner, "Ben").await.cookie;
+    let business = format!("/admin/businesses/{}", fixture.business);
+    let fields = [("url", "http://127.0.0.1:9/hook"), ("verify_token", "token of ours")];
+    let refused = fixture.send(&format!("{business}/endpoints"), &owner, &fields).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(summary(&refused).contains("Address did not pass the check"), "{}", summary(&refused));
+    assert!(refused.body.contains("value=\"http://127.0.0.1:9/hook\""));
+}
+
+/// An endpoint that answers one challenge; its address.
+async fn endpoint() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4_096];
+        let read = socket.read(&mut request).await.unwrap();
+        let request = String::from_utf8_lossy(&request[..read]).into_owned();
+        let challenge = between(&request, "hub.challenge=", " ").split('&').next().unwrap().to_owned();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", challenge.len());
+        socket.write_all(format!("{head}{challenge}").as_bytes()).await.unwrap();
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_answers_is_added_and_can_be_removed() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.sign_in_as(RoleKind::BusinessOwner, "Ben").await.cookie;
+    let business = format!("/admin/businesses/{}", fixture.business);
+    let url = endpoint().await;
+    let fields = [("url", url.as_str()), ("verify_token", "token of ours")];
+    let added = fixture.send(&format!("{business}/endpoints"), &owner, &fields).await;
+    assert!(added.leads_to(&business), "{}", added.body);
+    let page = fixture.open(&business, &owner).await.body;
+    assert!(page.contains(&url) && faults(&page).is_empty());
+    let remove = format!("{business}/endpoints/{}/remove", between(&page, "/endpoints/", "/remove"));
+    assert!(fixture.send(&remove, &owner, &[]).await.leads_to(&business));
+    assert!(fixture.open(&business, &owner).await.body.contains("No endpoint yet"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_is_given_up_with_a_reason() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.sign_in_as(RoleKind::BusinessOwner, "Ben").await.cookie;
+    let way = format!("/admin/businesses/{}/onboarding", fixture.business);
+    let silent = fixture.send(&format!("{way}/give-up"), &owner, &[]).await;
+    assert!(summary(&silent).contains("href=\"#reason\""), "{}", summary(&silent));
+    assert!(
+        fixture
+            .send(&format!("{way}/give-up"), &owner, &[("reason", "Twice")])
+            .await
+            .leads_to(&format!("{way}/review"))
+    );
+    let page = fixture.open(&format!("{way}/review"), &owner).await.body;
+    assert!(page.contains("Nothing can be done with it any more.") && page.contains("Twice"));
 }
