@@ -10,6 +10,7 @@
 
 mod abuse;
 mod adapters;
+mod approval;
 mod browser;
 mod cli;
 mod cluster;

@@ -162,7 +162,7 @@ impl Browser {
     }
 
     /// Presses the button or follows the link with this text, and waits for the page
-    /// that comes of it. A text that ends in `*` stands for all that begin so.
+    /// that comes of it. A text that ends in `*` stands for all that have it somewhere.
     ///
     /// # Errors
     /// There is no such button, or no new page, within a minute.
@@ -315,14 +315,12 @@ pub(super) fn named(field: &str) -> String {
     format!(":is(input, select, textarea):is([name=\"{field}\"], [id=\"{field}\"])")
 }
 
-/// The path of a button or link with this text, behind its slashes. A text that ends in `*`
-/// stands for all that begin so.
+/// The path of a button or link with this text, behind its slashes. A text that ends in `*` stands
+/// for all that have it somewhere.
 fn pressable(label: &str) -> Result<String> {
-    if let Some(start) = label.strip_suffix('*') {
-        let start = quoted(start)?;
-        return Ok(format!(
-            "*[(self::button or self::a or self::summary) and starts-with(normalize-space(.), {start})]"
-        ));
+    if let Some(part) = label.strip_suffix('*') {
+        let part = quoted(part)?;
+        return Ok(format!("*[(self::button or self::a or self::summary) and contains(normalize-space(.), {part})]"));
     }
     let label = quoted(label)?;
     Ok(format!(

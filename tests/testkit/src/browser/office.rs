@@ -91,16 +91,19 @@ impl Browser {
         self.press_in("main form", "Add reseller").await
     }
 
-    /// Adds a business of one's own, and is at the first step of its onboarding.
+    /// Adds a business of one's own, and is at the first step of its onboarding. Returns the
+    /// secret that signs its webhooks.
     ///
     /// # Errors
     /// A page is not what it should be.
-    pub async fn add_business(&self, name: &str) -> Result<()> {
+    pub async fn add_business(&self, name: &str) -> Result<String> {
         self.press("Businesses").await?;
         self.press("Add business").await?;
         self.fill("name", name).await?;
         self.press_in("main form", "Add business").await?;
-        self.goes_on(name).await
+        let secret = self.shown_once().await?;
+        self.press("Go on with the onboarding").await?;
+        Ok(secret)
     }
 
     /// Goes on with the onboarding of the business with this name, where it was left.
@@ -110,14 +113,7 @@ impl Browser {
     pub async fn resume(&self, name: &str) -> Result<()> {
         self.press("Businesses").await?;
         self.press(name).await?;
-        self.goes_on(name).await
-    }
-
-    async fn goes_on(&self, name: &str) -> Result<()> {
-        if !self.path().await?.contains("/onboarding") {
-            self.press("Continue onboarding").await?;
-        }
-        self.sees(name).await
+        self.press("Continue onboarding").await
     }
 
     /// Fills in the profile as far as it is given; nothing is sent.
@@ -205,11 +201,14 @@ impl Browser {
     ///
     /// # Errors
     /// A page is not what it should be.
-    pub async fn issue_key(&self, name: &str, mode: &str) -> Result<String> {
+    pub async fn issue_key(&self, name: &str, mode: &str, scopes: &[&str]) -> Result<String> {
         self.press("Credentials").await?;
         self.press("New API key").await?;
         self.fill("name", name).await?;
         self.choose("mode", mode).await?;
+        for scope in scopes {
+            self.choose("scopes", scope).await?;
+        }
         self.press("Create key").await?;
         self.shown_once().await.context("the key is not shown")
     }
