@@ -403,7 +403,9 @@ fn responses<S: Form>(common: &Common) -> Vec<(String, Response)> {
         match status {
             401 => refer_to(&mut response, "WWW-Authenticate"),
             429 => {
-                ["Retry-After", "RateLimit", "RateLimit-Policy"].iter().for_each(|name| refer_to(&mut response, name))
+                for name in ["Retry-After", "RateLimit", "RateLimit-Policy"] {
+                    refer_to(&mut response, name);
+                }
             }
             503 => refer_to(&mut response, "Retry-After"),
             _ => {}
