@@ -347,9 +347,11 @@ pub struct Breach {
     pub message: String,
     /// The limit that was passed, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 4_096)]
     pub limit: Option<u64>,
     /// What was found in its place: a length or a number.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 4_097)]
     pub actual: Option<u64>,
 }
 

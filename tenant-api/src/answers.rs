@@ -403,7 +403,9 @@ fn responses<S: Form>(common: &Common) -> Vec<(String, Response)> {
         match status {
             401 => refer_to(&mut response, "WWW-Authenticate"),
             429 => {
-                ["Retry-After", "RateLimit", "RateLimit-Policy"].iter().for_each(|name| refer_to(&mut response, name))
+                for name in ["Retry-After", "RateLimit", "RateLimit-Policy"] {
+                    refer_to(&mut response, name);
+                }
             }
             503 => refer_to(&mut response, "Retry-After"),
             _ => {}
@@ -442,4 +444,65 @@ fn scope_note(response: &mut RefOr<Response>) -> Option<Value> {
     let note = response.extensions.as_mut()?.remove(SCOPE_NOTE)?;
     response.extensions = None;
     Some(note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adds the places of `schema` that have no example.
+    fn without_example(document: &Value, schema: &Value, at: &str, found: &mut BTreeSet<String>) {
+        if let Some(name) = schema["$ref"].as_str().and_then(|place| place.rsplit('/').next()) {
+            return without_example(document, &document["components"]["schemas"][name], name, found);
+        }
+        if ["example", "examples", "enum", "const"].iter().any(|member| schema.get(member).is_some()) {
+            return;
+        }
+        for member in ["allOf", "oneOf", "anyOf"] {
+            if let Some(parts) = schema[member].as_array() {
+                return parts.iter().for_each(|part| without_example(document, part, at, found));
+            }
+        }
+        let kind = schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or("anything");
+        match (kind, schema["properties"].as_object()) {
+            ("object", Some(members)) => {
+                members.iter().for_each(|(name, part)| without_example(document, part, &format!("{at}.{name}"), found));
+            }
+            ("array", _) => without_example(document, &schema["items"], at, found),
+            ("boolean" | "null", _) => {}
+            _ if schema["format"] == "binary" => {}
+            _ => drop(found.insert(at.to_owned())),
+        }
+    }
+
+    #[test]
+    fn every_body_has_an_example_and_every_operation_documents_how_it_is_refused() {
+        let crate::Documents { tenant, partner } = crate::openapi();
+        for document in [json!(tenant), json!(partner)] {
+            let mut found = BTreeSet::new();
+            for (path, item) in document["paths"].as_object().unwrap() {
+                for operation in item.as_object().unwrap().values() {
+                    let id = operation["operationId"].as_str().unwrap();
+                    let responses = operation["responses"].as_object().unwrap();
+                    let body = &operation["requestBody"];
+                    let mut expected = vec!["401", "429", "503"];
+                    if id != "getAccessToken" {
+                        expected.push("403");
+                        expected.extend(path.contains('{').then_some("404"));
+                        expected.extend(body.is_object().then_some(["400", "408", "413"]).into_iter().flatten());
+                    }
+                    for status in expected {
+                        assert!(responses.contains_key(status), "{id} documents no {status}");
+                    }
+                    let contents = responses.values().chain([body]).filter_map(|one| one["content"].as_object());
+                    for content in contents.flat_map(serde_json::Map::values) {
+                        if content.get("example").or(content.get("examples")).is_none() {
+                            without_example(&document, &content["schema"], id, &mut found);
+                        }
+                    }
+                }
+            }
+            assert!(found.is_empty(), "without an example: {found:?}");
+        }
+    }
 }

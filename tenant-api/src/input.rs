@@ -53,7 +53,7 @@ pub(crate) fn paging(cursor: Option<&str>, limit: Option<u32>) -> Result<Paging,
 /// What is wrong at `path`, as the deserializer has it.
 fn misfit(path: &Path, before: &str, said: &str) -> ApiError {
     let mut pointer = String::new();
-    for segment in path.iter() {
+    for segment in path {
         let step = match segment {
             Segment::Seq { index } => index.to_string(),
             Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),

@@ -146,6 +146,7 @@ struct CloudMessageId {
     id: String,
     /// Of a template message: `accepted`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "accepted")]
     message_status: Option<&'static str>,
 }
 
@@ -181,25 +182,32 @@ pub(crate) struct Message {
     kind: String,
     /// Your own data.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "order A-17")]
     biz_opaque_callback_data: Option<String>,
     /// Attempts that have started.
+    #[schema(example = 1)]
     attempts: u32,
     /// Whether the last attempt may have reached the network without our knowing.
     ambiguous: bool,
     /// The network's id of the message.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "wamid.HBgLMTY1MDU1NTAwMDEVAgARGBI5QTNDQTVCM0Q0Q0Q2RTY3RTcA")]
     upstream_id: Option<String>,
     /// Why it failed, or why the last attempt did.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<MessageError>,
     /// RFC 3339, UTC.
+    #[schema(example = "2026-11-22T10:00:00.000Z")]
     accepted_at: String,
     /// RFC 3339, UTC.
+    #[schema(example = "2026-11-22T10:00:00.000Z")]
     updated_at: String,
     /// When it is no longer worth sending. RFC 3339, UTC.
+    #[schema(example = "2026-11-22T10:00:00.000Z")]
     expires_at: String,
     /// When the engine looks at it next. RFC 3339, UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-11-22T10:00:00.000Z")]
     due_at: Option<String>,
 }
 
@@ -213,6 +221,7 @@ struct MessageError {
     #[schema(example = "Message undeliverable")]
     title: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "The recipient cannot receive this message.")]
     details: Option<String>,
 }
 
@@ -260,6 +269,7 @@ pub(crate) struct Accepted {
     #[schema(example = "text")]
     kind: &'static str,
     /// RFC 3339, UTC.
+    #[schema(example = "2026-11-22T10:00:00.000Z")]
     accepted_at: String,
 }
 
@@ -289,9 +299,11 @@ struct MessageEventBody {
     #[schema(example = "delivered")]
     event: String,
     /// When we knew of it. RFC 3339, UTC.
+    #[schema(example = "2026-11-22T10:00:00.000Z")]
     at: String,
     /// The attempt it belongs to, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1)]
     attempt: Option<i32>,
     /// The adapter that the attempt went through.
     #[serde(skip_serializing_if = "Option::is_none")]

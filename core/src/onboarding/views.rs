@@ -44,6 +44,7 @@ pub struct By {
     #[schema(example = "user")]
     pub kind: String,
     /// Their id; empty for those that have none.
+    #[schema(example = "usr_01JDC7M1Q2ZJ3W4X5Y6Z7A8B9C")]
     pub id: String,
     /// Their name.
     #[schema(example = "Ada Meier")]

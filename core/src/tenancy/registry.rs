@@ -72,6 +72,7 @@ pub struct BusinessRequest {
 /// A sender to add.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"phone": "+15550783881", "display_name": "Ana's Bakery", "adapter": "sandbox"}))]
 pub struct SenderRequest {
     /// Its phone number with the country code; `+`, blanks, hyphens and brackets are tolerated.
     #[schema(example = "+15550783881")]

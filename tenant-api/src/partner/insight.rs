@@ -55,6 +55,29 @@ impl Reseller {
     }
 }
 
+/// What a sender did within two days, and what spoke against it.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "for the documentation")]
+struct Evidence {
+    /// Messages accepted.
+    #[schema(example = 1_000)]
+    messages: i64,
+    /// Messages that the network took for spam.
+    #[schema(example = 0)]
+    spam: i64,
+    /// Recipients who opted out.
+    #[schema(example = 35)]
+    opt_outs: i64,
+    /// Recipients who blocked the sender.
+    #[schema(example = 0)]
+    blocks: i64,
+}
+
+/// What something was or is, by the names of its members; without secrets.
+#[derive(ToSchema)]
+#[schema(example = json!({"name": "web shop", "mode": "test"}))]
+struct Facts {}
+
 /// A case of suspected abuse: a sender that was paused by the rule against spam.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AbuseCase {
@@ -69,7 +92,7 @@ pub(super) struct AbuseCase {
     #[schema(example = "Recipients opted out: 35 of 1000 messages in 2 days, 3.5 %, where 3.0 % are too many")]
     reason: String,
     /// The numbers behind it.
-    #[schema(value_type = Object, example = json!({"messages": 1000, "spam": 0, "opt_outs": 35, "blocks": 0}))]
+    #[schema(value_type = Evidence)]
     evidence: Value,
     /// RFC 3339, UTC.
     #[schema(example = "2026-11-22T10:00:00.000Z")]
@@ -137,10 +160,10 @@ pub(super) struct AuditLogEntry {
     #[schema(example = "key_01JDC7M1Q2ZJ3W4X5Y6Z7A8B9C")]
     subject: String,
     /// What it was before, without secrets.
-    #[schema(value_type = Option<Object>, example = json!(null))]
+    #[schema(value_type = Option<Facts>)]
     before: Option<Value>,
     /// What it became, without secrets.
-    #[schema(value_type = Option<Object>, example = json!({"name": "web shop", "mode": "test"}))]
+    #[schema(value_type = Option<Facts>)]
     after: Option<Value>,
 }
 

@@ -37,7 +37,7 @@ struct InDocument {
 
 /// A business's profile, and how far it is from being handed in.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct BusinessProfile {
+pub(super) struct SavedProfile {
     #[schema(example = "biz_01JDC7M1Q2ZJ3W4X5Y6Z7A8B9C")]
     business: String,
     /// What was typed so far.
@@ -51,7 +51,7 @@ pub(super) struct BusinessProfile {
     updated_at: Option<String>,
 }
 
-impl From<ProfileView> for BusinessProfile {
+impl From<ProfileView> for SavedProfile {
     fn from(view: ProfileView) -> Self {
         Self {
             business: view.business.to_string(),
@@ -179,13 +179,13 @@ async fn verification<N>(by: &ByPartner<N>, business: &BusinessId) -> Result<Ver
     tag = "Verification",
     operation_id = "getProfile",
     params(InBusiness),
-    responses((status = 200, description = "The profile.", body = BusinessProfile), Guarded<BusinessesRead>, Absent),
+    responses((status = 200, description = "The profile.", body = SavedProfile), Guarded<BusinessesRead>, Absent),
 )]
 #[get("/partner/v1/businesses/{business}/profile")]
 pub(super) async fn get_profile(by: ByPartner<BusinessesRead>) -> Answer {
     by.answer(async {
         let view = by.api.onboarding.profile(&by.subtree(), &by.id("business")?).await?;
-        Ok(ok(BusinessProfile::from(view)))
+        Ok(ok(SavedProfile::from(view)))
     })
     .await
 }
@@ -200,7 +200,7 @@ pub(super) async fn get_profile(by: ByPartner<BusinessesRead>) -> Answer {
     params(InBusiness),
     request_body = ProfileChange,
     responses(
-        (status = 200, description = "The profile.", body = BusinessProfile),
+        (status = 200, description = "The profile.", body = SavedProfile),
         Guarded<BusinessesWrite>, Absent, Bodied, Conflicting,
     ),
 )]
@@ -211,7 +211,7 @@ pub(super) async fn change_profile(sent: SentByPartner<BusinessesWrite>) -> Answ
         let (id, change) = (by.id("business")?, input::json::<ProfileChange>(&sent.body)?);
         let onboarding = &by.api.onboarding;
         let view = onboarding.save_profile(&by.actor(), &by.subtree(), &id, change, now_ms()).await?;
-        Ok(ok(BusinessProfile::from(view)))
+        Ok(ok(SavedProfile::from(view)))
     })
     .await
 }
