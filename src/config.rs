@@ -317,7 +317,7 @@ pub struct Egress {
 }
 
 /// `[vault]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Vault {
     /// The key: 32 random bytes in base64, as `openssl rand -base64 32` prints
@@ -497,12 +497,6 @@ impl Default for Adapters {
 impl Default for Egress {
     fn default() -> Self {
         Self { allow_private_networks: false, connect_timeout_ms: 5_000 }
-    }
-}
-
-impl Default for Vault {
-    fn default() -> Self {
-        Self { key: None, older_keys: Vec::new() }
     }
 }
 

@@ -1297,7 +1297,8 @@ async fn a_document_that_cannot_be_taken_is_refused_with_the_reason() {
     let owner = fixture.sign_in_as(RoleKind::BusinessOwner, "Ben").await.cookie;
     let documents = format!("/admin/businesses/{}/onboarding/documents", fixture.business);
     let large = [PNG, &vec![0; DOCUMENT_MAX_BYTES]].concat();
-    let cases: [(&str, (&str, &[u8]), StatusCode, &str); 4] = [
+    type File<'f> = (&'f str, &'f [u8]);
+    let cases: [(&str, File<'_>, StatusCode, &str); 4] = [
         ("other", ("a.exe", b"MZ"), StatusCode::UNSUPPORTED_MEDIA_TYPE, "no PDF, JPEG or PNG"),
         ("other", ("a.png", &large), StatusCode::UNPROCESSABLE_ENTITY, "larger than 10 MB"),
         ("other", ("", b""), StatusCode::UNPROCESSABLE_ENTITY, "Choose a file."),

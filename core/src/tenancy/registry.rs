@@ -33,7 +33,7 @@ pub const NAME_MAX_CHARS: usize = 200;
 /// Longest reason, in characters.
 pub const REASON_MAX_CHARS: usize = 1_000;
 /// Senders of one business at most.
-pub const SENDERS_MAX_PER_BUSINESS: usize = 100;
+pub const SENDERS_MAX_PER_BUSINESS: u32 = 100;
 /// Webhook endpoints of one business at most.
 pub const ENDPOINTS_MAX_PER_BUSINESS: i64 = 10;
 /// Largest connection settings, in bytes of JSON.
@@ -333,13 +333,14 @@ impl Registry {
                 format!("\"{}\" is a {} adapter; this business may use: {allowed}.", sender.adapter, sender.channel);
             return Err(ApiError::new(ErrorKind::PermissionDenied, details));
         }
-        let details = match self.store.add_sender(by, &business, &sender, SENDERS_MAX_PER_BUSINESS, now).await? {
-            SenderAdded::Yes => return self.sender(subtree, sender.id).await,
-            SenderAdded::NumberTaken => "The business has a sender with this number already.".to_owned(),
-            SenderAdded::TooMany => {
-                format!("The business has {SENDERS_MAX_PER_BUSINESS} senders, as many as there may be.")
-            }
-        };
+        let details =
+            match self.store.add_sender(by, &business, &sender, SENDERS_MAX_PER_BUSINESS as usize, now).await? {
+                SenderAdded::Yes => return self.sender(subtree, sender.id).await,
+                SenderAdded::NumberTaken => "The business has a sender with this number already.".to_owned(),
+                SenderAdded::TooMany => {
+                    format!("The business has {SENDERS_MAX_PER_BUSINESS} senders, as many as there may be.")
+                }
+            };
         Err(ApiError::new(ErrorKind::Conflict, details))
     }
 
