@@ -92,12 +92,13 @@ pub(crate) fn openapi(options: &cli::Openapi) -> anyhow::Result<()> {
 }
 
 /// Every document that is generated from the code and committed under openapi/.
-fn documents() -> [(&'static str, String); 3] {
+fn documents() -> [(&'static str, String); 4] {
     let documents = waystation_tenant_api::openapi();
     [
         ("tenant.json", waystation_tenant_api::openapi_text(&documents.tenant)),
         ("partner.json", waystation_tenant_api::openapi_text(&documents.partner)),
         ("errors.md", error::catalogue()),
+        ("permissions.md", access::permissions()),
     ]
 }
 

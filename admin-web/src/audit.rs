@@ -1,7 +1,7 @@
 //! The audit log, as far as it is about the person's own subtree: who did what, when, from
 //! where, and what it was before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::{Deserialize, Serialize};
@@ -97,26 +97,40 @@ fn changes(before: Option<&str>, after: Option<&str>) -> Vec<Change> {
     names
         .into_iter()
         .filter(|name| before.get(*name) != after.get(*name))
-        .map(|name| Change {
-            name: name.clone(),
-            before: before.get(name).and_then(shown),
-            after: after.get(name).and_then(shown),
-        })
-        .filter(|change| change.before.is_some() || change.after.is_some())
+        .map(|name| Change { name: name.clone(), before: before.get(name).cloned(), after: after.get(name).cloned() })
         .collect()
 }
 
-fn members(json: Option<&str>) -> Map<String, Value> {
-    match json.map(serde_json::from_str) {
-        Some(Ok(Value::Object(members))) => members,
-        Some(Ok(value)) => Map::from_iter([("value".to_owned(), value)]),
-        _ => Map::new(),
+/// The members of an entry's JSON that say something, those of objects in it with both
+/// names.
+fn members(json: Option<&str>) -> BTreeMap<String, String> {
+    let mut members = BTreeMap::new();
+    match json.map(serde_json::from_str::<Value>) {
+        Some(Ok(Value::Object(object))) => add(&mut members, "", &object),
+        Some(Ok(value)) => members.extend(shown(&value).map(|text| ("value".to_owned(), text))),
+        _ => {}
+    }
+    members
+}
+
+fn add(members: &mut BTreeMap<String, String>, above: &str, object: &Map<String, Value>) {
+    for (name, value) in object {
+        let name = format!("{above}{name}");
+        match value {
+            Value::Object(object) => add(members, &format!("{name}."), object),
+            value => members.extend(shown(value).map(|text| (name, text))),
+        }
     }
 }
 
 fn shown(value: &Value) -> Option<String> {
     let text = match value {
         Value::Null => return None,
+        Value::String(text) if text.is_empty() => return None,
+        Value::Array(list) if list.is_empty() => return None,
+        Value::Array(list) if list.iter().all(Value::is_string) => {
+            list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+        }
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
@@ -143,12 +157,14 @@ mod tests {
         assert_eq!(
             changes(Some(before), Some(after)),
             [
-                change("policy", Some(r#"{"messages_per_day":5}"#), Some(r#"{"messages_per_day":6}"#)),
+                change("policy.messages_per_day", Some("5"), Some("6")),
                 change("reason", None, Some("Spam")),
                 change("status", Some("active"), Some("suspended")),
             ]
         );
         assert_eq!(changes(None, Some("7")), [change("value", None, Some("7"))]);
+        let said = r#"{"roles": ["api", "worker"], "none": null, "blank": "", "empty": [], "object": {}}"#;
+        assert_eq!(changes(None, Some(said)), [change("roles", None, Some("api, worker"))]);
         assert_eq!(changes(None, None), []);
         let long = format!("{{\"text\": \"{}\"}}", "é".repeat(300));
         assert_eq!(changes(None, Some(&long))[0].after.as_ref().unwrap().chars().count(), 201);

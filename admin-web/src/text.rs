@@ -59,11 +59,16 @@ pub(crate) fn span(ms: Millis) -> String {
     }
 }
 
-/// How long ago something was: `just now`, `5 minutes ago`.
+/// How long ago something was, rounded down: `just now`, `5 minutes ago`.
 pub(crate) fn ago(at: Millis, now: Millis) -> String {
-    const JUST_NOW_MS: Millis = 60_000;
-    let passed = now - at;
-    if passed < JUST_NOW_MS { "just now".to_owned() } else { format!("{} ago", span(passed)) }
+    let of = |count: i64, unit: &str| format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" });
+    let minutes = (now - at) / 60_000;
+    match minutes {
+        ..1 => "just now".to_owned(),
+        1..60 => of(minutes, "minute"),
+        60..2_160 => of(minutes / 60, "hour"),
+        _ => of(minutes / 1_440, "day"),
+    }
 }
 
 /// A time as a page shows it: exact for machines, to the minute for people, and how long
@@ -187,8 +192,17 @@ mod tests {
         ] {
             assert_eq!(span(ms), text);
         }
-        assert_eq!(ago(1_000, 60_000), "just now");
-        assert_eq!(ago(0, 300_000), "5 minutes ago");
+        for (minutes, text) in [
+            (-1, "just now"),
+            (0, "just now"),
+            (1, "1 minute ago"),
+            (59, "59 minutes ago"),
+            (119, "1 hour ago"),
+            (2_159, "35 hours ago"),
+            (2_160, "1 day ago"),
+        ] {
+            assert_eq!(ago(0, minutes * 60_000 + 59_999), text);
+        }
     }
 
     #[test]

@@ -77,6 +77,7 @@ struct View {
     documents: Vec<DocumentView>,
     numbers: Vec<NumberView>,
     checks: Vec<CheckView>,
+    open: bool,
     start: Option<Form>,
     decision: Option<Form>,
     actions: Vec<Action>,
@@ -211,8 +212,10 @@ async fn page(
     let profile = onboarding.profile(&subtree, &business.id).await?;
     let submission = onboarding.checks(&reviewer(by), &subtree, &business.id).await?;
     let history = onboarding.history(&subtree, &business.id).await?;
+    let checks = submission.as_ref().map(|submission| submission.checks.iter().map(check_view).collect());
+    let open = profile.state.is_open();
     // What is being filled in again is shown as it is now; else what was handed in.
-    let submission = submission.filter(|_| !profile.state.is_open());
+    let submission = submission.filter(|_| !open);
     let documents = match &submission {
         Some(submission) => submission.documents.clone(),
         None => onboarding.list_documents(&subtree, &business.id).await?,
@@ -265,7 +268,8 @@ async fn page(
         submitted: submission
             .as_ref()
             .map(|submission| Handed { at: Time::new(submission.submitted_at, now), by: submission.by.name.clone() }),
-        checks: submission.map(|submission| submission.checks.iter().map(check_view).collect()).unwrap_or_default(),
+        checks: checks.unwrap_or_default(),
+        open,
         history: history::events(history, now),
         start,
         decision,

@@ -17,7 +17,7 @@ mod users;
 
 pub(crate) use backoff::{MEMORY_MS, Meter};
 pub use passwords::{PASSWORD_MAX_CHARS, PASSWORD_MIN_CHARS, PasswordFault};
-pub use roles::{Permission, Role, RoleKind};
+pub use roles::{Permission, Role, RoleKind, permissions};
 pub use sign_in::Opened;
 pub use two_factor::{NewSecret, RECOVERY_CODES, RecoveryCodes};
 pub use users::{Invitation, NAME_MAX_CHARS, owner_link};

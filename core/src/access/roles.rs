@@ -161,6 +161,46 @@ impl fmt::Display for RoleKind {
     }
 }
 
+impl Permission {
+    /// What it allows, for the published table.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            OwnAccount => "Use the own account: password, second factor, sessions",
+            SeePlatform => "See how the installation stands",
+            ManageResellers => "See, add, limit, suspend and resume resellers",
+            SeeBusinesses => "See businesses: their state, senders, endpoints and limits",
+            ManageBusinesses => "Add businesses, limit them, pause and resume their senders",
+            Onboard => "Fill in a business's profile, documents and numbers, and submit it",
+            SeeDocuments => "Open the documents that a business handed in",
+            Verify => "See the verification queue and cases, and decide; suspend, resume and close businesses",
+            ManageCredentials => "See and manage keys, clients, signing secrets and webhook endpoints",
+            SeeAudit => "See the audit log",
+            ManageUsers => "See, invite and remove users",
+        }
+    }
+}
+
+/// The table for people, as Markdown.
+#[must_use]
+pub fn permissions() -> String {
+    use std::fmt::Write;
+
+    let mut text = String::from(
+        "# Who may do what in the dashboard\n\n\
+         Everybody acts within their own part of the tree: a reseller's admin in the reseller and its businesses, a\n\
+         business's owner in the business. Whatever lies outside of it is not found.\n\n| |",
+    );
+    // Writing to a String cannot fail.
+    let heads = RoleKind::ALL.map(RoleKind::label);
+    let _ = writeln!(text, " {} |\n|---|{}", heads.join(" | "), ":-:|".repeat(heads.len()));
+    for (permission, granted) in MATRIX {
+        let marks = granted.map(|granted| if granted { "yes" } else { "–" });
+        let _ = writeln!(text, "| {} | {} |", permission.meaning(), marks.join(" | "));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
