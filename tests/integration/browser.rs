@@ -18,13 +18,19 @@ const EMAIL: &str = "owner@example.com";
 /// Returns their kinds.
 async fn all_pages_are_sound(browser: &Browser, start: &str) -> Result<BTreeSet<String>> {
     let mut complaints = Vec::new();
-    let stops = walk(browser, start, OF_A_KIND, async |_| {
-        for look in [Look::Dark, Look::Phone, Look::Narrow, Look::Light] {
-            browser.look(look).await?;
-            complaints.extend(browser.complaints().await?.into_iter().map(|fault| format!("{} {fault}", look.name())));
-        }
-        Ok(())
-    })
+    let stops = walk(
+        browser,
+        start,
+        |_| OF_A_KIND,
+        async |_| {
+            for look in [Look::Dark, Look::Phone, Look::Narrow, Look::Light] {
+                browser.look(look).await?;
+                complaints
+                    .extend(browser.complaints().await?.into_iter().map(|fault| format!("{} {fault}", look.name())));
+            }
+            Ok(())
+        },
+    )
     .await?;
     ensure!(complaints.is_empty(), "{complaints:#?}");
     Ok(stops.into_iter().map(|stop| stop.kind).collect())

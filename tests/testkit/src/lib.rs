@@ -10,6 +10,7 @@ pub mod browser;
 pub mod load;
 pub mod papers;
 pub mod process;
+pub mod scene;
 pub mod secrets;
 pub mod servers;
 pub mod sink;

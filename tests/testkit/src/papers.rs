@@ -1,9 +1,12 @@
-//! Documents as a business hands them in: whole and valid, so that a browser shows them, and
-//! with words in them that can be looked for wherever they must not turn up.
+//! What businesses hold in their hands: documents, whole and valid, so that a browser shows them,
+//! with words in them that can be looked for wherever they must not turn up; and texts with codes.
 
 use std::fmt::Write as _;
 
 use crate::secrets;
+
+/// How long a code to a phone is.
+const CODE_DIGITS: usize = 6;
 
 /// A PDF of one page with these lines on it, uncompressed. No log may have any of them.
 #[must_use]
@@ -39,6 +42,16 @@ pub fn pdf(lines: &[&str]) -> Vec<u8> {
     file.into_bytes()
 }
 
+/// The code in a text that a phone got.
+#[must_use]
+pub fn code_in(text: &str) -> Option<String> {
+    let mut numbers = text.split(|next: char| !next.is_ascii_digit());
+    numbers.find(|number| number.len() == CODE_DIGITS).map(|code| {
+        secrets::keep("code to a phone", code);
+        code.to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +67,11 @@ mod tests {
         }
         assert!(file.contains("(A line \\(in brackets\\)) Tj"), "{file}");
         assert!(!secrets::leaks("A line (in brackets)").is_empty());
+    }
+
+    #[test]
+    fn the_code_of_a_text_is_found() {
+        assert_eq!(code_in("Your code is 402817. It holds for 10 minutes.").as_deref(), Some("402817"));
+        assert_eq!(code_in("Call 4028170 or 40281"), None);
     }
 }

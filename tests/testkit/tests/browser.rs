@@ -213,11 +213,16 @@ async fn what_is_wrong_with_a_page_is_found() -> Result<()> {
 async fn a_walk_comes_to_every_page_that_links_lead_to_and_to_a_few_of_a_kind() -> Result<()> {
     let browser = Browser::start(&serve()).await?;
     let mut visited = Vec::new();
-    let stops = walk(&browser, "/admin/", 2, async |stop| {
-        visited.push(browser.text_of("h1").await?);
-        assert_eq!(browser.path().await?, stop.path);
-        Ok(())
-    })
+    let stops = walk(
+        &browser,
+        "/admin/",
+        |_| 2,
+        async |stop| {
+            visited.push(browser.text_of("h1").await?);
+            assert_eq!(browser.path().await?, stop.path);
+            Ok(())
+        },
+    )
     .await?;
     let kinds: Vec<(&str, usize)> = stops.iter().map(|stop| (stop.kind.as_str(), stop.number)).collect();
     assert_eq!(kinds, [("overview", 1), ("thing-ID", 1), ("thing-ID", 2)]);

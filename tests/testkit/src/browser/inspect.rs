@@ -48,7 +48,7 @@ const ids = [...document.querySelectorAll('[id]')].map((element) => element.id);
 for (const id of new Set(ids.filter((id, at) => ids.indexOf(id) !== at))) faults.push(`id ${id} twice`);
 for (const attribute of ['aria-labelledby', 'aria-describedby', 'aria-controls', 'for', 'popovertarget']) {
     for (const element of document.querySelectorAll(`[${attribute}]`)) {
-        for (const id of element.getAttribute(attribute).split(/\s+/)) {
+        for (const id of element.getAttribute(attribute).split(/\s+/).filter(Boolean)) {
             if (!ids.includes(id)) faults.push(`${attribute} of nothing: ${describe(element)}`);
         }
     }

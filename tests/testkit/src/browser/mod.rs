@@ -29,7 +29,7 @@ pub use fantoccini::key::Key;
 
 pub use self::{
     office::Profile,
-    sign_in::Account,
+    sign_in::{Account, PASSWORD},
     walk::{Stop, walk},
 };
 use crate::{secrets, servers::ChromeDriver};

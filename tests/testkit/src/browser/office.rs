@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use super::Browser;
 use crate::{papers, secrets};
 
-/// The letters of a code to a phone.
-const CODE_DIGITS: usize = 6;
+/// The longest name of a shop's host before its domain.
+const HOST_MAX_CHARS: usize = 24;
 
 /// What a business says of itself, by the names of the fields.
 #[derive(Clone, Debug)]
@@ -19,7 +19,8 @@ impl Profile {
     /// The whole profile of a shop with this name, of which nothing is to be remarked.
     #[must_use]
     pub fn of_shop(name: &str) -> Self {
-        let host: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+        let host: String =
+            name.chars().filter(char::is_ascii_alphanumeric).take(HOST_MAX_CHARS).collect::<String>().to_lowercase();
         Self(vec![
             ("legal_name", format!("{name} GmbH")),
             ("trade_name", name.to_owned()),
@@ -179,10 +180,9 @@ impl Browser {
                     self.open(&here).await?;
                 }
                 let text = self.script("return document.querySelector('.message')?.textContent || ''", vec![]).await?;
-                Ok(code_in(text.as_str().unwrap_or_default()))
+                Ok(papers::code_in(text.as_str().unwrap_or_default()))
             })
             .await?;
-        secrets::keep("code to a phone", &code);
         self.press("Back to the number").await?;
         Ok(code)
     }
@@ -212,10 +212,4 @@ impl Browser {
         self.press("Create key").await?;
         self.shown_once().await.context("the key is not shown")
     }
-}
-
-/// The code in what a phone got.
-fn code_in(text: &str) -> Option<String> {
-    let words = text.split(|next: char| !next.is_ascii_digit());
-    words.into_iter().find(|word| word.len() == CODE_DIGITS).map(str::to_owned)
 }

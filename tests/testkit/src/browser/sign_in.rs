@@ -6,7 +6,7 @@ use super::Browser;
 use crate::{secrets, totp::Authenticator};
 
 /// The password that a person of the tests chooses.
-const PASSWORD: &str = "seven tulips under glass";
+pub const PASSWORD: &str = "seven tulips under glass";
 
 /// Somebody who has set up their account.
 pub struct Account {
@@ -27,8 +27,19 @@ impl Browser {
     /// # Errors
     /// A page is not what it should be.
     pub async fn set_up(&self, link: &str, email: &str) -> Result<Account> {
-        secrets::keep("password", PASSWORD);
         self.open(link).await?;
+        let email = self.choose_password(email).await?;
+        let (app, recovery_codes) = self.enrol().await?;
+        Ok(Account { email, password: PASSWORD, app, recovery_codes })
+    }
+
+    /// Chooses a password at the page that a link leads to. Returns the e-mail address that
+    /// belongs to it: `email`, unless the page knows another.
+    ///
+    /// # Errors
+    /// A page is not what it should be.
+    pub async fn choose_password(&self, email: &str) -> Result<String> {
+        secrets::keep("password", PASSWORD);
         let fixed = self.attribute("#email", "readonly").await?.is_some();
         let email = match self.attribute("#email", "value").await? {
             Some(known) if fixed => known,
@@ -41,8 +52,7 @@ impl Browser {
         self.fill("password_again", PASSWORD).await?;
         self.press("Continue").await?;
         self.arrives("/admin/sign-in/enrol").await?;
-        let (app, recovery_codes) = self.enrol().await?;
-        Ok(Account { email, password: PASSWORD, app, recovery_codes })
+        Ok(email)
     }
 
     /// Sets up the second factor that the page shows, and goes on from there. Returns the app and
@@ -51,14 +61,22 @@ impl Browser {
     /// # Errors
     /// A page is not what it should be.
     pub async fn enrol(&self) -> Result<(Authenticator, Vec<String>)> {
-        let secret = self.text_of("#totp-secret").await?;
-        secrets::keep("TOTP secret", &secret.replace(' ', ""));
-        let mut app = Authenticator::new(&secret)?;
+        let mut app = self.scan().await?;
         self.fill("code", &app.code().await?).await?;
         self.press("Turn on two-factor").await?;
         let codes = self.recovery_codes().await?;
         self.press("Continue").await?;
         Ok((app, codes))
+    }
+
+    /// Puts the secret that the page shows into an app.
+    ///
+    /// # Errors
+    /// There is none within a minute.
+    pub async fn scan(&self) -> Result<Authenticator> {
+        let secret = self.text_of("#totp-secret").await?;
+        secrets::keep("TOTP secret", &secret.replace(' ', ""));
+        Authenticator::new(&secret)
     }
 
     /// The recovery codes that the page shows.

@@ -28,16 +28,16 @@ pub struct Stop {
     pub number: usize,
 }
 
-/// Opens `start` and every page of the dashboard that links lead to from there, at most
-/// `of_a_kind` of those that differ only in ids and values, and calls `visit` on each
-/// while it is open. Returns them in the order they were visited.
+/// Opens `start` and every page of the dashboard that links lead to from there, and calls
+/// `visit` on each while it is open. Of those that differ only in ids and values it opens
+/// as many as `of_a_kind` says for their kind. Returns them in the order they were visited.
 ///
 /// # Errors
 /// A page cannot be opened, `visit` fails, or there is no end of pages.
 pub async fn walk(
     browser: &Browser,
     start: &str,
-    of_a_kind: usize,
+    of_a_kind: impl Fn(&str) -> usize,
     mut visit: impl AsyncFnMut(&Stop) -> Result<()>,
 ) -> Result<Vec<Stop>> {
     let mut known = BTreeSet::from([start.to_owned()]);
@@ -46,13 +46,19 @@ pub async fn walk(
     let mut stops = Vec::new();
     while let Some(path) = next.pop_front() {
         let kind = kind_of(&path);
-        let seen = kinds.entry(kind.clone()).or_default();
-        if *seen == of_a_kind {
+        if kinds.get(&kind).is_some_and(|seen| *seen >= of_a_kind(&kind)) {
             continue;
         }
+        browser.open(&path).await?;
+        let here = browser.path().await?;
+        if here != path && !known.insert(here.clone()) {
+            // It leads on to a page that has its turn anyway.
+            continue;
+        }
+        let kind = kind_of(&here);
+        let seen = kinds.entry(kind.clone()).or_default();
         *seen += 1;
-        let stop = Stop { path, kind, number: *seen };
-        browser.open(&stop.path).await?;
+        let stop = Stop { path: here, kind, number: *seen };
         if browser.script("return document.contentType", vec![]).await? != "text/html" {
             // The browser asks for an icon of what has no place to name one.
             browser.console().await?;
