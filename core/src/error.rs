@@ -440,10 +440,10 @@ pub fn catalogue() -> String {
 
     let mut text = String::from(
         "# Errors\n\n\
-         The Cloud API routes answer with Meta's error object: `code` and `error_data.details`. `/v1` answers with a\n\
-         problem document (RFC 9457) whose `type` ends in the name below and whose `code` is the same number. Build\n\
-         logic on `code` or name; texts may change.\n\n\
-         | name | code | HTTP, Cloud API | HTTP, /v1 | retry | meaning | what to do |\n\
+         The Cloud API routes answer with Meta's error object: `code` and `error_data.details`. `/v1` and `/partner/v1`\n\
+         answer with a problem document (RFC 9457) whose `type` ends in the name below and whose `code` is the same\n\
+         number; `/oauth/token` as RFC 6749 has it. Build logic on `code` or name; texts may change.\n\n\
+         | name | code | HTTP, Cloud API | HTTP, elsewhere | retry | meaning | what to do |\n\
          |---|---|---|---|---|---|---|\n",
     );
     for row in ERRORS {

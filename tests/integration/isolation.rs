@@ -588,9 +588,7 @@ fn assert_refused(what: &str, operation: &Operation, answer: &Answer, status: u1
 
 /// The operations of a document, and the scopes that its credentials can have.
 async fn operations(client: &Client, path: &str, level: Level) -> (Vec<Operation>, Scopes) {
-    // Read without `exchange`: what it has of secrets' names and examples is no secret.
-    let document = http().get(format!("{}{path}", client.base_url)).send().await.expect("an answer").text().await;
-    let document: Value = serde_json::from_str(&document.expect("a document")).expect("JSON");
+    let document = exchange(http().get(format!("{}{path}", client.base_url))).await.expect("an answer").json();
     let scopes = &document["components"]["securitySchemes"]["oauth2"]["flows"]["clientCredentials"]["scopes"];
     let scopes: BTreeSet<String> = scopes.as_object().expect("scopes").keys().cloned().collect();
     let mut operations = Vec::new();

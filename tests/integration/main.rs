@@ -22,6 +22,7 @@ mod idempotency;
 mod isolation;
 mod leaks;
 mod outage;
+mod partner;
 mod path;
 mod shutdown;
 mod story;

@@ -408,7 +408,10 @@ pub(crate) async fn exchange(request: reqwest::RequestBuilder) -> Result<Answer,
     let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let answer = Answer { status, headers, body: response.text().await? };
-    if let Ok(document) = serde_json::from_str(&answer.body) {
+    // What an OpenAPI document has of secrets are their names and examples.
+    if let Ok(document) = serde_json::from_str::<Value>(&answer.body)
+        && document.get("openapi").is_none()
+    {
         secrets::keep_json(&document);
     }
     for cookie in answer.headers.get_all("set-cookie") {
