@@ -32,6 +32,8 @@ use waystation_core::{
 
 use crate::config::{self, AmbiguousPolicy, Config, DatabaseUrl, QueueUrl, VaultKeyText};
 
+/// The version of the migration that makes the first tables.
+const FIRST_MIGRATION: &str = "20261122000000";
 /// The file with the vault's key, in the data folder.
 const KEY_FILE: &str = "vault.key";
 
@@ -78,7 +80,7 @@ impl Installation {
         config.validate()?;
         let (store, alone) = open_database(&config, Use::Work).await?;
         let ran = store.migrate(Direction::Up).await?;
-        let is_new = ran.iter().any(|migration| migration.contains("foundation"));
+        let is_new = ran.iter().any(|version| version == FIRST_MIGRATION);
         let vault = open_vault(&config)?;
         store.adopt_vault(&vault, now_ms()).await?;
         let queue: Arc<dyn Queue> = match &config.queue.url {
