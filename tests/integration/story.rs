@@ -198,7 +198,9 @@ async fn a_business_is_onboarded_verified_sends_and_is_held_while_its_reseller_i
     tenant.reaches(&first, "read").await;
 
     // The platform suspends the reseller while a stream is under way.
-    site.set_connections(&json!({"send_latency_ms": 400, "delivered_after_ms": 10, "read_after_ms": 20})).await;
+    site.set_connections(&json!({"send_latency_ms": 800, "delivered_after_ms": 10, "read_after_ms": 20})).await;
+    // What a process knows of a sender may be a second old.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     let mut stream = Vec::new();
     for number in 0..30 {
         stream.push(tenant.send(&text("16505550002", &format!("Rose {number}"))).await.accepted());
