@@ -71,7 +71,7 @@ impl Onboarding {
         let next_at = match self.store.start_code(by, &owner, new, now).await? {
             Ok(next_at) => next_at,
             Err(free_at) => {
-                let details = "Enough codes went to this number for now.";
+                let details = "This number has been sent as many codes as it may be.";
                 return Err(wait(ErrorKind::TooManyCodes, details, free_at - now));
             }
         };

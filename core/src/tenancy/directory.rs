@@ -1,12 +1,13 @@
 //! Answers "who is this key, what is this sender" without a query, and is never wrong for
 //! long: what changed in the database, by any process, is forgotten here within
-//! [`FOLLOW_EVERY`] and a query, and no entry outlives [`MAX_AGE`] in any case.
+//! [`FOLLOW_EVERY`] and a query. Whatever happens, a sender, an endpoint, a secret or a
+//! template is at most [`MAX_AGE`] old, and a key at most [`FOLLOWED_MAX_AGE`].
 //!
 //! The audit log is the feed: every administrative change appends to it in its own
 //! transaction, and its places are in the order of the commits, so a process that has read
 //! up to a place has missed nothing. A notification that gets lost would be noticed by
 //! nobody; a place that was not read yet is read next time. When the log cannot be read,
-//! entries that rely on it are not used any more.
+//! keys live no longer than [`MAX_AGE`] either.
 
 use std::{
     collections::HashMap,
@@ -240,7 +241,7 @@ impl Directory {
         self.principals.get(hash, self.feed.max_age(), load).await
     }
 
-    /// The sender `id`, if it lies in `subtree`.
+    /// The sender `id`, if it is one of `business`.
     ///
     /// # Errors
     /// The database's.
