@@ -214,6 +214,13 @@ errors! {
         title: "Recipient cannot be sender",
         advice: "Send to another number than the sender's own.",
     }
+    /// The recipient cannot be reached by a user id with this message.
+    RecipientUnsupported {
+        name: "recipient_unsupported", code: 131062, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Business-scoped user id recipients are not supported for this message",
+        advice: "Send it to a phone number, in \"to\".",
+    }
     /// The template does not take as many parameters as were given.
     TemplateParameterCount {
         name: "template_parameter_count", code: 132000, kind_of: "OAuthException",

@@ -140,6 +140,7 @@ where
     tenant.merge(oauth.clone());
     partner.merge(oauth);
     answers::finish(&mut tenant, Level::Business);
+    schema::add_examples(&mut tenant);
     answers::finish(&mut partner, Level::Reseller);
     (app, Documents { tenant, partner })
 }

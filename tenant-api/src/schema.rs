@@ -2,67 +2,113 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{OpenApi, RefOr, example::ExampleBuilder},
+};
 use waystation_core::{
     clock::rfc3339,
-    messages::{intake::AcceptedMessage, state::State},
+    error::Breach,
+    messages::{
+        address::Address,
+        content::{Audio, CaptionedMedia, Contact, Document, Location, Media, Reaction, Text},
+        examples::{Example, examples},
+        intake::AcceptedMessage,
+        interactive::Interactive,
+        state::State,
+        template::TemplateMessage,
+    },
     store::{MessageEvent, MessageView},
 };
 
-/// A message to send, as the Cloud API has it.
+/// The Cloud API's route, as its document names it.
+const CLOUD_MESSAGES: &str = "/{version}/{phone_number_id}/messages";
+/// The platform's own.
+const PLATFORM_MESSAGES: &str = "/v1/messages";
+
+/// A message to send, as the Cloud API has it; or, with `status`, one that was received to be marked as read. Members that
+/// are not documented here are passed on to the network.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(example = json!({
-    "messaging_product": "whatsapp", "to": "+16505550001", "type": "text", "text": {"body": "Your order has shipped."}
-}))]
 #[allow(dead_code, reason = "read by the core from the body itself; here for the documentation")]
 pub(crate) struct CloudMessage {
     /// Always `whatsapp`.
     #[schema(example = "whatsapp")]
     messaging_product: String,
+    /// The recipient's phone number with its country code; `+`, blanks, hyphens and brackets are tolerated. Either this or
+    /// `recipient` is required; with both, this one counts.
+    #[schema(example = "+16505550001")]
+    to: Option<String>,
+    /// The recipient's business-scoped user id, for people whose number you do not know.
+    #[schema(example = "US.13491208655302741918")]
+    recipient: Option<String>,
     /// `individual`, the default.
     #[schema(example = "individual")]
     recipient_type: Option<String>,
-    /// The recipient's phone number with its country code; `+`, blanks, hyphens and brackets are tolerated.
-    #[schema(example = "+16505550001")]
-    to: String,
-    /// May be left out for a text.
+    /// May be left out for a text. The member of the same name has what is sent.
     #[serde(rename = "type")]
     kind: Option<MessageType>,
-    /// Required for type `text`.
-    text: Option<TextObject>,
-    /// Required for type `template`.
-    template: Option<TemplateObject>,
+    text: Option<Text>,
+    image: Option<CaptionedMedia>,
+    video: Option<CaptionedMedia>,
+    audio: Option<Audio>,
+    document: Option<Document>,
+    sticker: Option<Media>,
+    location: Option<Location>,
+    /// One to 257; over 5 are warned of.
+    #[schema(min_items = 1, max_items = 257)]
+    contacts: Option<Vec<Contact>>,
+    reaction: Option<Reaction>,
+    interactive: Option<Interactive>,
+    template: Option<TemplateMessage>,
+    /// The message that is answered.
+    context: Option<ContextObject>,
     /// Your own data, at most 512 characters; given back in every status webhook.
     #[schema(max_length = 512)]
     biz_opaque_callback_data: Option<String>,
+    /// `read`: marks the message of `message_id`, and all before it, as read. Then nothing is sent.
+    status: Option<String>,
+    /// With `status`: which message.
+    message_id: Option<String>,
+    /// With `status`: shows that an answer is being written, for 25 seconds or until it comes.
+    typing_indicator: Option<TypingIndicator>,
 }
 
-/// A message to send: the Cloud API's body, and the sender.
+/// A message to send: the Cloud API's body, and the sender. Members that are not documented here are passed on to the
+/// network.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(example = json!({
-    "from": "106540352242922", "to": "+16505550001", "type": "template",
-    "template": {
-        "name": "order_update", "language": {"code": "en_US"},
-        "components": [{"type": "body", "parameters": [
-            {"type": "text", "text": "Ana"}, {"type": "text", "text": "A-17"}
-        ]}]
-    }
-}))]
 #[allow(dead_code, reason = "read by the core from the body itself; here for the documentation")]
 pub(crate) struct PlatformMessage {
     /// The sender: its phone number id or its phone number.
     #[schema(example = "106540352242922")]
     from: String,
-    /// The recipient's phone number with its country code.
+    /// The recipient's phone number with its country code; `+`, blanks, hyphens and brackets are tolerated. Either this or
+    /// `recipient` is required; with both, this one counts.
     #[schema(example = "+16505550001")]
-    to: String,
-    /// May be left out for a text.
+    to: Option<String>,
+    /// The recipient's business-scoped user id, for people whose number you do not know.
+    #[schema(example = "US.13491208655302741918")]
+    recipient: Option<String>,
+    /// `individual`, the default.
+    #[schema(example = "individual")]
+    recipient_type: Option<String>,
+    /// May be left out for a text. The member of the same name has what is sent.
     #[serde(rename = "type")]
     kind: Option<MessageType>,
-    /// Required for type `text`.
-    text: Option<TextObject>,
-    /// Required for type `template`.
-    template: Option<TemplateObject>,
+    text: Option<Text>,
+    image: Option<CaptionedMedia>,
+    video: Option<CaptionedMedia>,
+    audio: Option<Audio>,
+    document: Option<Document>,
+    sticker: Option<Media>,
+    location: Option<Location>,
+    /// One to 257; over 5 are warned of.
+    #[schema(min_items = 1, max_items = 257)]
+    contacts: Option<Vec<Contact>>,
+    reaction: Option<Reaction>,
+    interactive: Option<Interactive>,
+    template: Option<TemplateMessage>,
+    /// The message that is answered.
+    context: Option<ContextObject>,
     /// Your own data, at most 512 characters; given back in every status webhook.
     #[schema(max_length = 512)]
     biz_opaque_callback_data: Option<String>,
@@ -73,51 +119,56 @@ pub(crate) struct PlatformMessage {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum MessageType {
     Text,
+    Image,
+    Video,
+    Audio,
+    Document,
+    Sticker,
+    Location,
+    Contacts,
+    Reaction,
+    Interactive,
     Template,
 }
 
-/// A text.
+/// The message that is answered.
 #[derive(Debug, Deserialize, ToSchema)]
 #[allow(dead_code, reason = "for the documentation")]
-pub(crate) struct TextObject {
-    /// At most 4,096 characters.
-    #[schema(example = "Your order has shipped.", max_length = 4096, min_length = 1)]
-    body: String,
-    /// Whether the first address in the text is shown with a preview.
-    preview_url: Option<bool>,
+pub(crate) struct ContextObject {
+    #[schema(example = "wamid.01JD9Z8W7V6T5S4R3Q2P1N0M9K")]
+    message_id: String,
 }
 
-/// Which template, and what to put into it.
+/// What is shown while an answer is being written.
 #[derive(Debug, Deserialize, ToSchema)]
 #[allow(dead_code, reason = "for the documentation")]
-pub(crate) struct TemplateObject {
-    #[schema(example = "order_update", max_length = 512)]
-    name: String,
-    language: TemplateLanguage,
-    /// One for each part of the template that has parameters.
-    components: Option<Vec<TemplateComponent>>,
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[allow(dead_code, reason = "for the documentation")]
-pub(crate) struct TemplateLanguage {
-    #[schema(example = "en_US")]
-    code: String,
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[allow(dead_code, reason = "for the documentation")]
-pub(crate) struct TemplateComponent {
-    /// `header`, `body` or `button`, in either case.
+pub(crate) struct TypingIndicator {
+    /// `text`.
     #[serde(rename = "type")]
-    #[schema(example = "body")]
+    #[schema(example = "text")]
     kind: String,
-    /// Of a button: `url`, `quick_reply`, …
-    sub_type: Option<String>,
-    /// Of a button: its position, as a number or as a string.
-    index: Option<Value>,
-    /// As many as the template asks for.
-    parameters: Option<Vec<Value>>,
+}
+
+/// An example of every type of message, for the documents of both routes.
+pub(crate) fn add_examples(document: &mut OpenApi) {
+    const TO: &str = "+16505550001";
+    const FROM: &str = "106540352242922";
+    type Body = fn(&Example) -> Value;
+    let routes: [(&str, Body); 2] = [
+        (CLOUD_MESSAGES, |example| example.cloud_message(TO)),
+        (PLATFORM_MESSAGES, |example| example.platform_message(FROM, TO)),
+    ];
+    for (path, body) in routes {
+        let operation = document.paths.paths.get_mut(path).and_then(|item| item.post.as_mut());
+        let Some(RefOr::T(contents)) = operation.and_then(|operation| operation.request_body.as_mut()) else { continue };
+        for content in contents.content.values_mut() {
+            let RefOr::T(content) = content else { continue };
+            for example in examples() {
+                let shown = ExampleBuilder::new().summary(&example.summary).value(Some(body(&example))).build();
+                content.examples.insert(example.name, RefOr::T(shown));
+            }
+        }
+    }
 }
 
 /// The Cloud API's answer to a message that was accepted.
@@ -134,9 +185,14 @@ struct CloudContact {
     /// The recipient as you wrote it.
     #[schema(example = "+16505550001")]
     input: String,
-    /// The recipient as the network writes it.
+    /// The recipient's number as the network writes it; not there when you wrote to a user id.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "16505550001")]
-    wa_id: String,
+    wa_id: Option<String>,
+    /// The user id that you wrote to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "US.13491208655302741918")]
+    user_id: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -152,9 +208,13 @@ struct CloudMessageId {
 
 impl From<AcceptedMessage> for CloudAccepted {
     fn from(message: AcceptedMessage) -> Self {
+        let (wa_id, user_id) = match message.recipient {
+            Address::Phone(digits) => (Some(digits), None),
+            Address::UserId(id) => (None, Some(id)),
+        };
         Self {
             messaging_product: "whatsapp",
-            contacts: [CloudContact { input: message.to, wa_id: message.recipient }],
+            contacts: [CloudContact { input: message.to, wa_id, user_id }],
             messages: [CloudMessageId {
                 id: message.id.to_string(),
                 message_status: (message.kind == "template").then_some("accepted"),
@@ -173,7 +233,7 @@ pub(crate) struct Message {
     /// The sender's phone number id.
     #[schema(example = "106540352242922")]
     from: String,
-    /// The recipient's phone number: digits, without `+`.
+    /// The recipient's phone number, digits without `+`; or the user id that you wrote to.
     #[schema(example = "16505550001")]
     to: String,
     /// The Cloud API message type.
@@ -232,7 +292,7 @@ impl From<MessageView> for Message {
             id: view.id.to_string(),
             status: progress.state,
             from: view.sender_id.to_string(),
-            to: view.recipient,
+            to: view.recipient.as_str().to_owned(),
             kind: view.kind,
             biz_opaque_callback_data: view.callback_data,
             attempts: progress.attempt,
@@ -261,7 +321,7 @@ pub(crate) struct Accepted {
     /// The sender's phone number id.
     #[schema(example = "106540352242922")]
     from: String,
-    /// The recipient's phone number: digits, without `+`.
+    /// The recipient's phone number, digits without `+`; or the user id that you wrote to.
     #[schema(example = "16505550001")]
     to: String,
     /// The Cloud API message type.
@@ -271,6 +331,10 @@ pub(crate) struct Accepted {
     /// RFC 3339, UTC.
     #[schema(example = "2026-11-22T10:00:00.000Z")]
     accepted_at: String,
+    /// What was accepted although one of the sources of the Cloud API's limits would not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<Breach>,
 }
 
 impl From<AcceptedMessage> for Accepted {
@@ -279,9 +343,10 @@ impl From<AcceptedMessage> for Accepted {
             id: message.id.to_string(),
             status: State::Accepted,
             from: message.sender.to_string(),
-            to: message.recipient,
+            to: message.recipient.as_str().to_owned(),
             kind: message.kind,
             accepted_at: rfc3339(message.accepted_at),
+            warnings: message.warnings,
         }
     }
 }

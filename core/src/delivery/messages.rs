@@ -275,7 +275,10 @@ fn outbound(message: &ClaimedMessage, sender: &Sender, now: Millis) -> Result<Ou
         attempt_at_ms: now,
         sender: OutboundSender { id: sender.id.to_string(), phone: sender.phone.clone() },
         connection: sender.connection.clone(),
-        recipient: Recipient { phone: Some(row.recipient.clone()), user_id: None },
+        recipient: Recipient {
+            phone: row.recipient.as_phone().map(ToOwned::to_owned),
+            user_id: row.recipient.as_user_id().map(ToOwned::to_owned),
+        },
         kind: row.kind.clone(),
         body: serde_json::value::RawValue::from_string(message.body.clone())?,
         text: message.rendered.clone(),

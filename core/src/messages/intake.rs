@@ -9,7 +9,11 @@ use std::{sync::Arc, time::Duration};
 
 use sha2::{Digest, Sha256};
 
-use super::request::{Content, Dialect, SendRequest};
+use super::{
+    address::Address,
+    render::Rendering,
+    request::{Dialect, MarkAsRead, Request},
+};
 use crate::{
     batch::Batcher,
     clock::{Millis, now_ms},
@@ -54,14 +58,16 @@ pub struct AcceptedMessage {
     pub sender: SenderId,
     /// The recipient as the request wrote it.
     pub to: String,
-    /// The recipient's phone number: digits, without `+`.
-    pub recipient: String,
+    /// Whom it is for.
+    pub recipient: Address,
     /// The Cloud API message type.
     pub kind: &'static str,
     /// When it was accepted.
     pub accepted_at: Millis,
     /// Whether an earlier request with the same idempotency key had accepted it.
     pub replayed: bool,
+    /// What was accepted although one of the Cloud API's sources would not.
+    pub warnings: Vec<Breach>,
 }
 
 /// The way in. Clones share the committer.
@@ -101,15 +107,19 @@ impl Intake {
     /// kept, and only a repeat with the same idempotency key is sure to be one message.
     pub async fn accept(&self, principal: &Tenant, incoming: Incoming<'_>) -> Result<AcceptedMessage, ApiError> {
         check_idempotency_key(incoming.idempotency_key)?;
-        let request = SendRequest::read(incoming.body, incoming.dialect)?;
-        let sender = self.sender(principal, &incoming, &request).await?;
+        let request = match Request::read(incoming.body, incoming.dialect)? {
+            Request::Send(request) => request,
+            Request::MarkAsRead(request) => return Err(self.mark_as_read(principal, &incoming, request).await?),
+        };
+        let sender = self.sender(principal, &incoming, request.from.as_deref()).await?;
         check_sender(principal, &sender)?;
-        if sender.phone == request.recipient {
+        if request.recipient.as_phone() == Some(sender.phone.as_str()) {
             let message = "is the sender's own number".to_owned();
             let breach = Breach { pointer: "/to".to_owned(), message, limit: None, actual: None };
             return Err(ApiError::breaches(ErrorKind::RecipientIsSender, vec![breach]));
         }
-        let rendered = self.render(&sender, &request.content).await?;
+        let kind = request.content.kind();
+        let rendered = self.render(&sender, &request.recipient, request.content.into_rendering()).await?;
 
         let now = now_ms();
         let idempotency = incoming.idempotency_key.map(|key| claim(principal, &incoming, sender.id, key, now));
@@ -124,12 +134,11 @@ impl Intake {
             self.limiter.count_message(principal.business(), cap, now).await?;
         }
         let id = MessageId::generate();
-        let kind = request.content.kind();
         let committing = self.commits.submit(NewMessage {
             id: id.clone(),
             business_id: principal.business().clone(),
             sender_id: sender.id,
-            recipient: request.recipient.clone(),
+            recipient: request.recipient.as_str().to_owned(),
             kind,
             body: request.object,
             rendered,
@@ -152,6 +161,7 @@ impl Intake {
             kind,
             accepted_at: now,
             replayed: false,
+            warnings: request.warnings,
         };
         match result.map_err(|error| refused(&error))? {
             AcceptResult::Created => Ok(accepted),
@@ -173,9 +183,9 @@ impl Intake {
         &self,
         principal: &Tenant,
         incoming: &Incoming<'_>,
-        request: &SendRequest,
+        from: Option<&str>,
     ) -> Result<Arc<Sender>, ApiError> {
-        let id = match (incoming.sender, request.from.as_deref()) {
+        let id = match (incoming.sender, from) {
             (Some(id), _) => id,
             (None, Some(from)) => self.sender_named(principal, from).await?,
             (None, None) => {
@@ -201,16 +211,37 @@ impl Intake {
         by_phone.ok_or_else(|| no_such_sender(from))
     }
 
-    async fn render(&self, sender: &Sender, content: &Content) -> Result<String, ApiError> {
-        match content {
-            Content::Text(body) => Ok(body.clone()),
-            Content::Template(message) => {
-                let template = self.directory.template(sender.account, &message.name, &message.language).await?;
-                template
-                    .ok_or_else(|| templates::missing(&message.name, &message.language, "does not exist"))?
-                    .fill(message)
-            }
+    async fn render(&self, sender: &Sender, recipient: &Address, shown: Rendering) -> Result<String, ApiError> {
+        let message = match shown {
+            Rendering::Text(text) => return Ok(text),
+            Rendering::Template(message) => message,
+        };
+        let (name, language) = (&message.name, &message.language.code);
+        let template = self.directory.template(sender.account, name, language).await?;
+        let template = template.ok_or_else(|| templates::missing(name, language, "does not exist"))?;
+        if template.is_authentication() && recipient.as_phone().is_none() {
+            let message = "must be a phone number in \"to\": the template brings a one-time password".to_owned();
+            let breach = Breach { pointer: "/recipient".to_owned(), message, limit: None, actual: None };
+            return Err(ApiError::breaches(ErrorKind::RecipientUnsupported, vec![breach]));
         }
+        template.fill(&message)
+    }
+
+    /// Why a message cannot be marked as read: none that was received has this id, since none
+    /// is received so far.
+    async fn mark_as_read(
+        &self,
+        principal: &Tenant,
+        incoming: &Incoming<'_>,
+        request: MarkAsRead,
+    ) -> Result<ApiError, ApiError> {
+        let sender = self.sender(principal, incoming, request.from.as_deref()).await?;
+        check_sender(principal, &sender)?;
+        let message = format!(
+            "\"{}\" is not the id of a message that this number received",
+            super::request::excerpt(&request.message_id)
+        );
+        Ok(ApiError::breach("/message_id", message))
     }
 }
 

@@ -2,11 +2,23 @@
 //! come.
 //!
 //! [`request`] turns a body into a typed message or into everything that is wrong
-//! with it, [`intake`] makes it durable, and [`state`] is the pure state machine
-//! that every later change goes through.
+//! with it: the table of what a message may look like is in `rules` and [`limits`], the
+//! types are in [`content`], [`interactive`] and [`template`]. [`intake`] makes it
+//! durable, and [`state`] is the pure state machine that every later change goes
+//! through.
 
+pub mod address;
+mod check;
+pub mod content;
+pub mod examples;
 pub mod intake;
+pub mod interactive;
+pub mod limits;
 pub mod phone;
+pub mod render;
 pub mod request;
+mod rules;
 pub mod state;
 pub mod template;
+#[cfg(test)]
+mod tests;

@@ -3,43 +3,28 @@
 //!
 //! Members that are not known are kept: the body travels to the adapter as it came.
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{phone, template::TemplateMessage};
+use super::{
+    address::Address,
+    check::{Report, Shape, member},
+    content::Content,
+    limits::{CALLBACK_DATA_MAX_CHARS, Most},
+    rules::{CONTEXT, MARK_AS_READ, TYPES},
+};
 use crate::error::{ApiError, Breach, ErrorKind};
-
-/// Longest text, in Unicode scalar values (Cloud API, text messages).
-pub const TEXT_MAX_CHARS: usize = 4_096;
-/// Longest `biz_opaque_callback_data`, in characters. The Cloud API names no limit; this
-/// one keeps a webhook well under a kilobyte of it.
-pub const CALLBACK_DATA_MAX_CHARS: usize = 512;
-/// Longest template name, in characters (Cloud API, templates).
-const TEMPLATE_NAME_MAX_CHARS: usize = 512;
 
 /// How much of what a request said is repeated in an error, in characters.
 const EXCERPT_MAX_CHARS: usize = 64;
 
-/// The message types that this version sends.
-pub const KINDS: [&str; 2] = ["text", "template"];
-
-/// What is to be sent.
+/// What is to be done, as a body says it.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Content {
-    /// Plain text.
-    Text(String),
-    /// An approved template with its parameters.
-    Template(TemplateMessage),
-}
-
-impl Content {
-    /// The Cloud API's name of the type.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Text(_) => KINDS[0],
-            Self::Template(_) => KINDS[1],
-        }
-    }
+pub enum Request {
+    /// A message is to be sent.
+    Send(Box<SendRequest>),
+    /// A message that was received is to be marked as read.
+    MarkAsRead(MarkAsRead),
 }
 
 /// A request to send one message.
@@ -49,8 +34,8 @@ pub struct SendRequest {
     pub from: Option<String>,
     /// The recipient as it was written.
     pub to: String,
-    /// The recipient's phone number: digits, without `+`.
-    pub recipient: String,
+    /// Whom it is for.
+    pub recipient: Address,
     /// The tenant's own data.
     pub callback_data: Option<String>,
     /// What is to be sent.
@@ -58,6 +43,19 @@ pub struct SendRequest {
     /// The whole object, as it was checked: what travels to the adapter. Of members that
     /// the body names twice it has the one that was checked.
     pub object: String,
+    /// What is accepted although one of the Cloud API's sources would not.
+    pub warnings: Vec<Breach>,
+}
+
+/// A request to mark a message as read, and all before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkAsRead {
+    /// The sender that the body names, on routes whose path names none.
+    pub from: Option<String>,
+    /// The message that was received.
+    pub message_id: String,
+    /// Whether it is shown that an answer is being written.
+    pub typing: bool,
 }
 
 /// Whether the body must name the product, as the Cloud API asks.
@@ -69,7 +67,7 @@ pub enum Dialect {
     Platform,
 }
 
-impl SendRequest {
+impl Request {
     /// Reads a body.
     ///
     /// # Errors
@@ -79,223 +77,160 @@ impl SendRequest {
         let value: Value = serde_json::from_slice(body).map_err(|error| {
             ApiError::new(ErrorKind::MalformedBody, format!("The body is not valid JSON: {error}."))
         })?;
-        let Value::Object(object) = value else {
+        let Value::Object(mut object) = value else {
             return Err(ApiError::new(ErrorKind::MalformedBody, "The body must be a JSON object."));
         };
-        let mut reader = Reader { object: &object, breaches: Vec::new() };
-        reader.product(dialect);
-        reader.no_other_purpose();
-        reader.context();
-        let from = reader.text("from", None).map(ToOwned::to_owned);
-        let recipient = reader.recipient();
-        let callback_data =
-            reader.text("biz_opaque_callback_data", Some(CALLBACK_DATA_MAX_CHARS)).map(ToOwned::to_owned);
-        let content = reader.content();
-        match (recipient, content) {
-            (Some((to, recipient)), Some(content)) if reader.breaches.is_empty() => {
-                Ok(Self { from, to, recipient, callback_data, content, object: Value::Object(object).to_string() })
-            }
-            _ => Err(into_error(reader.breaches)),
+        let mut report = Report::default();
+        no_nul(&object, "", &mut report);
+        product(&object, dialect, &mut report);
+        let from = text(&object, "from", None, &mut report);
+        if member(&object, "status").is_some() {
+            return mark_as_read(&object, from, report).map(Self::MarkAsRead);
+        }
+        envelope(&object, &mut report);
+        let recipient = recipient(&object, &mut report);
+        let callback_data = text(&object, "biz_opaque_callback_data", Some(CALLBACK_DATA_MAX_CHARS), &mut report);
+        let kind = content(&mut object, &mut report);
+        let warnings = report.finish()?;
+        let (Some((to, recipient)), Some(kind)) = (recipient, kind) else {
+            return Err(unreadable());
+        };
+        let written = serde_json::to_string(&object).map_err(|_| unreadable())?;
+        let content = typed(kind, object.remove(kind).unwrap_or_default())?;
+        Ok(Self::Send(Box::new(SendRequest { from, to, recipient, callback_data, content, object: written, warnings })))
+    }
+}
+
+impl SendRequest {
+    /// Reads a body that is to send a message.
+    ///
+    /// # Errors
+    /// Those of [`Request::read`], and [`ErrorKind::ParameterInvalid`] for a body that is to do
+    /// something else.
+    pub fn read(body: &[u8], dialect: Dialect) -> Result<Self, ApiError> {
+        match Request::read(body, dialect)? {
+            Request::Send(request) => Ok(*request),
+            Request::MarkAsRead(_) => Err(ApiError::breach("/status", "is not possible with a message to send")),
         }
     }
 }
 
-struct Reader<'b> {
-    object: &'b Map<String, Value>,
-    breaches: Vec<(ErrorKind, Breach)>,
+fn product(object: &Map<String, Value>, dialect: Dialect, report: &mut Report) {
+    match member(object, "messaging_product") {
+        None if dialect == Dialect::Platform => {}
+        None => report.add(ErrorKind::ParameterMissing, "/messaging_product", "is required: \"whatsapp\""),
+        Some(value) if value == "whatsapp" => {}
+        Some(_) => report.invalid("/messaging_product", "must be \"whatsapp\""),
+    }
 }
 
-impl<'b> Reader<'b> {
-    fn get(&self, member: &str) -> Option<&'b Value> {
-        // Client libraries send members that they do not use as null.
-        self.object.get(member).filter(|value| !value.is_null())
-    }
+/// A text of the envelope, if it is there and is what it should be.
+fn text(object: &Map<String, Value>, name: &str, most: Option<Most>, report: &mut Report) -> Option<String> {
+    let value = member(object, name)?;
+    let shape = most.map_or(Shape::AnyText, Shape::Length);
+    report.check(value, &format!("/{name}"), &shape);
+    value.as_str().map(ToOwned::to_owned)
+}
 
-    fn breach(&mut self, kind: ErrorKind, pointer: impl Into<String>, message: impl Into<String>) {
-        let breach = Breach { pointer: pointer.into(), message: message.into(), limit: None, actual: None };
-        self.breaches.push((kind, breach));
+fn envelope(object: &Map<String, Value>, report: &mut Report) {
+    match member(object, "recipient_type") {
+        None => {}
+        Some(value) if value == "individual" => {}
+        Some(_) => report.invalid("/recipient_type", "must be \"individual\"; groups are not supported"),
     }
-
-    fn too_long(&mut self, pointer: &str, limit: usize, actual: usize) {
-        let number = |n: usize| Some(u64::try_from(n).unwrap_or(u64::MAX));
-        let breach = Breach {
-            pointer: pointer.to_owned(),
-            message: format!("must have at most {limit} characters, has {actual}"),
-            limit: number(limit),
-            actual: number(actual),
-        };
-        self.breaches.push((ErrorKind::ParameterTooLong, breach));
-    }
-
-    /// A text member, if it is there and is what it should be.
-    fn text(&mut self, member: &str, max_chars: Option<usize>) -> Option<&'b str> {
-        let value = self.get(member)?;
-        self.text_value(value, &format!("/{member}"), max_chars)
-    }
-
-    fn text_value(&mut self, value: &'b Value, pointer: &str, max_chars: Option<usize>) -> Option<&'b str> {
-        let Some(text) = value.as_str() else {
-            self.breach(ErrorKind::ParameterInvalid, pointer, "must be a string");
-            return None;
-        };
-        if text.contains('\0') {
-            self.breach(ErrorKind::ParameterInvalid, pointer, "must not contain the character U+0000");
-            return None;
+    if let Some(context) = member(object, "context") {
+        report.check(context, "/context", &CONTEXT);
+        if member(object, "type").is_some_and(|kind| kind == "reaction") {
+            report.warn("/context", "has no effect on a reaction".to_owned(), None);
         }
-        if let Some(limit) = max_chars {
-            let length = text.chars().count();
-            if length > limit {
-                self.too_long(pointer, limit, length);
+    }
+    if let Some(hash) = member(object, "recipient_identity_key_hash") {
+        report.check(hash, "/recipient_identity_key_hash", &Shape::AnyText);
+    }
+}
+
+fn recipient(object: &Map<String, Value>, report: &mut Report) -> Option<(String, Address)> {
+    // With both, the phone number counts.
+    let (name, read): (_, fn(&str) -> Option<Address>) =
+        match (member(object, "to").is_some(), member(object, "recipient").is_some()) {
+            (true, _) => ("to", Address::phone),
+            (false, true) => ("recipient", Address::user_id),
+            (false, false) => {
+                let message = "is required: the recipient's phone number, or a user id in \"recipient\"";
+                report.add(ErrorKind::ParameterMissing, "/to", message);
                 return None;
             }
-        }
-        Some(text)
-    }
-
-    fn product(&mut self, dialect: Dialect) {
-        match self.get("messaging_product") {
-            None if dialect == Dialect::Platform => {}
-            None => self.breach(ErrorKind::ParameterMissing, "/messaging_product", "is required: \"whatsapp\""),
-            Some(value) if value == "whatsapp" => {}
-            Some(_) => self.breach(ErrorKind::ParameterInvalid, "/messaging_product", "must be \"whatsapp\""),
-        }
-    }
-
-    /// What the same route of the Cloud API also does, and this version does not.
-    fn no_other_purpose(&mut self) {
-        if self.get("status").is_some() {
-            self.breach(ErrorKind::ParameterInvalid, "/status", "marking messages as read is not supported");
-        }
-        match self.get("recipient_type") {
-            None => {}
-            Some(value) if value == "individual" => {}
-            Some(_) => self.breach(ErrorKind::ParameterInvalid, "/recipient_type", "must be \"individual\""),
-        }
-    }
-
-    fn context(&mut self) {
-        let Some(context) = self.get("context") else { return };
-        match context.get("message_id").filter(|id| !id.is_null()) {
-            Some(id) if id.is_string() => {}
-            Some(_) => self.breach(ErrorKind::ParameterInvalid, "/context/message_id", "must be a string"),
-            None => self.breach(
-                ErrorKind::ParameterInvalid,
-                "/context",
-                "must be an object with the message_id of the message that is answered",
-            ),
-        }
-    }
-
-    fn recipient(&mut self) -> Option<(String, String)> {
-        if self.get("to").is_none() {
-            if self.get("recipient").is_some() {
-                self.breach(
-                    ErrorKind::ParameterInvalid,
-                    "/recipient",
-                    "business-scoped user ids are not supported; give the phone number in \"to\"",
-                );
+        };
+    let written = text(object, name, None, report)?;
+    let address = read(&written);
+    if address.is_none() {
+        report.invalid(
+            format!("/{name}"),
+            if name == "to" {
+                "must be a phone number with its country code, for example \"+16505551234\""
             } else {
-                self.breach(ErrorKind::ParameterMissing, "/to", "is required: the recipient's phone number");
-            }
-            return None;
-        }
-        let to = self.text("to", None)?;
-        let digits = phone::digits(to);
-        if digits.is_none() {
-            self.breach(
-                ErrorKind::ParameterInvalid,
-                "/to",
-                "must be a phone number with its country code, for example \"+16505551234\"",
-            );
-        }
-        digits.map(|digits| (to.to_owned(), digits))
+                "must be a business-scoped user id, for example \"US.13491208655302741918\""
+            },
+        );
     }
-
-    fn content(&mut self) -> Option<Content> {
-        let kind = match self.get("type") {
-            None if self.get("text").is_some() => "text",
-            None => {
-                self.breach(ErrorKind::ParameterMissing, "/type", format!("is required: one of {}", KINDS.join(", ")));
-                return None;
-            }
-            Some(_) => self.text("type", None)?,
-        };
-        match kind {
-            "text" => self.text_content(),
-            "template" => self.template_content(),
-            other => {
-                self.breach(
-                    ErrorKind::UnsupportedType,
-                    "/type",
-                    format!("\"{}\" is not one of {}", excerpt(other), KINDS.join(", ")),
-                );
-                None
-            }
-        }
-    }
-
-    fn object_member(&mut self, member: &str) -> Option<&'b Value> {
-        match self.get(member) {
-            Some(value) if value.is_object() => Some(value),
-            Some(_) => {
-                self.breach(ErrorKind::ParameterInvalid, format!("/{member}"), "must be an object");
-                None
-            }
-            None => {
-                self.breach(ErrorKind::ParameterMissing, format!("/{member}"), "is required for this type");
-                None
-            }
-        }
-    }
-
-    fn text_content(&mut self) -> Option<Content> {
-        let object = self.object_member("text")?;
-        match object.get("preview_url") {
-            None | Some(Value::Null | Value::Bool(_)) => {}
-            Some(_) => self.breach(ErrorKind::ParameterInvalid, "/text/preview_url", "must be true or false"),
-        }
-        let Some(body) = object.get("body").filter(|body| !body.is_null()) else {
-            self.breach(ErrorKind::ParameterMissing, "/text/body", "is required");
-            return None;
-        };
-        let body = self.text_value(body, "/text/body", Some(TEXT_MAX_CHARS))?;
-        if body.trim().is_empty() {
-            self.breach(ErrorKind::ParameterInvalid, "/text/body", "must not be empty");
-            return None;
-        }
-        Some(Content::Text(body.to_owned()))
-    }
-
-    fn template_content(&mut self) -> Option<Content> {
-        let object = self.object_member("template")?;
-        let template = match TemplateMessage::from_value(object) {
-            Ok(template) => template,
-            Err((pointer, message)) => {
-                let kind = if message.starts_with("is required") {
-                    ErrorKind::ParameterMissing
-                } else {
-                    ErrorKind::ParameterInvalid
-                };
-                self.breach(kind, format!("/template{pointer}"), message);
-                return None;
-            }
-        };
-        let length = template.name.chars().count();
-        if length > TEMPLATE_NAME_MAX_CHARS {
-            self.too_long("/template/name", TEMPLATE_NAME_MAX_CHARS, length);
-            return None;
-        }
-        if has_nul(object) {
-            self.breach(ErrorKind::ParameterInvalid, "/template", "must not contain the character U+0000");
-            return None;
-        }
-        Some(Content::Template(template))
-    }
+    Some((written, address?))
 }
 
-fn into_error(breaches: Vec<(ErrorKind, Breach)>) -> ApiError {
-    let kind = breaches.first().map_or(ErrorKind::Internal, |(kind, _)| *kind);
-    ApiError::breaches(kind, breaches.into_iter().map(|(_, breach)| breach).collect())
+/// Checks what is to be sent; gives its type.
+fn content(object: &mut Map<String, Value>, report: &mut Report) -> Option<&'static str> {
+    let names = || TYPES.map(|(name, _)| name).join(", ");
+    let (kind, shape) = match member(object, "type") {
+        None if member(object, "text").is_some() => &TYPES[0],
+        None => {
+            report.add(ErrorKind::ParameterMissing, "/type", format!("is required: one of {}", names()));
+            return None;
+        }
+        Some(Value::String(kind)) => match TYPES.iter().find(|(name, _)| name == kind) {
+            Some(known) => known,
+            None => {
+                let message = format!("\"{}\" is not one of {}", excerpt(kind), names());
+                report.add(ErrorKind::UnsupportedType, "/type", message);
+                return None;
+            }
+        },
+        Some(_) => {
+            report.invalid("/type", "must be a string");
+            return None;
+        }
+    };
+    // Some client libraries send it as a text of JSON.
+    if let Some(Value::String(text)) = object.get(*kind)
+        && text.trim_start().starts_with(['{', '['])
+        // One level deeper than it will stand, so that whoever reads the whole can.
+        && let Ok([value]) = serde_json::from_str::<[Value; 1]>(&format!("[{text}]"))
+    {
+        no_nul_in(&value, &format!("/{kind}"), report);
+        object.insert((*kind).to_owned(), value);
+    }
+    match member(object, kind) {
+        Some(value) => report.check(value, &format!("/{kind}"), shape),
+        None => report.add(ErrorKind::ParameterMissing, format!("/{kind}"), "is required for this type"),
+    }
+    Some(kind)
+}
+
+/// What no body can lead to.
+fn unreadable() -> ApiError {
+    ApiError::new(ErrorKind::Internal, "The message could not be read.")
+}
+
+/// The typed form of what was checked.
+fn typed(kind: &'static str, value: Value) -> Result<Content, ApiError> {
+    let tagged = Value::Object(Map::from_iter([(kind.to_owned(), value)]));
+    Content::deserialize(tagged)
+        .map_err(|error| ApiError::breach(&format!("/{kind}"), format!("cannot be read: {error}")))
+}
+
+fn mark_as_read(object: &Map<String, Value>, from: Option<String>, mut report: Report) -> Result<MarkAsRead, ApiError> {
+    report.object(object, "", &MARK_AS_READ);
+    report.finish()?;
+    let message_id = object.get("message_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(MarkAsRead { from, message_id, typing: member(object, "typing_indicator").is_some() })
 }
 
 /// `text` as it can stand in an error: printable, and not longer than it helps.
@@ -308,14 +243,45 @@ pub fn excerpt(text: &str) -> String {
     shown
 }
 
-/// Whether any text in `value` holds U+0000, which PostgreSQL does not store.
-fn has_nul(value: &Value) -> bool {
+/// Reports every text with U+0000, which PostgreSQL does not store.
+fn no_nul(members: &Map<String, Value>, pointer: &str, report: &mut Report) {
+    for (name, value) in members {
+        if name.contains('\0') {
+            let shown = if pointer.is_empty() { "/" } else { pointer };
+            report.invalid(shown, "must not have a member whose name contains the character U+0000");
+        } else if may_hold_text(value) {
+            no_nul_in(value, &format!("{pointer}/{}", token(name)), report);
+        }
+    }
+}
+
+fn no_nul_in(value: &Value, pointer: &str, report: &mut Report) {
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            report.invalid(pointer, "must not contain the character U+0000");
+        }
+        Value::Array(items) => {
+            for (position, item) in items.iter().enumerate().filter(|(_, item)| may_hold_text(item)) {
+                no_nul_in(item, &format!("{pointer}/{position}"), report);
+            }
+        }
+        Value::Object(members) => no_nul(members, pointer, report),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Whether it is worth a pointer: most texts are seen to be clean at once.
+fn may_hold_text(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(has_nul),
-        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Array(_) | Value::Object(_) => true,
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+/// A member's name in a JSON pointer (RFC 6901).
+fn token(name: &str) -> String {
+    excerpt(name).replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]
@@ -324,6 +290,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// Longest text, in characters.
+    const TEXT_MAX_CHARS: usize = 4_096;
 
     fn read(value: &Value) -> Result<SendRequest, ApiError> {
         SendRequest::read(value.to_string().as_bytes(), Dialect::CloudApi)
@@ -336,7 +305,7 @@ mod tests {
     #[test]
     fn a_text_may_have_4096_characters_and_not_4097() {
         let request = read(&text(&"ü".repeat(TEXT_MAX_CHARS))).unwrap();
-        assert_eq!(request.recipient, "16505551234");
+        assert_eq!(request.recipient.as_phone(), Some("16505551234"));
         assert_eq!(request.content.kind(), "text");
         let error = read(&text(&"ü".repeat(TEXT_MAX_CHARS + 1))).unwrap_err();
         assert_eq!(error.kind, ErrorKind::ParameterTooLong);
@@ -386,7 +355,7 @@ mod tests {
         let request = SendRequest::read(twice, Dialect::CloudApi).unwrap();
         let object: Value = serde_json::from_str(&request.object).unwrap();
         assert_eq!(object["to"], "16505550002");
-        assert_eq!(request.recipient, "16505550002");
+        assert_eq!(request.recipient.as_phone(), Some("16505550002"));
         assert_eq!(object["extra"], json!([1.5]), "members that are not known are kept");
     }
 
@@ -451,7 +420,7 @@ mod tests {
         #[test]
         fn any_json_is_either_a_message_or_a_list_of_breaches(value in any_json()) {
             match read(&value) {
-                Ok(request) => prop_assert!(!request.recipient.is_empty()),
+                Ok(request) => prop_assert!(!request.recipient.as_str().is_empty()),
                 Err(error) => prop_assert!(error.kind == ErrorKind::MalformedBody || !error.breaches.is_empty()),
             }
         }

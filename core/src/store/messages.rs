@@ -25,7 +25,10 @@ use crate::{
     clock::{Millis, rfc3339},
     delivery::Times,
     ids::{BusinessId, MessageId, SenderId},
-    messages::state::{Note, Progress, Receipts, State},
+    messages::{
+        address::Address,
+        state::{Note, Progress, Receipts, State},
+    },
 };
 
 /// A message on its way to the disk.
@@ -37,7 +40,7 @@ pub struct NewMessage {
     pub business_id: BusinessId,
     /// Which of its senders sends it.
     pub sender_id: SenderId,
-    /// The recipient's phone number: digits, without `+`.
+    /// Whom it is for, as [`Address::as_str`] has it.
     pub recipient: String,
     /// The Cloud API message type.
     pub kind: &'static str,
@@ -86,8 +89,8 @@ pub struct MessageView {
     pub id: MessageId,
     /// The sender.
     pub sender_id: SenderId,
-    /// The recipient's phone number: digits, without `+`.
-    pub recipient: String,
+    /// Whom it is for.
+    pub recipient: Address,
     /// The Cloud API message type.
     pub kind: String,
     /// The tenant's own data.
@@ -151,7 +154,7 @@ pub(crate) struct MessageRow {
     pub(crate) id: MessageId,
     pub(crate) business_id: BusinessId,
     pub(crate) sender_id: SenderId,
-    pub(crate) recipient: String,
+    pub(crate) recipient: Address,
     pub(crate) kind: String,
     pub(crate) callback_data: Option<String>,
     pub(crate) progress: Progress,
@@ -247,7 +250,7 @@ impl TryFrom<StoredMessage> for MessageRow {
             id: MessageId::from_key(row.id),
             business_id: BusinessId::from_key(row.business_id),
             sender_id: SenderId(row.sender_id),
-            recipient: row.recipient,
+            recipient: Address::from_stored(row.recipient),
             kind: row.kind,
             callback_data: row.callback_data,
             progress: Progress {

@@ -17,7 +17,7 @@ use crate::{
     },
     store::{StoreError, StoredTemplate},
 };
-use placeholders::Text;
+use placeholders::{Malformed, Text};
 
 /// Longest body once its parameters are in, in characters.
 const BODY_MAX_CHARS: usize = 1_024;
@@ -30,6 +30,14 @@ pub struct Template {
     name: String,
     language: String,
     approved: bool,
+    whole: Parts,
+    /// Of a carousel.
+    cards: Vec<Parts>,
+}
+
+/// What a template, or a card of its carousel, is made of.
+#[derive(Debug, Default)]
+struct Parts {
     header: Option<Header>,
     body: Text,
     footer: Option<String>,
@@ -61,6 +69,14 @@ struct StoredComponent {
     text: Option<String>,
     #[serde(default)]
     buttons: Vec<StoredButton>,
+    #[serde(default)]
+    cards: Vec<StoredCard>,
+}
+
+#[derive(Deserialize)]
+struct StoredCard {
+    #[serde(default)]
+    components: Vec<StoredComponent>,
 }
 
 #[derive(Deserialize)]
@@ -85,31 +101,21 @@ impl Template {
         };
         let components: Vec<StoredComponent> =
             serde_json::from_str(&stored.components).map_err(|error| unreadable(error.to_string()))?;
-        let mut template = Self {
+        let (whole, cards) = Parts::read(components).map_err(|error| unreadable(error.to_string()))?;
+        let cards = cards.into_iter().map(|card| Ok(Parts::read(card.components)?.0)).collect::<Result<_, Malformed>>();
+        Ok(Self {
             name: stored.name.clone(),
             language: stored.language.clone(),
             approved: stored.status == "APPROVED",
-            header: None,
-            body: Text::default(),
-            footer: None,
-            buttons: Vec::new(),
-        };
-        for component in components {
-            let text = component.text.unwrap_or_default();
-            let parse = |text: &str| Text::parse(text).map_err(|error| unreadable(error.to_string()));
-            match component.kind.to_ascii_uppercase().as_str() {
-                "HEADER" => {
-                    let format = component.format.unwrap_or_else(|| "TEXT".to_owned()).to_ascii_lowercase();
-                    template.header =
-                        Some(if format == "text" { Header::Text(parse(&text)?) } else { Header::Media(format) });
-                }
-                "BODY" => template.body = parse(&text)?,
-                "FOOTER" => template.footer = Some(text),
-                "BUTTONS" => template.buttons = component.buttons.into_iter().map(Button::read).collect(),
-                _ => {}
-            }
-        }
-        Ok(template)
+            whole,
+            cards: cards.map_err(|error| unreadable(error.to_string()))?,
+        })
+    }
+
+    /// Whether it brings a one-time password, which goes to phone numbers only.
+    #[must_use]
+    pub fn is_authentication(&self) -> bool {
+        self.whole.buttons.iter().any(|button| button.kind == "otp")
     }
 
     /// Checks the parameters of `message` against the template and returns the whole
@@ -125,38 +131,83 @@ impl Template {
         }
         let mut check = Check::default();
         let mut lines = Vec::new();
-        self.check_kinds(message, &mut check);
-        match &self.header {
-            None => {}
-            Some(Header::Text(text)) => {
-                let (pointer, parameters) = find(message, "header");
-                lines.extend(check.text(text, &pointer, parameters, HEADER_MAX_CHARS));
+        let at = "/template/components";
+        self.whole.fill(&message.components, at, &mut check, &mut lines);
+        let carousel = message.components.iter().enumerate().find(|(_, component)| component.kind == "carousel");
+        let (at, given) = match carousel {
+            Some((position, component)) => (format!("{at}/{position}/cards"), component.cards.as_slice()),
+            None => (at.to_owned(), [].as_slice()),
+        };
+        if self.cards.len() == given.len() {
+            for (position, card) in self.cards.iter().enumerate() {
+                // They come in the order of their positions, or say which they are.
+                let found = given.iter().position(|given| given.card_index == Some(position)).unwrap_or(position);
+                card.fill(&given[found].components, &format!("{at}/{found}/components"), &mut check, &mut lines);
             }
-            Some(Header::Media(format)) => {
-                let (pointer, parameters) = find(message, "header");
-                check.media(format, &pointer, parameters);
-            }
-        }
-        let (pointer, parameters) = find(message, "body");
-        lines.extend(check.text(&self.body, &pointer, parameters, BODY_MAX_CHARS));
-        lines.extend(self.footer.clone());
-        for (index, button) in self.buttons.iter().enumerate() {
-            check.button(index, button, message);
-            lines.push(format!("[{}]", button.text));
+        } else {
+            check.count(&at, "cards", self.cards.len(), given.len());
         }
         check.finish()?;
         Ok(lines.join("\n"))
     }
+}
+
+impl Parts {
+    /// The parts, and the cards among the components.
+    fn read(components: Vec<StoredComponent>) -> Result<(Self, Vec<StoredCard>), Malformed> {
+        let mut parts = Self::default();
+        let mut cards = Vec::new();
+        for component in components {
+            let text = component.text.unwrap_or_default();
+            match component.kind.to_ascii_uppercase().as_str() {
+                "HEADER" => {
+                    let format = component.format.unwrap_or_else(|| "TEXT".to_owned()).to_ascii_lowercase();
+                    parts.header =
+                        Some(if format == "text" { Header::Text(Text::parse(&text)?) } else { Header::Media(format) });
+                }
+                "BODY" => parts.body = Text::parse(&text)?,
+                "FOOTER" => parts.footer = Some(text),
+                "BUTTONS" => parts.buttons = component.buttons.into_iter().map(Button::read).collect(),
+                "CAROUSEL" => cards = component.cards,
+                _ => {}
+            }
+        }
+        Ok((parts, cards))
+    }
+
+    /// Checks `components`, which stand at `at`, and adds what they read like.
+    fn fill(&self, components: &[Component], at: &str, check: &mut Check, lines: &mut Vec<String>) {
+        self.check_kinds(components, at, check);
+        match &self.header {
+            None => {}
+            Some(Header::Text(text)) => {
+                let (pointer, parameters) = find(components, at, "header");
+                lines.extend(check.text(text, &pointer, parameters, HEADER_MAX_CHARS));
+            }
+            Some(Header::Media(format)) => {
+                let (pointer, parameters) = find(components, at, "header");
+                check.media(format, &pointer, parameters);
+                lines.extend(parameters.first().and_then(Parameter::as_line));
+            }
+        }
+        let (pointer, parameters) = find(components, at, "body");
+        lines.extend(check.text(&self.body, &pointer, parameters, BODY_MAX_CHARS).filter(|text| !text.is_empty()));
+        lines.extend(self.footer.clone());
+        for (index, button) in self.buttons.iter().enumerate() {
+            check.button(index, button, components, at);
+            lines.push(format!("[{}]", button.text));
+        }
+    }
 
     /// Components that the template does not have, or that are given twice.
-    fn check_kinds(&self, message: &TemplateMessage, check: &mut Check) {
+    fn check_kinds(&self, components: &[Component], at: &str, check: &mut Check) {
         let mut seen = Vec::new();
-        for (position, component) in message.components.iter().enumerate() {
-            let pointer = format!("/template/components/{position}");
+        for (position, component) in components.iter().enumerate() {
+            let pointer = format!("{at}/{position}");
             let known = match component.kind.as_str() {
                 "header" => self.header.is_some(),
                 "body" => true,
-                "button" => component.button_index().is_some_and(|index| index < self.buttons.len()),
+                "button" => component.index.is_some_and(|index| index < self.buttons.len()),
                 // What later versions of the Cloud API add is theirs to judge.
                 _ => continue,
             };
@@ -168,7 +219,7 @@ impl Template {
                     Some((0, component.parameters.len())),
                 );
             }
-            let key = (component.kind.clone(), component.button_index());
+            let key = (component.kind.as_str(), component.index);
             if seen.contains(&key) {
                 check.add(
                     ErrorKind::ParameterInvalid,
@@ -203,11 +254,11 @@ pub fn missing(name: &str, language: &str, why: &str) -> ApiError {
     ApiError::breaches(ErrorKind::TemplateMissing, vec![breach])
 }
 
-fn find<'m>(message: &'m TemplateMessage, kind: &str) -> (String, &'m [Parameter]) {
-    message.components.iter().enumerate().find(|(_, component)| component.kind == kind).map_or_else(
-        || ("/template/components".to_owned(), [].as_slice()),
+fn find<'m>(components: &'m [Component], at: &str, kind: &str) -> (String, &'m [Parameter]) {
+    components.iter().enumerate().find(|(_, component)| component.kind == kind).map_or_else(
+        || (at.to_owned(), [].as_slice()),
         |(position, component): (usize, &Component)| {
-            (format!("/template/components/{position}/parameters"), component.parameters.as_slice())
+            (format!("{at}/{position}/parameters"), component.parameters.as_slice())
         },
     )
 }
@@ -224,12 +275,12 @@ impl Check {
         self.breaches.push((kind, Breach { pointer, message, limit: limit.map(number), actual: actual.map(number) }));
     }
 
-    fn count(&mut self, pointer: &str, expected: usize, actual: usize) -> bool {
+    fn count(&mut self, pointer: &str, what: &str, expected: usize, actual: usize) -> bool {
         if expected != actual {
             self.add(
                 ErrorKind::TemplateParameterCount,
                 pointer.to_owned(),
-                format!("number of parameters ({actual}) does not match the expected number ({expected})"),
+                format!("number of {what} ({actual}) does not match the expected number ({expected})"),
                 Some((expected, actual)),
             );
         }
@@ -237,7 +288,7 @@ impl Check {
     }
 
     fn text(&mut self, text: &Text, pointer: &str, parameters: &[Parameter], max_chars: usize) -> Option<String> {
-        if !self.count(pointer, text.names().len(), parameters.len()) {
+        if !self.count(pointer, "parameters", text.names().len(), parameters.len()) {
             return None;
         }
         let mut values = Vec::with_capacity(parameters.len());
@@ -297,7 +348,7 @@ impl Check {
     }
 
     fn media(&mut self, format: &str, pointer: &str, parameters: &[Parameter]) {
-        if self.count(pointer, 1, parameters.len()) && parameters[0].kind != format {
+        if self.count(pointer, "parameters", 1, parameters.len()) && parameters[0].kind != format {
             self.add(
                 ErrorKind::TemplateParameterFormat,
                 format!("{pointer}/0"),
@@ -307,24 +358,23 @@ impl Check {
         }
     }
 
-    fn button(&mut self, index: usize, button: &Button, message: &TemplateMessage) {
-        let found = message
-            .components
+    fn button(&mut self, index: usize, button: &Button, components: &[Component], at: &str) {
+        let found = components
             .iter()
             .enumerate()
-            .find(|(_, component)| component.kind == "button" && component.button_index() == Some(index));
+            .find(|(_, component)| component.kind == "button" && component.index == Some(index));
         let Some((position, component)) = found else {
             if button.required > 0 {
-                self.count(&format!("/template/components (button {index})"), button.required, 0);
+                self.count(at, &format!("parameters of button {index}"), button.required, 0);
             }
             return;
         };
-        let pointer = format!("/template/components/{position}");
+        let pointer = format!("{at}/{position}");
         let given = component.parameters.len();
         if given < button.required {
-            self.count(&format!("{pointer}/parameters"), button.required, given);
+            self.count(&format!("{pointer}/parameters"), "parameters", button.required, given);
         } else if given > button.allowed {
-            self.count(&format!("{pointer}/parameters"), button.allowed, given);
+            self.count(&format!("{pointer}/parameters"), "parameters", button.allowed, given);
         }
         // The Cloud API fills the button of an authentication template as a url.
         let asked = if button.kind == "otp" { "url" } else { button.kind.as_str() };

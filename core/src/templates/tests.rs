@@ -13,10 +13,8 @@ fn template(components: &Value, status: &str) -> Template {
 }
 
 fn message(components: &Value) -> TemplateMessage {
-    TemplateMessage::from_value(
-        &json!({"name": "order_update", "language": {"code": "en_US"}, "components": components}),
-    )
-    .unwrap()
+    let message = json!({"name": "order_update", "language": {"code": "en_US"}, "components": components});
+    serde_json::from_value(message).unwrap()
 }
 
 fn texts(values: &[&str]) -> Value {
@@ -68,7 +66,7 @@ fn a_parameter_of_another_type_is_132012() {
         with_image.fill(&message(&json!([{"type": "HEADER", "parameters": texts(&["no image"])}]))).unwrap_err();
     assert_eq!(error.kind, ErrorKind::TemplateParameterFormat);
     let image = json!([{"type": "header", "parameters": [{"type": "image", "image": {"id": "1"}}]}]);
-    assert_eq!(with_image.fill(&message(&image)).unwrap(), "Hello");
+    assert_eq!(with_image.fill(&message(&image)).unwrap(), "[Image]\nHello");
 }
 
 #[test]
@@ -134,4 +132,37 @@ fn every_mismatch_is_reported_at_once() {
         "APPROVED",
     );
     assert_eq!(strict.fill(&message(&json!([]))).unwrap_err().breaches.len(), 2);
+}
+
+#[test]
+fn every_card_of_a_carousel_gets_its_own_parameters() {
+    let card = json!({"components": [
+        {"type": "HEADER", "format": "IMAGE"},
+        {"type": "BODY", "text": "Now {{1}}"},
+        {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Buy", "url": "https://x.example/{{1}}"}]},
+    ]});
+    let carousel = template(
+        &json!([{"type": "BODY", "text": "Hi {{1}}"}, {"type": "CAROUSEL", "cards": [card.clone(), card]}]),
+        "APPROVED",
+    );
+    let given = |index: usize, price: &str| {
+        json!({"card_index": index, "components": [
+            {"type": "header", "parameters": [{"type": "image", "image": {"link": "https://x.example/a.png"}}]},
+            {"type": "body", "parameters": texts(&[price])},
+            {"type": "button", "sub_type": "url", "index": 0, "parameters": texts(&["17"])},
+        ]})
+    };
+    let of = |cards: Value| {
+        message(&json!([{"type": "body", "parameters": texts(&["Ana"])}, {"type": "carousel", "cards": cards}]))
+    };
+    let text = carousel.fill(&of(json!([given(1, "€2"), given(0, "€1")]))).unwrap();
+    let picture = "[Image]\nhttps://x.example/a.png";
+    assert_eq!(text, format!("Hi Ana\n{picture}\nNow €1\n[Buy]\n{picture}\nNow €2\n[Buy]"));
+    let error = carousel.fill(&of(json!([given(0, "€1")]))).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TemplateParameterCount);
+    assert_eq!((error.breaches[0].limit, error.breaches[0].actual), (Some(2), Some(1)));
+    let mut without = given(1, "€2");
+    without["components"][1]["parameters"] = json!([]);
+    let error = carousel.fill(&of(json!([given(0, "€1"), without]))).unwrap_err();
+    assert_eq!(error.breaches[0].pointer, "/template/components/1/cards/1/components/1/parameters");
 }

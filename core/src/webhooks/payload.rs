@@ -8,7 +8,12 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use waystation_adapter_sdk::UpstreamError;
 
-use crate::{clock::Millis, ids::MessageId, messages::state::State, tenancy::Sender};
+use crate::{
+    clock::Millis,
+    ids::MessageId,
+    messages::{address::Address, state::State},
+    tenancy::Sender,
+};
 
 /// The code for failures that have none of the Cloud API.
 const UNSPECIFIED_CODE: i64 = 131_000;
@@ -22,8 +27,8 @@ pub struct StatusUpdate<'a> {
     pub state: State,
     /// When it took it.
     pub at: Millis,
-    /// The recipient's phone number.
-    pub recipient: &'a str,
+    /// Whom the message is for.
+    pub recipient: &'a Address,
     /// The tenant's own data.
     pub callback_data: Option<&'a str>,
     /// Why it failed.
@@ -38,8 +43,12 @@ pub fn status_body(sender: &Sender, update: &StatusUpdate<'_>) -> String {
         "id": update.message.to_string(),
         "status": if failed { "failed" } else { update.state.name() },
         "timestamp": (update.at / 1_000).to_string(),
-        "recipient_id": update.recipient,
     });
+    let (recipient, contact) = match update.recipient {
+        Address::Phone(digits) => (("recipient_id", digits), ("wa_id", digits)),
+        Address::UserId(id) => (("recipient_user_id", id), ("user_id", id)),
+    };
+    status[recipient.0] = recipient.1.as_str().into();
     if let Some(data) = update.callback_data {
         status["biz_opaque_callback_data"] = data.into();
     }
@@ -55,7 +64,7 @@ pub fn status_body(sender: &Sender, update: &StatusUpdate<'_>) -> String {
     });
     // As the Cloud API has it: a failed status names no contact.
     if !failed {
-        value["contacts"] = json!([{"wa_id": update.recipient}]);
+        value["contacts"] = json!([{contact.0: contact.1}]);
     }
     value["statuses"] = json!([status]);
     let body = json!({
@@ -124,7 +133,7 @@ mod tests {
             message: &message,
             state: State::Delivered,
             at: 1_750_030_073_999,
-            recipient: "16505551234",
+            recipient: &Address::Phone("16505551234".to_owned()),
             callback_data: Some("order 17"),
             error: None,
         };
@@ -143,6 +152,24 @@ mod tests {
     }
 
     #[test]
+    fn somebody_without_a_number_is_told_of_by_user_id() {
+        let message = MessageId::generate();
+        let update = StatusUpdate {
+            message: &message,
+            state: State::Read,
+            at: 0,
+            recipient: &Address::UserId("US.13491208655302741918".to_owned()),
+            callback_data: None,
+            error: None,
+        };
+        let body: Value = serde_json::from_str(&status_body(&sender(), &update)).unwrap();
+        let value = &body["entry"][0]["changes"][0]["value"];
+        assert_eq!(value["contacts"], json!([{"user_id": "US.13491208655302741918"}]));
+        assert_eq!(value["statuses"][0]["recipient_user_id"], "US.13491208655302741918");
+        assert!(value["statuses"][0].get("recipient_id").is_none());
+    }
+
+    #[test]
     fn a_failure_carries_the_networks_code_and_words() {
         let message = MessageId::generate();
         let error = UpstreamError::with_code(131_026, "Message undeliverable").details("Not on WhatsApp.");
@@ -150,7 +177,7 @@ mod tests {
             message: &message,
             state: State::Failed,
             at: 0,
-            recipient: "16505551234",
+            recipient: &Address::Phone("16505551234".to_owned()),
             callback_data: None,
             error: Some(&error),
         };
