@@ -112,6 +112,7 @@ impl Fixture {
         let equipment = Equipment {
             store: store.clone(),
             directory: directory.clone(),
+            eligibility: waystation_core::eligibility::Eligibility::new(store.clone(), directory.clone()),
             queue,
             enqueuer,
             adapters: adapters.clone(),
