@@ -15,6 +15,8 @@ use diesel_async::{
 };
 use futures_util::FutureExt;
 
+use super::blocking::Blocking;
+
 /// Every statement here goes by an index, and is planned once for each connection: a
 /// plan must not depend on how full the tables were then. Left to itself, PostgreSQL
 /// plans a batch on an empty table as a scan, and keeps to it when the table has grown.
@@ -27,8 +29,8 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
 /// How long a quiet connection stays unprobed.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 
-/// A SQLite connection behind tokio's pool of blocking threads.
-pub(super) type AsyncSqlite = SyncConnectionWrapper<SqliteConnection>;
+/// A SQLite connection whose statements run on blocking threads.
+pub(super) type AsyncSqlite = SyncConnectionWrapper<SqliteConnection, Blocking>;
 
 /// How long SQLite waits for another process's lock, in milliseconds.
 const SQLITE_BUSY_MS: u32 = 10_000;

@@ -12,6 +12,7 @@
 mod abuse;
 mod access;
 mod audit;
+mod blocking;
 mod callbacks;
 mod connection;
 mod credentials;
