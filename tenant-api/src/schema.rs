@@ -160,9 +160,7 @@ pub(crate) fn add_examples(document: &mut OpenApi) {
     ];
     for (path, body) in routes {
         let operation = document.paths.paths.get_mut(path).and_then(|item| item.post.as_mut());
-        let Some(RefOr::T(contents)) = operation.and_then(|operation| operation.request_body.as_mut()) else {
-            continue;
-        };
+        let Some(RefOr::T(contents)) = operation.and_then(|operation| operation.request_body.as_mut()) else { continue };
         for content in contents.content.values_mut() {
             let RefOr::T(content) = content else { continue };
             for example in examples() {

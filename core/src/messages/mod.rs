@@ -8,7 +8,6 @@
 //! through.
 
 pub mod address;
-mod category;
 mod check;
 pub mod content;
 pub mod examples;
@@ -23,5 +22,3 @@ pub mod state;
 pub mod template;
 #[cfg(test)]
 mod tests;
-
-pub use category::Category;

@@ -1,4 +1,4 @@
-//! Sending, and what became of it.
+//! `/v1`: the platform's own routes.
 
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use waystation_core::{

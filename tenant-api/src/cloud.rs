@@ -1,4 +1,4 @@
-//! Sending, as the Cloud API has it.
+//! The Cloud API's routes.
 
 use actix_web::{HttpRequest, HttpResponse, Resource, post, web};
 use waystation_core::{

@@ -1,1 +1,0 @@
-ALTER TABLE messages ADD COLUMN category TEXT NOT NULL DEFAULT 'service';

@@ -1,3 +1,0 @@
-//! The Cloud API's routes.
-
-pub(crate) mod messages;

@@ -1,3 +1,0 @@
-//! `/v1`: the platform's own routes.
-
-pub(crate) mod messages;
