@@ -44,6 +44,30 @@ macro_rules! named {
     };
 }
 
+/// Buttons of one type, each with an id and a title of its own.
+macro_rules! buttons {
+    ($type:literal, $most:expr) => {
+        Object {
+            members: &[required(
+                "buttons",
+                Shape::List(&List {
+                    min: 1,
+                    max: $most,
+                    items: Shape::Object(&Object {
+                        members: &[required("type", Shape::Word(&[$type])), required($type, Shape::Object(&REPLY))],
+                        rules: &[],
+                    }),
+                    rules: &[|buttons, at, report| {
+                        distinct(buttons, at, concat!("/", $type, "/title"), report);
+                        distinct(buttons, at, concat!("/", $type, "/id"), report);
+                    }],
+                }),
+            )],
+            rules: &[],
+        }
+    };
+}
+
 /// An interactive object with a header, a body and a footer.
 macro_rules! interactive {
     ($header:expr, $body:expr, $action:expr) => {
@@ -279,24 +303,7 @@ const CARD_HEADER: Tagged = Tagged {
 
 const HEADER_TEXT: Object = part!(HEADER_MAX_CHARS);
 
-const BUTTONS: Object = Object {
-    members: &[required(
-        "buttons",
-        Shape::List(&List {
-            min: 1,
-            max: BUTTONS_MAX,
-            items: Shape::Object(&Object {
-                members: &[required("type", Shape::Word(&["reply"])), required("reply", Shape::Object(&REPLY))],
-                rules: &[],
-            }),
-            rules: &[|buttons, at, report| {
-                distinct(buttons, at, "/reply/title", report);
-                distinct(buttons, at, "/reply/id", report);
-            }],
-        }),
-    )],
-    rules: &[],
-};
+const BUTTONS: Object = buttons!("reply", BUTTONS_MAX);
 
 const REPLY: Object = Object {
     members: &[
@@ -506,27 +513,7 @@ const CARD_BODY: Object = Object {
     })],
 };
 
-const CARD_BUTTONS: Object = Object {
-    members: &[required(
-        "buttons",
-        Shape::List(&List {
-            min: 1,
-            max: UNLIMITED,
-            items: Shape::Object(&Object {
-                members: &[
-                    required("type", Shape::Word(&["quick_reply"])),
-                    required("quick_reply", Shape::Object(&REPLY)),
-                ],
-                rules: &[],
-            }),
-            rules: &[|buttons, at, report| {
-                distinct(buttons, at, "/quick_reply/title", report);
-                distinct(buttons, at, "/quick_reply/id", report);
-            }],
-        }),
-    )],
-    rules: &[],
-};
+const CARD_BUTTONS: Object = buttons!("quick_reply", UNLIMITED);
 
 const TEMPLATE: Object = Object {
     members: &[
