@@ -101,12 +101,13 @@ mod tests {
         runtime.block_on(async {
             let url = StoreUrl::Sqlite(folder.path().join("waystation.db"));
             let store = Store::open(&StoreSettings { url, connections: 1 }).await.unwrap();
+            let mut hung_up = 0;
             for _ in 0..20 {
                 let asked = count_to(&store.pools, 300_000);
-                let hung_up = tokio::time::timeout(Duration::from_millis(1), asked).await;
-                assert!(hung_up.is_err(), "the statement was over before anybody could hang up");
+                hung_up += i32::from(tokio::time::timeout(Duration::from_millis(1), asked).await.is_err());
                 assert_eq!(count_to(&store.pools, 3).await, 3);
             }
+            assert!(hung_up > 0, "every statement was over before anybody could hang up");
         });
     }
 }
