@@ -34,38 +34,10 @@ pub(crate) struct CloudMessage {
     /// Always `whatsapp`.
     #[schema(example = "whatsapp")]
     messaging_product: String,
-    /// The recipient's phone number with its country code; `+`, blanks, hyphens and brackets are tolerated. Either this or
-    /// `recipient` is required; with both, this one counts.
-    #[schema(example = "+16505550001")]
-    to: Option<String>,
-    /// The recipient's business-scoped user id, for people whose number you do not know.
-    #[schema(example = "US.13491208655302741918")]
-    recipient: Option<String>,
-    /// `individual`, the default.
-    #[schema(example = "individual")]
-    recipient_type: Option<String>,
-    /// May be left out for a text. The member of the same name has what is sent.
-    #[serde(rename = "type")]
-    kind: Option<MessageType>,
-    text: Option<Text>,
-    image: Option<CaptionedMedia>,
-    video: Option<CaptionedMedia>,
-    audio: Option<Audio>,
-    document: Option<Document>,
-    sticker: Option<Media>,
-    location: Option<Location>,
-    /// One to 257; over 5 are warned of.
-    #[schema(min_items = 1, max_items = 257)]
-    contacts: Option<Vec<Contact>>,
-    reaction: Option<Reaction>,
-    interactive: Option<Interactive>,
-    template: Option<TemplateMessage>,
-    /// The message that is answered.
-    context: Option<ContextObject>,
-    /// Your own data, at most 512 characters; given back in every status webhook.
-    #[schema(max_length = 512)]
-    biz_opaque_callback_data: Option<String>,
+    #[serde(flatten)]
+    message: MessageObject,
     /// `read`: marks the message of `message_id`, and all before it, as read. Then nothing is sent.
+    /// Only a message that this number received can be marked.
     status: Option<String>,
     /// With `status`: which message.
     message_id: Option<String>,
@@ -81,6 +53,14 @@ pub(crate) struct PlatformMessage {
     /// The sender: its phone number id or its phone number.
     #[schema(example = "106540352242922")]
     from: String,
+    #[serde(flatten)]
+    message: MessageObject,
+}
+
+/// Whom a message is for, and what it says.
+#[derive(Debug, Deserialize, ToSchema)]
+#[allow(dead_code, reason = "read by the core from the body itself; here for the documentation")]
+struct MessageObject {
     /// The recipient's phone number with its country code; `+`, blanks, hyphens and brackets are tolerated. Either this or
     /// `recipient` is required; with both, this one counts.
     #[schema(example = "+16505550001")]
@@ -160,7 +140,9 @@ pub(crate) fn add_examples(document: &mut OpenApi) {
     ];
     for (path, body) in routes {
         let operation = document.paths.paths.get_mut(path).and_then(|item| item.post.as_mut());
-        let Some(RefOr::T(contents)) = operation.and_then(|operation| operation.request_body.as_mut()) else { continue };
+        let Some(RefOr::T(contents)) = operation.and_then(|operation| operation.request_body.as_mut()) else {
+            continue;
+        };
         for content in contents.content.values_mut() {
             let RefOr::T(content) = content else { continue };
             for example in examples() {
