@@ -4,6 +4,7 @@ use std::process::Command;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use waystation_core::messages::examples::examples;
 use waystation_testkit::{
     process::Waystation,
     sink::{Delivery, Signature, WebhookSink},
@@ -18,6 +19,8 @@ on_both_profiles!(
     the_curl_line_of_the_demo_sends_a_message_that_is_followed_to_the_end,
     every_way_to_send_leads_to_the_same_history,
     the_tenants_own_data_comes_back_in_every_webhook,
+    every_documented_message_is_kept_as_it_was_sent_and_reaches_the_phone,
+    somebody_without_a_number_is_reached_and_told_of_by_user_id,
     the_networks_refusal_is_told_with_its_code,
     receipts_in_any_order_and_number_move_a_message_forward_only,
 );
@@ -211,6 +214,66 @@ async fn the_tenants_own_data_comes_back_in_every_webhook(profile: Profile) {
         assert_eq!(status["biz_opaque_callback_data"], "order 17, für Ana 😀");
     }
     assert_eq!(client.message(&id).await["biz_opaque_callback_data"], "order 17, für Ana 😀");
+}
+
+async fn every_documented_message_is_kept_as_it_was_sent_and_reaches_the_phone(profile: Profile) {
+    const PHONE: &str = "16505550001";
+    let site = Site::new(profile).await;
+    let demo = site.demo(None);
+    let client = Client::new(demo.info(), &demo.info().base_url);
+    let mut sent = Vec::new();
+    for example in examples() {
+        for (path, body) in [
+            (client.cloud_path(), example.cloud_message(PHONE)),
+            ("/v1/messages".to_owned(), example.platform_message(&client.phone_number_id, PHONE)),
+        ] {
+            let answer = client.post(&path, &body).await;
+            if body["type"] == "template" && answer.status >= 400 {
+                // The demo has one template; the others are what the answer says that they are.
+                assert!(answer.body.contains("does not exist"), "{}: {}", example.name, answer.body);
+                assert_ne!(body["template"]["name"], "order_update", "{}", answer.body);
+                continue;
+            }
+            assert!(matches!(answer.status, 200 | 202), "{} at {path}: {}", example.name, answer.body);
+            let id = answer.json().pointer("/messages/0/id").or(answer.json().get("id")).cloned();
+            sent.push((id.and_then(|id| id.as_str().map(str::to_owned)).expect("an id"), body));
+        }
+    }
+    let ids: Vec<String> = sent.iter().map(|(id, _)| id.clone()).collect();
+    client.all_reach(&ids, "read").await;
+    for (id, body) in &sent {
+        let (key, body) = (id.trim_start_matches("wamid."), body.to_string().replace('\'', "''"));
+        let kept = site.number(&format!("SELECT count(*) FROM messages WHERE id = '{key}' AND body = '{body}'")).await;
+        assert_eq!(kept, 1, "{id} is not kept as {body}");
+    }
+}
+
+async fn somebody_without_a_number_is_reached_and_told_of_by_user_id(profile: Profile) {
+    const PERSON: &str = "US.13491208655302741918";
+    let site = Site::new(profile).await;
+    let sink = WebhookSink::start().expect("a sink");
+    let demo = site.demo(Some(&sink));
+    site.delay_receipts().await;
+    let client = Client::new(demo.info(), &demo.info().base_url);
+    let mut message = text("16505550001", "Who are you?");
+    message.as_object_mut().expect("an object").remove("to");
+    message["recipient"] = PERSON.into();
+    let answer = client.send(&message).await;
+    assert_eq!(answer.json()["contacts"], json!([{"input": PERSON, "user_id": PERSON}]), "{}", answer.body);
+    let id = answer.accepted();
+    assert_eq!(client.reaches(&id, "read").await["to"], PERSON);
+    assert_eq!(sink.reached("read", 1, PATIENCE).await, 1);
+    for delivery in sink.deliveries() {
+        let body: Value = serde_json::from_slice(&delivery.body).expect("JSON");
+        let value = &body["entry"][0]["changes"][0]["value"];
+        assert_eq!(value["statuses"][0]["recipient_user_id"], PERSON, "{value}");
+        assert_eq!(value["statuses"][0].get("recipient_id"), None, "{value}");
+        assert_eq!(value["contacts"], json!([{"user_id": PERSON}]));
+    }
+    // With both, the number counts.
+    message["to"] = "16505550001".into();
+    let both = client.send(&message).await;
+    assert_eq!(both.json()["contacts"][0]["wa_id"], "16505550001", "{}", both.body);
 }
 
 async fn the_networks_refusal_is_told_with_its_code(profile: Profile) {
