@@ -140,10 +140,11 @@ async fn add_template(store: &Store, owner: (&waystation_core::ids::BusinessId, 
     let template = StoredTemplate {
         name: TEMPLATE_NAME.to_owned(),
         language: TEMPLATE_LANGUAGE.to_owned(),
+        category: "UTILITY".to_owned(),
         status: "APPROVED".to_owned(),
         components: components.to_string(),
     };
-    store.add_template(&Actor::operator(), owner, &template, "UTILITY", now_ms()).await?;
+    store.add_template(&Actor::operator(), owner, &template, now_ms()).await?;
     Ok(())
 }
 

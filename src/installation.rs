@@ -17,6 +17,7 @@ use waystation_core::{
     credentials::Credentials,
     delivery::{self, DeliverySettings, Enqueuer, Equipment, PluginIo, WebhookSettings},
     egress::{Egress, EgressSettings},
+    eligibility::Eligibility,
     limits::Limiter,
     messages::{
         intake::Intake,
@@ -140,6 +141,7 @@ impl Installation {
         let equipment = Equipment {
             store: self.store.clone(),
             directory: self.directory.clone(),
+            eligibility: self.eligibility(),
             queue: self.queue.clone(),
             enqueuer: self.enqueuer.clone(),
             adapters: self.adapters.clone(),
@@ -150,10 +152,22 @@ impl Installation {
         delivery::start(equipment, delivery_settings(&self.config, self.alone.is_some())).await
     }
 
+    /// Who may get a message now.
+    fn eligibility(&self) -> Eligibility {
+        Eligibility::new(self.store.clone(), self.directory.clone())
+    }
+
     /// Starts the way in for messages.
     pub(crate) fn start_intake(&self) -> Intake {
         let ttl = Duration::from_secs(self.config.delivery.message_ttl_seconds);
-        Intake::start(self.store.clone(), self.directory.clone(), self.limiter.clone(), self.enqueuer.clone(), ttl)
+        Intake::start(
+            self.store.clone(),
+            self.directory.clone(),
+            self.eligibility(),
+            self.limiter.clone(),
+            self.enqueuer.clone(),
+            ttl,
+        )
     }
 }
 

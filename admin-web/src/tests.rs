@@ -28,7 +28,10 @@ use waystation_core::{
     delivery::{self, DeliverySettings, Enqueuer, Equipment, PluginIo, WebhookSettings},
     egress::{Egress, EgressSettings},
     ids::{BusinessId, MessageId, ResellerId, SenderId},
-    messages::state::{AmbiguousPolicy, RetryPolicy},
+    messages::{
+        Category,
+        state::{AmbiguousPolicy, RetryPolicy},
+    },
     onboarding::{CODE_DIGITS, DOCUMENT_MAX_BYTES, DocumentKind, Onboarding, OnboardingSettings, Upload},
     paging::Paging,
     plugins::{AdapterHost, HostSettings},
@@ -109,6 +112,7 @@ impl Fixture {
         let equipment = Equipment {
             store: store.clone(),
             directory: directory.clone(),
+            eligibility: waystation_core::eligibility::Eligibility::new(store.clone(), directory.clone()),
             queue,
             enqueuer,
             adapters: adapters.clone(),
@@ -297,6 +301,7 @@ impl Fixture {
             sender_id,
             recipient: "15550100001".to_owned(),
             kind: "text",
+            category: Category::Service,
             body: "{}".to_owned(),
             rendered: "Hi".to_owned(),
             callback_data: None,

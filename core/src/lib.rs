@@ -7,6 +7,7 @@
 //! - [`messages`]: the message objects, their validation, the intake that makes
 //!   them durable, and the pure state machine of a delivery;
 //! - [`templates`]: what an approved template asks of a message;
+//! - [`eligibility`]: who may get a message now;
 //! - [`store`]: the only room that speaks SQL;
 //! - [`queue`]: what is due when, and in which lane;
 //! - [`delivery`]: the engine, its couriers and the reconciler;
@@ -25,6 +26,7 @@ pub mod clock;
 pub mod credentials;
 pub mod delivery;
 pub mod egress;
+pub mod eligibility;
 pub mod error;
 pub mod ids;
 pub mod limits;

@@ -85,7 +85,7 @@ where
     T: ServiceFactory<actix_web::dev::ServiceRequest, Config = (), Error = actix_web::Error, InitError = ()>,
 {
     let (app, documents) = register(app.app_data(web::Data::new(api)));
-    app.service(cloud::without_version()).configure(|services| docs::configure(services, &documents))
+    app.service(cloud::messages::without_version()).configure(|services| docs::configure(services, &documents))
 }
 
 /// The answer to a request that no route takes, in the shape of the API it looks like.
@@ -124,10 +124,10 @@ where
     let (app, mut tenant) = app
         .into_utoipa_app()
         .openapi(Document::openapi())
-        .service(cloud::send_message)
-        .service(platform::send_message)
-        .service(platform::get_message)
-        .service(platform::list_message_events)
+        .service(cloud::messages::send_message)
+        .service(platform::messages::send_message)
+        .service(platform::messages::get_message)
+        .service(platform::messages::list_message_events)
         .service(account::get_account)
         .service(account::list_endpoints)
         .service(account::add_endpoint)

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     clock::{Millis, now_ms},
+    eligibility::{Eligibility, Question},
     ids::{MessageId, SenderId},
     messages::state::{Effect, Event, Outcome, RetryPolicy, State},
     plugins::AdapterHost,
@@ -37,6 +38,7 @@ const OPERATOR_WAIT_MS: u64 = 60_000;
 pub(crate) struct MessageCourier {
     pub(crate) store: Store,
     pub(crate) directory: Directory,
+    pub(crate) eligibility: Eligibility,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) enqueuer: Enqueuer,
     pub(crate) adapters: Arc<AdapterHost>,
@@ -94,7 +96,8 @@ impl Courier for MessageCourier {
         // their places.
         let kept = kept.into_iter().map(|job| (job.id.as_str().to_owned(), Take::Later(0)));
         let ids: Vec<&str> = free.iter().map(|job| job.id.as_str()).collect();
-        let messages = self.store.claim_messages(&ids, &self.owner, now, now + self.lease_ms).await?;
+        let mut messages = self.store.claim_messages(&ids, &self.owner, now, now + self.lease_ms).await?;
+        self.refuse(&mut messages, now).await?;
         let mut taken: Taken<ClaimedMessage> =
             messages.into_iter().map(|message| (message.row.id.key().to_owned(), Take::Job(message))).collect();
         taken.extend(kept);
@@ -138,6 +141,26 @@ impl Courier for MessageCourier {
 }
 
 impl MessageCourier {
+    /// Notes on each message why it may not go out after all. What an earlier attempt may have
+    /// brought is left to its receipt.
+    async fn refuse(&self, messages: &mut [ClaimedMessage], now: Millis) -> Result<(), StoreError> {
+        let questions: Vec<Question<'_>> = messages
+            .iter()
+            .map(|ClaimedMessage { row, .. }| Question {
+                business: &row.business_id,
+                sender: row.sender_id,
+                recipient: &row.recipient,
+                category: row.category,
+                kind: &row.kind,
+            })
+            .collect();
+        let refusals = self.eligibility.check(&questions, now).await?;
+        for (message, refusal) in messages.iter_mut().zip(refusals) {
+            message.refused = refusal;
+        }
+        Ok(())
+    }
+
     /// The lanes of senders that must not send now. They are held in the queue for a moment,
     /// so that what waits there costs nothing, and looked at again when it is over.
     async fn held_lanes(&self, claimed: &[Claimed], now: Millis) -> Result<HashSet<Lane>, StoreError> {
@@ -185,6 +208,9 @@ impl MessageCourier {
         let name = sender.adapter.clone();
         if row.progress.expires_at <= now {
             return (name, Outcome::Expired);
+        }
+        if let Some(refusal) = &message.refused {
+            return (name, Outcome::Rejected { error: refusal.clone().into() });
         }
         let Some(adapter) = self.adapters.get(&name) else {
             let error = UpstreamError::new("The adapter is not loaded")

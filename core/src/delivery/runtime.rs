@@ -14,8 +14,8 @@ use super::{
 };
 pub use crate::webhooks::courier::WebhookSettings;
 use crate::{
-    abuse::Abuse, egress::Egress, messages::state::RetryPolicy, plugins::AdapterHost, queue::Queue, store::Store,
-    tenancy::Directory, vault::Vault, webhooks::courier::WebhookCourier,
+    abuse::Abuse, egress::Egress, eligibility::Eligibility, messages::state::RetryPolicy, plugins::AdapterHost,
+    queue::Queue, store::Store, tenancy::Directory, vault::Vault, webhooks::courier::WebhookCourier,
 };
 
 /// Callbacks of one sender being read at once, over all workers, at most.
@@ -56,6 +56,8 @@ pub struct Equipment {
     pub store: Store,
     /// The cache over it.
     pub directory: Directory,
+    /// Who may get a message.
+    pub eligibility: Eligibility,
     /// The queue.
     pub queue: Arc<dyn Queue>,
     /// The way into it.
@@ -79,7 +81,7 @@ pub struct Runtime {
 
 /// Settles what the last run left behind and starts the couriers.
 pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime {
-    let Equipment { store, directory, queue, enqueuer, adapters, vault, egress, abuse } = equipment;
+    let Equipment { store, directory, eligibility, queue, enqueuer, adapters, vault, egress, abuse } = equipment;
     let (shutdown, stopping) = watch::channel(false);
     let lease_ms = i64::try_from(settings.lease.as_millis()).unwrap_or(i64::MAX / 2);
     let lapse = Lapse {
@@ -102,6 +104,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
         Arc::new(MessageCourier {
             store: store.clone(),
             directory: directory.clone(),
+            eligibility,
             queue: queue.clone(),
             enqueuer: enqueuer.clone(),
             adapters: adapters.clone(),

@@ -345,6 +345,7 @@ mod tests {
                 sender_id: SenderId(1),
                 recipient: "16505551234".to_owned(),
                 kind: "text",
+                category: crate::messages::Category::Service,
                 body: "{}".to_owned(),
                 rendered: String::new(),
                 callback_data: None,

@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 use sha2::{Digest, Sha256};
 
 use super::{
+    Category,
     address::Address,
     render::Rendering,
     request::{Dialect, MarkAsRead, Request},
@@ -18,6 +19,7 @@ use crate::{
     batch::Batcher,
     clock::{Millis, now_ms},
     delivery::Enqueuer,
+    eligibility::{Eligibility, Question, Refusal},
     error::{ApiError, Breach, ErrorKind},
     ids::{MessageId, SenderId},
     limits::Limiter,
@@ -70,13 +72,33 @@ pub struct AcceptedMessage {
     pub warnings: Vec<Breach>,
 }
 
+/// A message that was checked and is on no disk yet.
+#[derive(Debug, Clone)]
+struct Prepared {
+    message: NewMessage,
+    to: String,
+    recipient: Address,
+    warnings: Vec<Breach>,
+    /// What a day holds, if this message is to be counted against it.
+    cap: Option<u64>,
+}
+
+/// What became of a message in its commit.
+#[derive(Debug)]
+enum Committed {
+    Answered(AcceptResult),
+    /// The person must not get it.
+    Refused(Refusal),
+    Failed(Arc<StoreError>),
+}
+
 /// The way in. Clones share the committer.
 #[derive(Debug, Clone)]
 pub struct Intake {
     store: Store,
     directory: Directory,
     limiter: Limiter,
-    commits: Batcher<NewMessage, Result<AcceptResult, Arc<StoreError>>>,
+    commits: Batcher<Prepared, Committed>,
     message_ttl: Duration,
 }
 
@@ -87,14 +109,15 @@ impl Intake {
     pub fn start(
         store: Store,
         directory: Directory,
+        eligibility: Eligibility,
         limiter: Limiter,
         enqueuer: Enqueuer,
         message_ttl: Duration,
     ) -> Self {
         let committing = store.clone();
         let commits = Batcher::start(COMMIT_MAX_MESSAGES, move |batch| {
-            let (store, enqueuer) = (committing.clone(), enqueuer.clone());
-            async move { commit(&store, &enqueuer, batch).await }
+            let (store, eligibility, enqueuer) = (committing.clone(), eligibility.clone(), enqueuer.clone());
+            async move { commit(&store, &eligibility, &enqueuer, batch).await }
         });
         Self { store, directory, limiter, commits, message_ttl }
     }
@@ -106,6 +129,12 @@ impl Intake {
     /// [`ErrorKind::Unavailable`]: then the database did not say in time whether it was
     /// kept, and only a repeat with the same idempotency key is sure to be one message.
     pub async fn accept(&self, principal: &Tenant, incoming: Incoming<'_>) -> Result<AcceptedMessage, ApiError> {
+        let prepared = self.prepare(principal, incoming, now_ms()).await?;
+        self.submit(principal, prepared).await
+    }
+
+    /// Reads and checks a request, and writes nothing.
+    async fn prepare(&self, principal: &Tenant, incoming: Incoming<'_>, now: Millis) -> Result<Prepared, ApiError> {
         check_idempotency_key(incoming.idempotency_key)?;
         let request = match Request::read(incoming.body, incoming.dialect)? {
             Request::Send(request) => request,
@@ -119,9 +148,7 @@ impl Intake {
             return Err(ApiError::breaches(ErrorKind::RecipientIsSender, vec![breach]));
         }
         let kind = request.content.kind();
-        let rendered = self.render(&sender, &request.recipient, request.content.into_rendering()).await?;
-
-        let now = now_ms();
+        let (rendered, category) = self.render(&sender, &request.recipient, request.content.into_rendering()).await?;
         let idempotency = incoming.idempotency_key.map(|key| claim(principal, &incoming, sender.id, key, now));
         let mut cap = sender.policy.messages_per_day;
         if let (Some(_), Some(claim)) = (cap, &idempotency)
@@ -130,47 +157,55 @@ impl Intake {
             // It is answered with what was accepted then, which was counted then.
             cap = None;
         }
-        if let Some(cap) = cap {
-            self.limiter.count_message(principal.business(), cap, now).await?;
-        }
-        let id = MessageId::generate();
-        let committing = self.commits.submit(NewMessage {
-            id: id.clone(),
+        let message = NewMessage {
+            id: MessageId::generate(),
             business_id: principal.business().clone(),
             sender_id: sender.id,
             recipient: request.recipient.as_str().to_owned(),
             kind,
+            category,
             body: request.object,
             rendered,
             callback_data: request.callback_data,
             accepted_at: now,
             expires_at: now + i64::try_from(self.message_ttl.as_millis()).unwrap_or(i64::MAX / 2),
             idempotency,
-        });
-        let result = tokio::time::timeout(COMMIT_MAX, committing)
-            .await
-            .map_err(|_| ApiError::new(ErrorKind::Unavailable, "The database does not answer in time."))??;
-        if cap.is_some() && !matches!(result, Ok(AcceptResult::Created)) {
-            self.limiter.uncount_message(principal.business(), now).await;
+        };
+        Ok(Prepared { message, to: request.to, recipient: request.recipient, warnings: request.warnings, cap })
+    }
+
+    /// Makes a message durable. Several that are submitted side by side are one commit.
+    async fn submit(&self, principal: &Tenant, prepared: Prepared) -> Result<AcceptedMessage, ApiError> {
+        let (business, cap, now) = (principal.business(), prepared.cap, prepared.message.accepted_at);
+        if let Some(cap) = cap {
+            self.limiter.count_message(business, cap, now).await?;
         }
         let accepted = AcceptedMessage {
-            id,
-            sender: sender.id,
-            to: request.to,
-            recipient: request.recipient,
-            kind,
+            id: prepared.message.id.clone(),
+            sender: prepared.message.sender_id,
+            to: prepared.to.clone(),
+            recipient: prepared.recipient.clone(),
+            kind: prepared.message.kind,
             accepted_at: now,
             replayed: false,
-            warnings: request.warnings,
+            warnings: prepared.warnings.clone(),
         };
-        match result.map_err(|error| refused(&error))? {
-            AcceptResult::Created => Ok(accepted),
-            AcceptResult::KeyReused => Err(ApiError::new(
+        let committed = tokio::time::timeout(COMMIT_MAX, self.commits.submit(prepared))
+            .await
+            .map_err(|_| ApiError::new(ErrorKind::Unavailable, "The database does not answer in time."))??;
+        if cap.is_some() && !matches!(committed, Committed::Answered(AcceptResult::Created)) {
+            self.limiter.uncount_message(business, now).await;
+        }
+        match committed {
+            Committed::Failed(error) => Err(unkept(&error)),
+            Committed::Refused(refusal) => Err(refusal.into()),
+            Committed::Answered(AcceptResult::Created) => Ok(accepted),
+            Committed::Answered(AcceptResult::KeyReused) => Err(ApiError::new(
                 ErrorKind::IdempotencyKeyReused,
                 "The Idempotency-Key of this request belongs to a request with another body.",
             )),
-            AcceptResult::Replayed(first) => {
-                let accepted_at = match self.store.message(principal.business(), &first).await? {
+            Committed::Answered(AcceptResult::Replayed(first)) => {
+                let accepted_at = match self.store.message(business, &first).await? {
                     Some(message) => message.accepted_at,
                     None => now,
                 };
@@ -211,9 +246,14 @@ impl Intake {
         by_phone.ok_or_else(|| no_such_sender(from))
     }
 
-    async fn render(&self, sender: &Sender, recipient: &Address, shown: Rendering) -> Result<String, ApiError> {
+    async fn render(
+        &self,
+        sender: &Sender,
+        recipient: &Address,
+        shown: Rendering,
+    ) -> Result<(String, Category), ApiError> {
         let message = match shown {
-            Rendering::Text(text) => return Ok(text),
+            Rendering::Text(text) => return Ok((text, Category::Service)),
             Rendering::Template(message) => message,
         };
         let (name, language) = (&message.name, &message.language.code);
@@ -224,7 +264,7 @@ impl Intake {
             let breach = Breach { pointer: "/recipient".to_owned(), message, limit: None, actual: None };
             return Err(ApiError::breaches(ErrorKind::RecipientUnsupported, vec![breach]));
         }
-        template.fill(&message)
+        Ok((template.fill(&message)?, template.category()))
     }
 
     /// Why a message cannot be marked as read: none that was received has this id, since none
@@ -301,7 +341,7 @@ fn claim(principal: &Tenant, incoming: &Incoming<'_>, sender: SenderId, key: &st
     }
 }
 
-fn refused(error: &StoreError) -> ApiError {
+fn unkept(error: &StoreError) -> ApiError {
     tracing::error!(error = %error, "a message could not be kept");
     if error.is_transient() {
         ApiError::new(ErrorKind::Unavailable, "The database does not answer right now.")
@@ -310,17 +350,51 @@ fn refused(error: &StoreError) -> ApiError {
     }
 }
 
-async fn commit(
-    store: &Store,
-    enqueuer: &Enqueuer,
-    batch: Vec<NewMessage>,
-) -> Vec<Result<AcceptResult, Arc<StoreError>>> {
+async fn commit(store: &Store, eligibility: &Eligibility, enqueuer: &Enqueuer, batch: Vec<Prepared>) -> Vec<Committed> {
+    let questions: Vec<Question<'_>> = batch.iter().map(question).collect();
+    let refusals = match eligibility.check(&questions, now_ms()).await {
+        Ok(refusals) => refusals,
+        Err(error) => {
+            let error = Arc::new(error);
+            return batch.iter().map(|_| Committed::Failed(error.clone())).collect();
+        }
+    };
+    let mut committed: Vec<Option<Committed>> =
+        refusals.into_iter().map(|refusal| refusal.map(Committed::Refused)).collect();
+    let eligible: Vec<NewMessage> = batch
+        .into_iter()
+        .zip(&committed)
+        .filter(|(_, refused)| refused.is_none())
+        .map(|(prepared, _)| prepared.message)
+        .collect();
+    let mut kept = keep(store, enqueuer, eligible).await.into_iter();
+    for place in committed.iter_mut().filter(|place| place.is_none()) {
+        *place = kept.next();
+    }
+    committed.into_iter().flatten().collect()
+}
+
+fn question(prepared: &Prepared) -> Question<'_> {
+    let message = &prepared.message;
+    Question {
+        business: &message.business_id,
+        sender: message.sender_id,
+        recipient: &prepared.recipient,
+        category: message.category,
+        kind: message.kind,
+    }
+}
+
+async fn keep(store: &Store, enqueuer: &Enqueuer, batch: Vec<NewMessage>) -> Vec<Committed> {
+    if batch.is_empty() {
+        return Vec::new();
+    }
     let jobs: Vec<Job> = batch.iter().map(job).collect();
-    let results: Vec<Result<AcceptResult, Arc<StoreError>>> = match store.accept(batch.clone()).await {
-        Ok(results) => results.into_iter().map(Ok).collect(),
+    let results: Vec<Committed> = match store.accept(batch.clone()).await {
+        Ok(results) => results.into_iter().map(Committed::Answered).collect(),
         Err(error) if batch.len() == 1 || error.is_transient() => {
             let error = Arc::new(error);
-            batch.iter().map(|_| Err(error.clone())).collect()
+            batch.iter().map(|_| Committed::Failed(error.clone())).collect()
         }
         // One message that the database refuses must not take the others with it.
         Err(_) => {
@@ -328,8 +402,8 @@ async fn commit(
             for message in batch {
                 let result = store.accept(vec![message]).await;
                 results.push(match result {
-                    Ok(mut alone) => Ok(alone.remove(0)),
-                    Err(error) => Err(Arc::new(error)),
+                    Ok(mut alone) => Committed::Answered(alone.remove(0)),
+                    Err(error) => Committed::Failed(Arc::new(error)),
                 });
             }
             results
@@ -338,7 +412,7 @@ async fn commit(
     let created = jobs
         .into_iter()
         .zip(&results)
-        .filter(|(_, result)| matches!(result, Ok(AcceptResult::Created)))
+        .filter(|(_, result)| matches!(result, Committed::Answered(AcceptResult::Created)))
         .map(|(job, _)| job)
         .collect();
     enqueuer.enqueue(Topic::Messages, created);

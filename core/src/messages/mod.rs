@@ -8,6 +8,7 @@
 //! through.
 
 pub mod address;
+mod category;
 mod check;
 pub mod content;
 pub mod examples;
@@ -22,3 +23,5 @@ pub mod state;
 pub mod template;
 #[cfg(test)]
 mod tests;
+
+pub use category::Category;

@@ -564,6 +564,7 @@ async fn live(fixture: &Fixture, settings: OnboardingSettings) -> (World, delive
     let equipment = Equipment {
         store: store.clone(),
         directory: directory.clone(),
+        eligibility: crate::eligibility::Eligibility::new(store.clone(), directory.clone()),
         queue,
         enqueuer,
         adapters: adapters.clone(),

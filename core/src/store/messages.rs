@@ -24,8 +24,10 @@ use crate::{
     abuse::Signal,
     clock::{Millis, rfc3339},
     delivery::Times,
+    eligibility::Refusal,
     ids::{BusinessId, MessageId, SenderId},
     messages::{
+        Category,
         address::Address,
         state::{Note, Progress, Receipts, State},
     },
@@ -44,6 +46,8 @@ pub struct NewMessage {
     pub recipient: String,
     /// The Cloud API message type.
     pub kind: &'static str,
+    /// What it is for.
+    pub category: Category,
     /// The Cloud API message object, as it came.
     pub body: String,
     /// The same as plain text.
@@ -126,6 +130,7 @@ struct StoredMessage {
     sender_id: i64,
     recipient: String,
     kind: String,
+    category: String,
     callback_data: Option<String>,
     state: i16,
     attempt: i32,
@@ -156,6 +161,7 @@ pub(crate) struct MessageRow {
     pub(crate) sender_id: SenderId,
     pub(crate) recipient: Address,
     pub(crate) kind: String,
+    pub(crate) category: Category,
     pub(crate) callback_data: Option<String>,
     pub(crate) progress: Progress,
     pub(crate) accepted_at: Millis,
@@ -168,6 +174,8 @@ pub(crate) struct ClaimedMessage {
     pub(crate) row: MessageRow,
     pub(crate) body: String,
     pub(crate) rendered: String,
+    /// Why it may not go out after all.
+    pub(crate) refused: Option<Refusal>,
 }
 
 /// What to write about a message whose attempt was ours, with everything that
@@ -252,6 +260,7 @@ impl TryFrom<StoredMessage> for MessageRow {
             sender_id: SenderId(row.sender_id),
             recipient: Address::from_stored(row.recipient),
             kind: row.kind,
+            category: Category::parse(&row.category).unwrap_or(Category::Service),
             callback_data: row.callback_data,
             progress: Progress {
                 state,
@@ -306,6 +315,7 @@ struct InsertedMessage<'a> {
     sender_id: i64,
     recipient: &'a str,
     kind: &'a str,
+    category: &'a str,
     body: &'a str,
     rendered: &'a str,
     callback_data: Option<&'a str>,
@@ -408,7 +418,12 @@ impl Store {
             .await)?;
         rows.into_iter()
             .map(|(row, content)| {
-                Ok(ClaimedMessage { row: row.try_into()?, body: content.body, rendered: content.rendered })
+                Ok(ClaimedMessage {
+                    row: row.try_into()?,
+                    body: content.body,
+                    rendered: content.rendered,
+                    refused: None,
+                })
             })
             .collect()
     }
@@ -601,11 +616,11 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) ->
         Conn::Pg(c) => {
             let c = &mut ***c;
             Statement::new(
-                "WITH kept AS (INSERT INTO messages (id, business_id, sender_id, recipient, kind, body, rendered, \
+                "WITH kept AS (INSERT INTO messages (id, business_id, sender_id, recipient, kind, category, body, rendered, \
                  callback_data, accepted_at, expires_at, due_at, updated_at, state, attempt, tries, ambiguous, \
                  receipts) SELECT *, accepted_at, accepted_at, 0, 0, 0, false, 0 \
-                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, business_id, sender_id, recipient, kind, \
-                 body, rendered, callback_data, accepted_at, expires_at) \
+                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, business_id, sender_id, recipient, kind, \
+                 category, body, rendered, callback_data, accepted_at, expires_at) \
                  RETURNING business_id, sender_id, accepted_at) \
                  INSERT INTO usage_days (business_id, day, sender_id, shard, messages) \
                  SELECT business_id, (accepted_at / 86400000)::integer, sender_id, ?, count(*) FROM kept \
@@ -617,6 +632,7 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) ->
             .array::<BigInt, _>(batch.iter().map(|m| m.sender_id.0).collect::<Vec<_>>())
             .array::<Text, _>(batch.iter().map(|m| m.recipient.as_str()).collect::<Vec<_>>())
             .array::<Text, _>(batch.iter().map(|m| m.kind).collect::<Vec<_>>())
+            .array::<Text, _>(batch.iter().map(|m| m.category.name()).collect::<Vec<_>>())
             .array::<Text, _>(batch.iter().map(|m| m.body.as_str()).collect::<Vec<_>>())
             .array::<Text, _>(batch.iter().map(|m| m.rendered.as_str()).collect::<Vec<_>>())
             .array::<Nullable<Text>, _>(batch.iter().map(|m| m.callback_data.as_deref()).collect::<Vec<_>>())
@@ -636,6 +652,7 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) ->
                         sender_id: m.sender_id.0,
                         recipient: &m.recipient,
                         kind: m.kind,
+                        category: m.category.name(),
                         body: &m.body,
                         rendered: &m.rendered,
                         callback_data: m.callback_data.as_deref(),

@@ -197,6 +197,7 @@ diesel::table! {
         sender_id -> BigInt,
         recipient -> Text,
         kind -> Text,
+        category -> Text,
         body -> Text,
         rendered -> Text,
         callback_data -> Nullable<Text>,

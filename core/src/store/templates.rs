@@ -23,6 +23,8 @@ pub struct StoredTemplate {
     pub name: String,
     /// Its language, for example `en_US`.
     pub language: String,
+    /// `AUTHENTICATION`, `MARKETING` or `UTILITY`.
+    pub category: String,
     /// `APPROVED` and the other states of the Cloud API.
     pub status: String,
     /// The components in the Cloud API's form, as a JSON array.
@@ -39,7 +41,6 @@ impl Store {
         by: &Actor,
         (business, account): (&BusinessId, AccountId),
         template: &StoredTemplate,
-        category: &str,
         now: Millis,
     ) -> Result<TemplateId, StoreError> {
         let id = TemplateId::generate();
@@ -51,7 +52,7 @@ impl Store {
                 templates::business_id.eq(business.key()),
                 templates::name.eq(&template.name),
                 templates::language.eq(&template.language),
-                templates::category.eq(category),
+                templates::category.eq(&template.category),
                 templates::status.eq(&template.status),
                 templates::components.eq(&template.components),
                 templates::created_at.eq(now),
@@ -63,7 +64,7 @@ impl Store {
                 reseller: reseller.map(ResellerId::from_key),
                 ..Entry::new("template.created", id).of_business(business)
             };
-            let what = json!({"name": template.name, "language": template.language, "category": category});
+            let what = json!({"name": template.name, "language": template.language, "category": template.category});
             audit::append(&mut conn, by, entry.after(what), now).await
         }
         .await;
@@ -86,7 +87,13 @@ impl Store {
             .filter(templates::account_id.eq(account.0))
             .filter(templates::name.eq(name))
             .filter(templates::language.eq(language))
-            .select((templates::name, templates::language, templates::status, templates::components));
+            .select((
+                templates::name,
+                templates::language,
+                templates::category,
+                templates::status,
+                templates::components,
+            ));
         Ok(on!(conn, c => query.first(c).await.optional())?)
     }
 }

@@ -16,7 +16,10 @@ use crate::{
     audit::Actor,
     clock::Millis,
     ids::{AccountId, BusinessId, EndpointId, MessageId, ResellerId, SenderId, SigningSecretId},
-    messages::state::{Event, Outcome, Progress, RetryPolicy, State},
+    messages::{
+        Category,
+        state::{Event, Outcome, Progress, RetryPolicy, State},
+    },
     tenancy::{Policy, Subtree},
 };
 
@@ -92,6 +95,7 @@ fn message(business: &BusinessId, now: Millis) -> NewMessage {
         sender_id: SenderId(7),
         recipient: "16505551234".to_owned(),
         kind: "text",
+        category: Category::Service,
         body: r#"{"text":{"body":"hi"}}"#.to_owned(),
         rendered: "hi".to_owned(),
         callback_data: Some("order 17".to_owned()),
@@ -397,10 +401,11 @@ async fn senders_and_templates_are_found_by_what_names_them() {
         let template = StoredTemplate {
             name: "t".to_owned(),
             language: "en_US".to_owned(),
+            category: "UTILITY".to_owned(),
             status: "APPROVED".to_owned(),
             components: "[]".to_owned(),
         };
-        store.add_template(&Actor::system(), (&business, account), &template, "UTILITY", 0).await.unwrap();
+        store.add_template(&Actor::system(), (&business, account), &template, 0).await.unwrap();
         assert!(store.template(account, "t", "en_US").await.unwrap().is_some());
         assert!(store.template(account, "t", "de").await.unwrap().is_none());
     }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::{
     error::{ApiError, Breach, ErrorKind},
     messages::{
+        Category,
         request::excerpt,
         template::{Component, Parameter, TemplateMessage},
     },
@@ -29,6 +30,7 @@ const HEADER_MAX_CHARS: usize = 60;
 pub struct Template {
     name: String,
     language: String,
+    category: Category,
     approved: bool,
     whole: Parts,
     /// Of a carousel.
@@ -106,10 +108,18 @@ impl Template {
         Ok(Self {
             name: stored.name.clone(),
             language: stored.language.clone(),
+            category: Category::parse(&stored.category)
+                .ok_or_else(|| unreadable(format!("\"{}\" is no category", excerpt(&stored.category))))?,
             approved: stored.status == "APPROVED",
             whole,
             cards: cards.map_err(|error| unreadable(error.to_string()))?,
         })
+    }
+
+    /// What its messages are for.
+    #[must_use]
+    pub fn category(&self) -> Category {
+        self.category
     }
 
     /// Whether it brings a one-time password, which goes to phone numbers only.

@@ -6,6 +6,7 @@ fn template(components: &Value, status: &str) -> Template {
     Template::read(&StoredTemplate {
         name: "order_update".to_owned(),
         language: "en_US".to_owned(),
+        category: "UTILITY".to_owned(),
         status: status.to_owned(),
         components: components.to_string(),
     })

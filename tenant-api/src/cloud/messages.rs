@@ -1,4 +1,4 @@
-//! The Cloud API's routes.
+//! Sending, as the Cloud API has it.
 
 use actix_web::{HttpRequest, HttpResponse, Resource, post, web};
 use waystation_core::{

@@ -1,4 +1,4 @@
-//! `/v1`: the platform's own routes.
+//! Sending, and what became of it.
 
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use waystation_core::{

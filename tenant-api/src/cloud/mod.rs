@@ -1,0 +1,3 @@
+//! The Cloud API's routes.
+
+pub(crate) mod messages;

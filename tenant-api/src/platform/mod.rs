@@ -1,0 +1,3 @@
+//! `/v1`: the platform's own routes.
+
+pub(crate) mod messages;
