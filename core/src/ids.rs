@@ -89,6 +89,8 @@ macro_rules! text_ids {
 text_ids! {
     /// An outbound message. The prefix is the one that Cloud API clients look for.
     MessageId, "message", "wamid.";
+    /// A one-time password; says nothing about its code.
+    OneTimePasswordId, "one-time password", "otp_";
     /// A reseller.
     ResellerId, "reseller", "rs_";
     /// A client business.

@@ -14,6 +14,7 @@
 //! - [`plugins`]: the host of the transport adapters;
 //! - [`webhooks`]: how a business is told;
 //! - [`limits`]: how often somebody may ask;
+//! - [`otp`]: one-time passwords, from drawing one to checking it;
 //! - [`abuse`]: the rule against spam, and its cases;
 //! - [`access`]: who may open the dashboard, and what they may do there;
 //! - [`audit`] and [`vault`]: what was changed by whom, and what is encrypted at rest.
@@ -23,6 +24,7 @@ pub mod access;
 pub mod audit;
 pub mod batch;
 pub mod clock;
+mod codes;
 pub mod credentials;
 pub mod delivery;
 pub mod egress;
@@ -32,6 +34,7 @@ pub mod ids;
 pub mod limits;
 pub mod messages;
 pub mod onboarding;
+pub mod otp;
 pub mod paging;
 pub mod plugins;
 pub mod queue;

@@ -8,13 +8,11 @@
 
 use std::sync::Arc;
 
-use subtle::ConstantTimeEq;
 use waystation_adapter_sdk::{
     Code, CodeCheck, CodeDelivery, CodeMethod, CodeRequest, NumberError, Registration, Sender as SenderNumber,
 };
 
 use super::{
-    codes::{self, CODE_DIGITS, CODE_LIFE_MS, REGISTRATIONS_MAX},
     service::{Onboarding, failed},
     state::State,
     views::{CodeOrder, CodeProof, CodeSent, NumberView, PretendMessage},
@@ -22,6 +20,7 @@ use super::{
 use crate::{
     audit::Actor,
     clock::Millis,
+    codes::{self, CODE_DIGITS, CODE_LIFE_MS, REGISTRATIONS_MAX},
     error::{ApiError, Breach, ErrorKind},
     ids::SenderId,
     messages::phone,
@@ -64,8 +63,8 @@ impl Onboarding {
         let owner = self.number_owner(subtree, sender).await?;
         let route = self.route(&owner, order.method.into())?;
         let id = ulid::Ulid::generate().to_string();
-        let code = matches!(route, Route::Carriers(_)).then(codes::random_digits);
-        let sealed = code.as_ref().map(|code| self.vault.seal(&code_context(&id), &codes::fingerprint(&id, code)));
+        let code = matches!(route, Route::Carriers(_)).then(|| codes::random_digits(CODE_DIGITS));
+        let sealed = code.as_ref().map(|code| codes::seal(&self.vault, &code_context(&id), &id, code));
         let expires_at = now + CODE_LIFE_MS;
         let new = NewCode { id: &id, sealed, method: order.method.name(), expires_at };
         let next_at = match self.store.start_code(by, &owner, new, now).await? {
@@ -82,7 +81,7 @@ impl Onboarding {
                     reference: id,
                     method: order.method.into(),
                     phone: owner.phone.clone(),
-                    text: codes::text(&code, &language, FROM),
+                    text: codes::text(&code, &language, FROM, CODE_LIFE_MS),
                     code: Code::from(code),
                     language,
                     from: FROM.to_owned(),
@@ -129,13 +128,12 @@ impl Onboarding {
         let pin = read_pin(proof.pin.as_deref())?;
         let owner = self.number_owner(subtree, sender).await?;
         // What cannot be a code is no guess.
-        let typed = codes::read_digits(&proof.code).ok_or_else(invalid)?;
+        let typed = codes::read_digits(&proof.code).filter(|typed| typed.len() == CODE_DIGITS).ok_or_else(invalid)?;
         let tried = self.store.try_code(sender, now).await?.ok_or_else(invalid)?;
         let network = match tried.sealed {
             Some(sealed) => {
-                let kept = self.vault.open(&code_context(&tried.id), &sealed);
-                let kept = kept.map_err(|error| failed("a code could not be opened", &error))?;
-                if !bool::from(codes::fingerprint(&tried.id, &typed).as_slice().ct_eq(&kept)) {
+                let right = codes::is_code(&self.vault, &code_context(&tried.id), &tried.id, &sealed, &typed);
+                if !right.map_err(|error| failed("a code could not be opened", &error))? {
                     return Err(invalid());
                 }
                 None
@@ -276,7 +274,7 @@ impl Onboarding {
                 let kept = kept.map_err(|error| failed("a PIN could not be opened", &error))?;
                 String::from_utf8_lossy(&kept).into_owned()
             }
-            (None, None) => codes::random_digits(),
+            (None, None) => codes::random_digits(CODE_DIGITS),
         };
         if let Err(free_at) = self.store.start_registration(&owner.phone, now).await? {
             let details =

@@ -17,9 +17,10 @@ use super::{
 use crate::{
     audit::{Actor, Entry},
     clock::Millis,
+    codes::{CODE_TRIES_MAX, CodeCounts},
     error::ApiError,
     ids::{BusinessId, ResellerId, SenderId},
-    onboarding::{CODE_TRIES_MAX, CodeCounts, PretendMessage, State},
+    onboarding::{PretendMessage, State},
     tenancy::Subtree,
 };
 
@@ -313,7 +314,7 @@ pub(super) async fn insert_pretend_messages(conn: &mut Conn, messages: &[NewPret
 }
 
 /// Locks what is counted of a number.
-async fn lock_counts(conn: &mut Conn, phone: &str, now: Millis) -> Result<CodeCounts, StoreError> {
+pub(super) async fn lock_counts(conn: &mut Conn, phone: &str, now: Millis) -> Result<CodeCounts, StoreError> {
     let query = diesel::insert_into(code_numbers::table)
         .values((code_numbers::phone.eq(phone), code_numbers::counts.eq("{}"), code_numbers::updated_at.eq(now)))
         .on_conflict(code_numbers::phone)
@@ -325,7 +326,7 @@ async fn lock_counts(conn: &mut Conn, phone: &str, now: Millis) -> Result<CodeCo
         .map_err(|error| StoreError::Unreadable { table: "code_numbers", reason: error.to_string() })
 }
 
-async fn save_counts(conn: &mut Conn, phone: &str, counts: &CodeCounts) -> Result<(), StoreError> {
+pub(super) async fn save_counts(conn: &mut Conn, phone: &str, counts: &CodeCounts) -> Result<(), StoreError> {
     let text = json!(counts).to_string();
     let row = diesel::update(code_numbers::table.filter(code_numbers::phone.eq(phone)));
     let query = row.set(code_numbers::counts.eq(text));

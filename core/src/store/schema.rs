@@ -215,6 +215,25 @@ diesel::table! {
         attempted_at -> Nullable<BigInt>,
         updated_at -> BigInt,
         expires_at -> BigInt,
+        sealed -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    one_time_passwords (id) {
+        id -> Text,
+        business_id -> Text,
+        recipient -> Text,
+        sealed -> Binary,
+        tries -> Integer,
+        message_id -> Text,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        verified_at -> Nullable<BigInt>,
+        fallback_at -> Nullable<BigInt>,
+        fallback_sender_id -> Nullable<BigInt>,
+        fallback_message_id -> Nullable<Text>,
+        fallback_sealed -> Nullable<Binary>,
     }
 }
 
