@@ -27,6 +27,8 @@ const RECIPIENT: &str = "16505550001";
 /// The demo sender's own number.
 const SENDER_PHONE: &str = "15550783881";
 const TEMPLATE_NAME: &str = "order_update";
+/// The template that brings one-time passwords.
+const PASSWORD_TEMPLATE_NAME: &str = "verification_code";
 const TEMPLATE_LANGUAGE: &str = "en_US";
 
 /// What `--json` prints.
@@ -118,7 +120,7 @@ async fn furnish(running: &Running, webhook: Option<&str>) -> anyhow::Result<Sum
     let partner = installation.credentials.reseller_owner(&platform, &reseller).await?;
     let grant = GrantRequest { name: "demo".to_owned(), ..GrantRequest::default() };
     let (_, partner_key) = installation.credentials.issue_key(&by, &partner, &grant, now).await?;
-    add_template(store, (&business.id, business.account)).await?;
+    add_templates(store, (&business.id, business.account)).await?;
     if let Some(url) = webhook {
         let endpoint = EndpointRequest { url: url.to_owned(), verify_token: verify_token.clone() };
         let added = installation.registry.add_endpoint(&by, &platform, &business.id, &endpoint, now).await;
@@ -128,8 +130,8 @@ async fn furnish(running: &Running, webhook: Option<&str>) -> anyhow::Result<Sum
     Ok(summary(running, (&key, &partner_key), &sender, app_secret, verify_token, &link))
 }
 
-async fn add_template(store: &Store, owner: (&waystation_core::ids::BusinessId, AccountId)) -> Result<(), StoreError> {
-    let components = json!([
+async fn add_templates(store: &Store, owner: (&waystation_core::ids::BusinessId, AccountId)) -> Result<(), StoreError> {
+    let order_update = json!([
         {
             "type": "BODY",
             "text": "Hi {{1}}, your order {{2}} is on its way.",
@@ -137,14 +139,26 @@ async fn add_template(store: &Store, owner: (&waystation_core::ids::BusinessId, 
         },
         {"type": "FOOTER", "text": "Demo Bakery"},
     ]);
-    let template = StoredTemplate {
-        name: TEMPLATE_NAME.to_owned(),
-        language: TEMPLATE_LANGUAGE.to_owned(),
-        category: "UTILITY".to_owned(),
-        status: "APPROVED".to_owned(),
-        components: components.to_string(),
-    };
-    store.add_template(&Actor::operator(), owner, &template, now_ms()).await?;
+    let password = json!([
+        {
+            "type": "BODY",
+            "text": "{{1}} is your verification code. For your security, do not share it.",
+            "example": {"body_text": [["123456"]]},
+        },
+        {"type": "BUTTONS", "buttons": [{"type": "OTP", "otp_type": "COPY_CODE", "text": "Copy code"}]},
+    ]);
+    for (name, category, components) in
+        [(TEMPLATE_NAME, "UTILITY", order_update), (PASSWORD_TEMPLATE_NAME, "AUTHENTICATION", password)]
+    {
+        let template = StoredTemplate {
+            name: name.to_owned(),
+            language: TEMPLATE_LANGUAGE.to_owned(),
+            category: category.to_owned(),
+            status: "APPROVED".to_owned(),
+            components: components.to_string(),
+        };
+        store.add_template(&Actor::operator(), owner, &template, now_ms()).await?;
+    }
     Ok(())
 }
 

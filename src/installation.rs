@@ -24,6 +24,7 @@ use waystation_core::{
         state::{self, RetryPolicy},
     },
     onboarding::{Onboarding, OnboardingSettings},
+    otp::OneTimePasswords,
     plugins::{AdapterHost, HostSettings},
     queue::{self, EmbeddedQueue, Queue, QueueError, Topic},
     store::{Direction, Store, StoreSettings, StoreUrl},
@@ -157,12 +158,18 @@ impl Installation {
         Eligibility::new(self.store.clone(), self.directory.clone())
     }
 
+    /// What sends and checks one-time passwords.
+    pub(crate) fn one_time_passwords(&self, intake: &Intake) -> OneTimePasswords {
+        OneTimePasswords::new(self.store.clone(), self.vault.clone(), self.limiter.clone(), intake.clone())
+    }
+
     /// Starts the way in for messages.
     pub(crate) fn start_intake(&self) -> Intake {
         let ttl = Duration::from_secs(self.config.delivery.message_ttl_seconds);
         Intake::start(
             self.store.clone(),
             self.directory.clone(),
+            self.vault.clone(),
             self.eligibility(),
             self.limiter.clone(),
             self.enqueuer.clone(),

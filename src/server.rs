@@ -61,8 +61,9 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
     let base_url = installation.config.public_url(bound);
 
     let worker = if worker { Some(installation.start_worker().await) } else { None };
-    let api = api.then(|| Api {
-        intake: installation.start_intake(),
+    let api = api.then(|| installation.start_intake()).map(|intake| Api {
+        one_time_passwords: installation.one_time_passwords(&intake),
+        intake,
         store: installation.store.clone(),
         directory: installation.directory.clone(),
         limiter: installation.limiter.clone(),

@@ -304,6 +304,7 @@ impl Fixture {
             category: Category::Service,
             body: "{}".to_owned(),
             rendered: "Hi".to_owned(),
+            sealed: None,
             callback_data: None,
             accepted_at: now,
             expires_at: now + 60_000,

@@ -15,9 +15,9 @@ use crate::{
 /// Digits of a code to a sender's own number, and of a PIN.
 pub const CODE_DIGITS: usize = 6;
 /// Digits of any code, at least.
-pub const CODE_MIN_DIGITS: usize = 4;
+pub(crate) const CODE_MIN_DIGITS: usize = 4;
 /// Digits of any code, at most.
-pub const CODE_MAX_DIGITS: usize = 8;
+pub(crate) const CODE_MAX_DIGITS: usize = 8;
 /// How long a code to a sender's own number can be used, in milliseconds.
 pub const CODE_LIFE_MS: Millis = 10 * 60 * 1_000;
 /// How often a code may be guessed.
@@ -153,13 +153,7 @@ pub(crate) fn seal(vault: &Vault, context: &str, id: &str, code: &str) -> Vec<u8
 
 /// Whether `typed` is the code that [`seal`] made `sealed` of. Takes as long for a code that
 /// is nearly right as for any other.
-pub(crate) fn is_code(
-    vault: &Vault,
-    context: &str,
-    id: &str,
-    sealed: &[u8],
-    typed: &str,
-) -> Result<bool, VaultError> {
+pub(crate) fn is_code(vault: &Vault, context: &str, id: &str, sealed: &[u8], typed: &str) -> Result<bool, VaultError> {
     let kept = vault.open(context, sealed)?;
     Ok(fingerprint(id, typed).as_slice().ct_eq(&kept).into())
 }

@@ -140,6 +140,7 @@ const UNSENDABLE: Common = Common {
         ErrorKind::ParameterTooLong,
         ErrorKind::UnsupportedType,
         ErrorKind::RecipientIsSender,
+        ErrorKind::RecipientUnsupported,
         ErrorKind::TemplateMissing,
         ErrorKind::TemplateParameterCount,
         ErrorKind::TemplateParameterFormat,
@@ -152,6 +153,12 @@ const TOO_MANY_MESSAGES: Common = Common {
     name: "TooManyMessages",
     says: "Too many requests, or the messages of the day are used up.",
     kinds: &[ErrorKind::RateLimited, ErrorKind::DailyCapReached],
+};
+/// What a one-time password that is one too many adds to [`TOO_MANY_MESSAGES`].
+const TOO_MANY_PASSWORDS: Common = Common {
+    name: "TooManyPasswords",
+    says: "Too many requests, too many one-time passwords to this person, or the messages of the day are used up.",
+    kinds: &[ErrorKind::RateLimited, ErrorKind::TooManyCodes, ErrorKind::DailyCapReached],
 };
 const UNSUPPORTED_DOCUMENT: Common = Common {
     name: "UnsupportedDocument",
@@ -260,6 +267,8 @@ families! {
     Conflicting: CONFLICT;
     /// What can be wrong with a message.
     Sendable: MALFORMED, TOO_SLOW, TOO_LARGE, UNSENDABLE, TOO_MANY_MESSAGES;
+    /// What can be wrong with a one-time password that is to be sent.
+    SendablePassword: MALFORMED, TOO_SLOW, TOO_LARGE, UNSENDABLE, TOO_MANY_PASSWORDS;
     /// What can be wrong with an uploaded document.
     Uploaded: MALFORMED, TOO_SLOW, DOCUMENT_TOO_LARGE, UNSUPPORTED_DOCUMENT, INVALID;
     /// What can come of asking a phone or its network for something.
@@ -279,6 +288,7 @@ const ALL: &[Common] = &[
     INVALID,
     UNSENDABLE,
     TOO_MANY_MESSAGES,
+    TOO_MANY_PASSWORDS,
     TOO_MANY_CODES,
     CODE_UNDELIVERABLE,
     NUMBER_REFUSED,

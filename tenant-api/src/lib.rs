@@ -37,6 +37,7 @@ use waystation_core::{
     limits::Limiter,
     messages::intake::Intake,
     onboarding::Onboarding,
+    otp::OneTimePasswords,
     store::Store,
     tenancy::{Directory, Level, Registry},
 };
@@ -54,6 +55,8 @@ pub use request::{RequestId, TrustedProxies, identify, origin_of};
 pub struct Api {
     /// The way in for messages.
     pub intake: Intake,
+    /// What sends and checks one-time passwords.
+    pub one_time_passwords: OneTimePasswords,
     /// For reading.
     pub store: Store,
     /// Who asks.
@@ -128,6 +131,8 @@ where
         .service(platform::messages::send_message)
         .service(platform::messages::get_message)
         .service(platform::messages::list_message_events)
+        .service(platform::otp::send_one_time_password)
+        .service(platform::otp::verify_one_time_password)
         .service(account::get_account)
         .service(account::list_endpoints)
         .service(account::add_endpoint)
@@ -157,6 +162,7 @@ where
     tags(
         (name = "Cloud API", description = "Paths, bodies, answers and error codes of Meta's WhatsApp Cloud API."),
         (name = "Messages", description = "Messages in the platform's own style; errors are problem documents."),
+        (name = "One-time passwords", description = "Codes that show who holds a phone: sent and checked in one place."),
         (name = "Account", description = "The business itself, and what it used."),
         (name = "Webhooks", description = "Where the business wants to be told."),
         (name = "OAuth", description = "Access tokens for OAuth clients."),

@@ -396,6 +396,12 @@ impl Side {
                 message["from"] = self.info.phone_number_id.as_str().into();
                 Case::plain().json(message)
             }
+            "sendOneTimePassword" => Case::plain().json(json!({"to": phone(), "from": self.info.phone_number_id})),
+            "verifyOneTimePassword" => {
+                let order = json!({"to": phone(), "from": self.info.phone_number_id});
+                let sent = self.tenant.made(202, "/v1/otp", &order).await;
+                Case::plain().json(json!({"id": sent["id"], "code": "000000"})).shows("tries_left")
+            }
             "getMessage" | "listMessageEvents" => own("id", &self.message),
             "getAccount" => Case::anybodys().shows(&self.info.business_id),
             "listEndpoints" => Case::anybodys().shows(&self.endpoint),

@@ -21,6 +21,7 @@ mod errors;
 mod idempotency;
 mod isolation;
 mod leaks;
+mod otp;
 mod outage;
 mod partner;
 mod path;

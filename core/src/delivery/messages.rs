@@ -16,7 +16,10 @@ use crate::{
     clock::{Millis, now_ms},
     eligibility::{Eligibility, Question},
     ids::{MessageId, SenderId},
-    messages::state::{Effect, Event, Outcome, RetryPolicy, State},
+    messages::{
+        sealed::Content,
+        state::{Effect, Event, Outcome, RetryPolicy, State},
+    },
     plugins::AdapterHost,
     queue::{Claimed, Job, Lane, Queue, Settle, Topic},
     store::{
@@ -24,6 +27,7 @@ use crate::{
         StoreError,
     },
     tenancy::{Directory, Endpoint, Sender},
+    vault::Vault,
     webhooks::payload::{StatusUpdate, status_body},
 };
 
@@ -42,6 +46,7 @@ pub(crate) struct MessageCourier {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) enqueuer: Enqueuer,
     pub(crate) adapters: Arc<AdapterHost>,
+    pub(crate) vault: Vault,
     pub(crate) policy: RetryPolicy,
     pub(crate) lapse: Lapse,
     /// Names this process in the rows it works on.
@@ -218,7 +223,11 @@ impl MessageCourier {
             self.hold(row, CHANNEL_DOWN_HOLD_MS).await;
             return (name, Outcome::ChannelDown { after_ms: CHANNEL_DOWN_HOLD_MS, error });
         };
-        let outbound = match outbound(message, &sender, now) {
+        let content = match message.content(&self.vault) {
+            Ok(content) => content,
+            Err(error) => return (name, internal("The stored message does not open", error.to_string())),
+        };
+        let outbound = match outbound(row, content, &sender, now) {
             Ok(outbound) => outbound,
             Err(error) => return (name, internal("The stored message is unreadable", error.to_string())),
         };
@@ -291,8 +300,7 @@ impl MessageCourier {
     }
 }
 
-fn outbound(message: &ClaimedMessage, sender: &Sender, now: Millis) -> Result<Outbound, serde_json::Error> {
-    let row = &message.row;
+fn outbound(row: &MessageRow, content: Content, sender: &Sender, now: Millis) -> Result<Outbound, serde_json::Error> {
     Ok(Outbound {
         message_id: row.id.to_string(),
         attempt: row.progress.attempt,
@@ -306,8 +314,8 @@ fn outbound(message: &ClaimedMessage, sender: &Sender, now: Millis) -> Result<Ou
             user_id: row.recipient.as_user_id().map(ToOwned::to_owned),
         },
         kind: row.kind.clone(),
-        body: serde_json::value::RawValue::from_string(message.body.clone())?,
-        text: message.rendered.clone(),
+        body: serde_json::value::RawValue::from_string(content.body)?,
+        text: content.rendered,
     })
 }
 

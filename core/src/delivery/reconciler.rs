@@ -26,6 +26,10 @@ const SWEEP_PAGES: u32 = 10;
 const OVERDUE_MS: Millis = 5_000;
 /// How often it is checked that the queue has not lost everything.
 const WIPE_CHECK: Duration = Duration::from_secs(1);
+/// How often it is looked which one-time passwords have to go out by another way.
+const FALL_BACK_CHECK: Duration = Duration::from_secs(1);
+/// One-time passwords that fall back in one transaction at most.
+const FALL_BACK_ROWS: i64 = 200;
 /// How often what nobody needs any more is deleted.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 
@@ -58,9 +62,10 @@ impl Reconciler {
         tokio::spawn(async move {
             let mut sweep = tokio::time::interval(self.interval);
             let mut wipe_check = tokio::time::interval(WIPE_CHECK);
+            let mut fall_back = tokio::time::interval(FALL_BACK_CHECK);
             let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
             let mut places = Topic::ALL.map(|_| Place::start());
-            for timer in [&mut sweep, &mut wipe_check, &mut housekeeping] {
+            for timer in [&mut sweep, &mut wipe_check, &mut fall_back, &mut housekeeping] {
                 timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             }
             while !*shutdown.borrow() {
@@ -70,6 +75,7 @@ impl Reconciler {
                         report("senders paused", self.abuse.sweep(now_ms()).await.map_err(SweepError::from));
                     }
                     _ = wipe_check.tick() => report("refill", self.refill_if_wiped().await),
+                    _ = fall_back.tick() => report("one-time passwords", self.fall_back().await),
                     _ = housekeeping.tick() => report("housekeeping", self.housekeeping().await),
                     _ = shutdown.changed() => {}
                 }
@@ -154,11 +160,26 @@ impl Reconciler {
         }
     }
 
+    /// One-time passwords that nobody got in time go out by SMS.
+    async fn fall_back(&self) -> Result<usize, SweepError> {
+        let mut sent = 0;
+        loop {
+            let (looked_at, jobs) = self.store.fall_back(now_ms(), FALL_BACK_ROWS).await?;
+            if looked_at == 0 {
+                return Ok(sent);
+            }
+            sent += jobs.len();
+            // What the queue misses is overdue soon, and put back.
+            self.queue.push(Topic::Messages, &jobs).await?;
+        }
+    }
+
     async fn housekeeping(&self) -> Result<usize, SweepError> {
         let now = now_ms();
         self.store.forget_access(now).await?;
         self.store.forget_access_tokens(now).await?;
         self.store.forget_numbers(now).await?;
+        self.store.forget_one_time_passwords(now).await?;
         Ok(self.store.forget_idempotency_keys(now).await?)
     }
 }

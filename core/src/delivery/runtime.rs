@@ -108,6 +108,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
             queue: queue.clone(),
             enqueuer: enqueuer.clone(),
             adapters: adapters.clone(),
+            vault: vault.clone(),
             policy: settings.retry.clone(),
             lapse,
             owner: ulid::Ulid::generate().to_string(),

@@ -348,6 +348,7 @@ mod tests {
                 category: crate::messages::Category::Service,
                 body: "{}".to_owned(),
                 rendered: String::new(),
+                sealed: None,
                 callback_data: None,
                 accepted_at: now,
                 expires_at: now + 1,

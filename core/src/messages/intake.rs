@@ -14,6 +14,7 @@ use super::{
     address::Address,
     render::Rendering,
     request::{Dialect, MarkAsRead, Request},
+    sealed::{Content, SEALED_BODY},
 };
 use crate::{
     batch::Batcher,
@@ -27,6 +28,7 @@ use crate::{
     store::{AcceptResult, IdempotencyClaim, NewMessage, Store, StoreError},
     templates,
     tenancy::{Directory, Mode, Sender, Standing, Tenant},
+    vault::Vault,
 };
 
 /// Messages in one commit at most.
@@ -74,8 +76,8 @@ pub struct AcceptedMessage {
 
 /// A message that was checked and is on no disk yet.
 #[derive(Debug, Clone)]
-struct Prepared {
-    message: NewMessage,
+pub(crate) struct Prepared {
+    pub(crate) message: NewMessage,
     to: String,
     recipient: Address,
     warnings: Vec<Breach>,
@@ -98,6 +100,7 @@ pub struct Intake {
     store: Store,
     directory: Directory,
     limiter: Limiter,
+    vault: Vault,
     commits: Batcher<Prepared, Committed>,
     message_ttl: Duration,
 }
@@ -109,6 +112,7 @@ impl Intake {
     pub fn start(
         store: Store,
         directory: Directory,
+        vault: Vault,
         eligibility: Eligibility,
         limiter: Limiter,
         enqueuer: Enqueuer,
@@ -119,7 +123,7 @@ impl Intake {
             let (store, eligibility, enqueuer) = (committing.clone(), eligibility.clone(), enqueuer.clone());
             async move { commit(&store, &eligibility, &enqueuer, batch).await }
         });
-        Self { store, directory, limiter, commits, message_ttl }
+        Self { store, directory, limiter, vault, commits, message_ttl }
     }
 
     /// Accepts one message.
@@ -134,7 +138,12 @@ impl Intake {
     }
 
     /// Reads and checks a request, and writes nothing.
-    async fn prepare(&self, principal: &Tenant, incoming: Incoming<'_>, now: Millis) -> Result<Prepared, ApiError> {
+    pub(crate) async fn prepare(
+        &self,
+        principal: &Tenant,
+        incoming: Incoming<'_>,
+        now: Millis,
+    ) -> Result<Prepared, ApiError> {
         check_idempotency_key(incoming.idempotency_key)?;
         let request = match Request::read(incoming.body, incoming.dialect)? {
             Request::Send(request) => request,
@@ -157,15 +166,22 @@ impl Intake {
             // It is answered with what was accepted then, which was counted then.
             cap = None;
         }
+        let id = MessageId::generate();
+        let (mut body, mut rendered, mut sealed) = (request.object, rendered, None);
+        if category == Category::Authentication {
+            sealed = Some(Content { body, rendered }.seal(&self.vault, &id));
+            (body, rendered) = (SEALED_BODY.to_owned(), String::new());
+        }
         let message = NewMessage {
-            id: MessageId::generate(),
+            id,
             business_id: principal.business().clone(),
             sender_id: sender.id,
             recipient: request.recipient.as_str().to_owned(),
             kind,
             category,
-            body: request.object,
+            body,
             rendered,
+            sealed,
             callback_data: request.callback_data,
             accepted_at: now,
             expires_at: now + i64::try_from(self.message_ttl.as_millis()).unwrap_or(i64::MAX / 2),
@@ -175,7 +191,7 @@ impl Intake {
     }
 
     /// Makes a message durable. Several that are submitted side by side are one commit.
-    async fn submit(&self, principal: &Tenant, prepared: Prepared) -> Result<AcceptedMessage, ApiError> {
+    pub(crate) async fn submit(&self, principal: &Tenant, prepared: Prepared) -> Result<AcceptedMessage, ApiError> {
         let (business, cap, now) = (principal.business(), prepared.cap, prepared.message.accepted_at);
         if let Some(cap) = cap {
             self.limiter.count_message(business, cap, now).await?;
@@ -230,6 +246,14 @@ impl Intake {
             }
         };
         self.directory.sender(principal.business(), id).await?.ok_or_else(|| no_such_sender(&id.to_string()))
+    }
+
+    /// The sender of `from`, if this credential may send through it now.
+    pub(crate) async fn sender_for(&self, principal: &Tenant, from: &str) -> Result<Arc<Sender>, ApiError> {
+        let id = self.sender_named(principal, from).await?;
+        let sender = self.directory.sender(principal.business(), id).await?.ok_or_else(|| no_such_sender(from))?;
+        check_sender(principal, &sender)?;
+        Ok(sender)
     }
 
     /// A sender by its phone number id or its phone number.

@@ -19,6 +19,7 @@ pub mod phone;
 pub mod render;
 pub mod request;
 mod rules;
+pub(crate) mod sealed;
 pub mod state;
 pub mod template;
 #[cfg(test)]

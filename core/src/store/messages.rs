@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use diesel::{
     BoolExpressionMethods, Connection, ExpressionMethods, Insertable, NullableExpressionMethods, OptionalExtension,
     QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper,
-    sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text},
+    sql_types::{BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text},
 };
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
@@ -29,8 +29,10 @@ use crate::{
     messages::{
         Category,
         address::Address,
+        sealed::Content,
         state::{Note, Progress, Receipts, State},
     },
+    vault::{Vault, VaultError},
 };
 
 /// A message on its way to the disk.
@@ -48,10 +50,12 @@ pub struct NewMessage {
     pub kind: &'static str,
     /// What it is for.
     pub category: Category,
-    /// The Cloud API message object, as it came.
+    /// The Cloud API message object, as it came; of one that is sealed, an empty object.
     pub body: String,
-    /// The same as plain text.
+    /// The same as plain text; of one that is sealed, nothing.
     pub rendered: String,
+    /// Both, sealed for this message, when it brings a code.
+    pub sealed: Option<Vec<u8>>,
     /// The tenant's own data, given back in webhooks.
     pub callback_data: Option<String>,
     /// When it was accepted.
@@ -151,6 +155,7 @@ struct StoredMessage {
 struct StoredContent {
     body: String,
     rendered: String,
+    sealed: Option<Vec<u8>>,
 }
 
 /// A message as the engine works on it.
@@ -174,8 +179,20 @@ pub(crate) struct ClaimedMessage {
     pub(crate) row: MessageRow,
     pub(crate) body: String,
     pub(crate) rendered: String,
+    /// What it says, when it brings a code: then the two above say nothing.
+    pub(crate) sealed: Option<Vec<u8>>,
     /// Why it may not go out after all.
     pub(crate) refused: Option<Refusal>,
+}
+
+impl ClaimedMessage {
+    /// What it says, opened if it is sealed.
+    pub(crate) fn content(&self, vault: &Vault) -> Result<Content, VaultError> {
+        match &self.sealed {
+            Some(sealed) => Content::open(vault, &self.row.id, sealed),
+            None => Ok(Content { body: self.body.clone(), rendered: self.rendered.clone() }),
+        }
+    }
 }
 
 /// What to write about a message whose attempt was ours, with everything that
@@ -328,6 +345,7 @@ struct InsertedMessage<'a> {
     accepted_at: i64,
     updated_at: i64,
     expires_at: i64,
+    sealed: Option<&'a [u8]>,
 }
 
 impl Store {
@@ -422,6 +440,7 @@ impl Store {
                     row: row.try_into()?,
                     body: content.body,
                     rendered: content.rendered,
+                    sealed: content.sealed,
                     refused: None,
                 })
             })
@@ -608,7 +627,8 @@ async fn claim_key(
     })
 }
 
-async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) -> Result<(), StoreError> {
+/// Writes messages and counts them.
+pub(super) async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) -> Result<(), StoreError> {
     if batch.is_empty() {
         return Ok(());
     }
@@ -617,10 +637,10 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) ->
             let c = &mut ***c;
             Statement::new(
                 "WITH kept AS (INSERT INTO messages (id, business_id, sender_id, recipient, kind, category, body, rendered, \
-                 callback_data, accepted_at, expires_at, due_at, updated_at, state, attempt, tries, ambiguous, \
+                 callback_data, sealed, accepted_at, expires_at, due_at, updated_at, state, attempt, tries, ambiguous, \
                  receipts) SELECT *, accepted_at, accepted_at, 0, 0, 0, false, 0 \
-                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, business_id, sender_id, recipient, kind, \
-                 category, body, rendered, callback_data, accepted_at, expires_at) \
+                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, business_id, sender_id, recipient, kind, \
+                 category, body, rendered, callback_data, sealed, accepted_at, expires_at) \
                  RETURNING business_id, sender_id, accepted_at) \
                  INSERT INTO usage_days (business_id, day, sender_id, shard, messages) \
                  SELECT business_id, (accepted_at / 86400000)::integer, sender_id, ?, count(*) FROM kept \
@@ -636,6 +656,7 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) ->
             .array::<Text, _>(batch.iter().map(|m| m.body.as_str()).collect::<Vec<_>>())
             .array::<Text, _>(batch.iter().map(|m| m.rendered.as_str()).collect::<Vec<_>>())
             .array::<Nullable<Text>, _>(batch.iter().map(|m| m.callback_data.as_deref()).collect::<Vec<_>>())
+            .array::<Nullable<Binary>, _>(batch.iter().map(|m| m.sealed.as_deref()).collect::<Vec<_>>())
             .array::<BigInt, _>(batch.iter().map(|m| m.accepted_at).collect::<Vec<_>>())
             .array::<BigInt, _>(batch.iter().map(|m| m.expires_at).collect::<Vec<_>>())
             .bind::<Integer, _>(shard)
@@ -665,6 +686,7 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) ->
                         accepted_at: m.accepted_at,
                         updated_at: m.accepted_at,
                         expires_at: m.expires_at,
+                        sealed: m.sealed.as_deref(),
                     })
                     .collect();
                 c.transaction(|c| {

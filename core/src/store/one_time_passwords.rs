@@ -22,6 +22,8 @@ use crate::{
     queue::Job,
 };
 
+/// The category of the templates that bring one-time passwords, as the Cloud API has it.
+const AUTHENTICATION: &str = "AUTHENTICATION";
 /// How long it is known of a password that it is over, in milliseconds.
 const OVER_LIFE_MS: Millis = 24 * 60 * 60 * 1_000;
 
@@ -85,7 +87,7 @@ impl Store {
         on!(conn, c => {
             let mut query = templates::table
                 .filter(templates::account_id.eq(account.0))
-                .filter(templates::category.eq(Category::Authentication.name()))
+                .filter(templates::category.eq(AUTHENTICATION))
                 .order((templates::status.eq("APPROVED").desc(), templates::created_at, templates::id))
                 .select((templates::name, templates::language))
                 .into_boxed();
@@ -203,15 +205,20 @@ impl Store {
 }
 
 async fn fall_back(conn: &mut Conn, now: Millis, limit: i64, shard: i32) -> Result<(usize, Vec<Job>), StoreError> {
-    let waiting = one_time_passwords::table
-        .filter(one_time_passwords::fallback_at.le(now))
-        .order(one_time_passwords::fallback_at)
-        .limit(limit)
-        .select(Due::as_select());
+    // For each database, since only one of them locks rows.
+    macro_rules! waiting {
+        () => {
+            one_time_passwords::table
+                .filter(one_time_passwords::fallback_at.le(now))
+                .order(one_time_passwords::fallback_at)
+                .limit(limit)
+                .select(Due::as_select())
+        };
+    }
     let due: Vec<Due> = match conn {
-        Conn::Pg(c) => waiting.for_update().skip_locked().load(&mut ***c).await?,
+        Conn::Pg(c) => waiting!().for_update().skip_locked().load(&mut ***c).await?,
         // The one writer is the lock.
-        Conn::Sqlite(c) => waiting.load(&mut **c).await?,
+        Conn::Sqlite(c) => waiting!().load(&mut **c).await?,
     };
     let got = [State::Delivered, State::Read, State::Played].map(State::code);
     let first_tries: Vec<&str> = due.iter().map(|due| due.message_id.as_str()).collect();

@@ -88,6 +88,12 @@ pub(crate) async fn bytes_in(store: &Store, table: &str, column: &str) -> Vec<Ve
     rows.into_iter().map(|row| row.bytes).collect()
 }
 
+/// Runs a statement.
+pub(crate) async fn execute(store: &Store, statement: &str) {
+    let mut conn = store.pools.write().await.unwrap();
+    on!(conn, c => c.batch_execute(statement).await).unwrap();
+}
+
 fn message(business: &BusinessId, now: Millis) -> NewMessage {
     NewMessage {
         id: MessageId::generate(),
@@ -98,6 +104,7 @@ fn message(business: &BusinessId, now: Millis) -> NewMessage {
         category: Category::Service,
         body: r#"{"text":{"body":"hi"}}"#.to_owned(),
         rendered: "hi".to_owned(),
+        sealed: None,
         callback_data: Some("order 17".to_owned()),
         accepted_at: now,
         expires_at: now + 1_000_000,

@@ -1,3 +1,4 @@
 //! `/v1`: the platform's own routes.
 
 pub(crate) mod messages;
+pub(crate) mod otp;
