@@ -16,9 +16,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use waystation_adapter_sdk::{
-    Accepted, Callback, Capabilities, Channel, CodeDelivery, CodeMethod, Description, Io, Level, NumberDone,
-    NumberError, Outbound, RateScope, ReceiveError, Received, SendError, TransportAdapter, UpstreamError, async_trait,
-    export_adapter,
+    Accepted, Callback, Capabilities, Channel, CodeDelivery, CodeMethod, Description, Io, Level, MarkError, NumberDone,
+    NumberError, Outbound, RateScope, ReadMark, ReceiveError, Received, SendError, TransportAdapter, UpstreamError,
+    async_trait, export_adapter,
 };
 
 pub use behaviour::Behaviour;
@@ -69,11 +69,19 @@ struct Connection {
     jitter_percent: u64,
     seed: u64,
     send_latency_ms: u64,
+    enforce_window: bool,
 }
 
 impl Default for Connection {
     fn default() -> Self {
-        Self { delivered_after_ms: 300, read_after_ms: 900, jitter_percent: 20, seed: 0, send_latency_ms: 0 }
+        Self {
+            delivered_after_ms: 300,
+            read_after_ms: 900,
+            jitter_percent: 20,
+            seed: 0,
+            send_latency_ms: 0,
+            enforce_window: false,
+        }
     }
 }
 
@@ -114,6 +122,7 @@ impl TransportAdapter for Sandbox {
                 kinds: KINDS.map(str::to_owned).to_vec(),
                 receives: true,
                 returns_attempt_ref: true,
+                marks_read: true,
                 delivers_codes: vec![CodeMethod::Sms, CodeMethod::Voice, CodeMethod::Whatsapp],
                 verifies_numbers: false,
             },
@@ -133,6 +142,11 @@ impl TransportAdapter for Sandbox {
                     "seed": {
                         "type": "integer", "minimum": 0, "default": defaults.seed,
                         "description": "Another seed is another network: other ids, other jitter.",
+                    },
+                    "enforce_window": {
+                        "type": "boolean", "default": defaults.enforce_window,
+                        "description": "Whether free-form messages need somebody who wrote within the last 24 hours, as \
+                            on WhatsApp.",
                     },
                 },
             }),
@@ -165,6 +179,11 @@ impl TransportAdapter for Sandbox {
     async fn receive(&self, io: &Io, callback: Callback) -> Result<Received, ReceiveError> {
         let _ = io;
         webhook::read(&callback)
+    }
+
+    async fn mark_read(&self, io: &Io, mark: ReadMark) -> Result<(), MarkError> {
+        let _ = io;
+        phone::refuse_mark(Behaviour::of(mark.from.phone.as_deref()))
     }
 
     async fn deliver_code(&self, io: &Io, delivery: CodeDelivery) -> Result<NumberDone, NumberError> {

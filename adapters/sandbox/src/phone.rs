@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use waystation_adapter_sdk::{CodeDelivery, CodeMethod, Event, NumberError, PretendText, ScheduledCallback};
+use waystation_adapter_sdk::{CodeDelivery, CodeMethod, Event, MarkError, NumberError, PretendText, ScheduledCallback};
 
 use crate::behaviour::{self, Behaviour};
 
@@ -30,6 +30,17 @@ pub(crate) fn refuse(behaviour: Behaviour) -> Result<(), NumberError> {
         Behaviour::TokenExpired => {
             Err(NumberError::Unavailable { error: behaviour::error(behaviour::TOKEN_EXPIRED), needs_operator: true })
         }
+        _ => Ok(()),
+    }
+}
+
+/// The phones whose messages the network does not mark as read. The host keeps what was marked, and the phone shows it.
+pub(crate) fn refuse_mark(behaviour: Behaviour) -> Result<(), MarkError> {
+    match behaviour {
+        Behaviour::FailsTwice => {
+            Err(MarkError::Unavailable { error: behaviour::error(behaviour::SOMETHING_WENT_WRONG) })
+        }
+        Behaviour::TokenExpired => Err(MarkError::Unavailable { error: behaviour::error(behaviour::TOKEN_EXPIRED) }),
         _ => Ok(()),
     }
 }

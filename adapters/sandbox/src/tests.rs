@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 use waystation_adapter_sdk::testing::{self, Run};
 use waystation_adapter_sdk::wire::IoOp;
 use waystation_adapter_sdk::{
-    Accepted, Callback, CodeDelivery, CodeMethod, Event, NumberError, Outbound, RateScope, ReceiptStatus, ReceiveError,
-    ScheduledCallback, SendError, StatusEvent, TransportAdapter,
+    Accepted, Callback, CodeDelivery, CodeMethod, Event, MarkError, NumberError, Outbound, RateScope, ReceiptStatus,
+    ReceiveError, ScheduledCallback, SendError, StatusEvent, TransportAdapter,
 };
 
 use crate::Sandbox;
@@ -285,7 +285,7 @@ fn the_schema_has_the_defaults() {
         .iter()
         .map(|(name, property)| (name.clone(), property["default"].clone()))
         .collect();
-    assert_eq!(settings.len(), 5);
+    assert_eq!(settings.len(), 6);
     let read: crate::Connection = serde_json::from_value(Value::Object(settings)).unwrap();
     assert_eq!(read, crate::Connection::default());
 }
@@ -338,4 +338,41 @@ fn the_last_digits_decide_what_becomes_of_a_code_too() {
     assert!(matches!(outcome("0190"), (Err(NumberError::Unavailable { needs_operator: true, .. }), 0)));
     let run = testing::deliver_code(&Sandbox, code_for("15550000001", CodeMethod::Sms), |op| testing::fail(op, false));
     assert!(matches!(run.outcome, Err(NumberError::Unavailable { .. })), "what is not stored was not taken");
+}
+
+#[test]
+fn what_people_send_is_read_whole_and_each_by_itself() {
+    let text = |id: &str| json!({"from": "15550000001", "id": id, "type": "text", "text": {"body": "hi"}});
+    let body = json!({"entry": [{"changes": [
+        {"field": "messages", "value": {
+            "contacts": [{"profile": {"name": "Ada"}, "wa_id": "15550000001", "user_id": "US.1"}],
+            "messages": [text("a"), {"id": "b"}, text("c")],
+        }},
+        {"field": "user_preferences", "value": {
+            "user_preferences": [{"wa_id": "15550000001", "category": "marketing_messages", "value": "stop"}],
+        }},
+    ]}]});
+    let events = receive(body.to_string()).unwrap();
+    let [Event::Inbound(a), Event::Unknown { what, .. }, Event::Inbound(c), Event::UserPreference(wish)] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((a.upstream_id.as_str(), c.upstream_id.as_str()), ("a", "c"));
+    assert_eq!((a.from.profile_name.as_deref(), a.at_ms), (Some("Ada"), ACCEPTED_AT_MS));
+    assert_eq!(a.message, text("a"));
+    assert!(what.contains("value.messages[1]"), "{what}");
+    assert!(wish.is_marketing());
+}
+
+#[test]
+fn what_was_read_is_marked_unless_the_phone_is_one_that_fails() {
+    let mark = |suffix: &str| {
+        let mark = serde_json::from_value(json!({
+            "sender": {"id": "1", "phone": "15550783881"}, "upstream_id": "wamid.a",
+            "from": {"phone": format!("1555000{suffix}")}, "at_ms": ACCEPTED_AT_MS,
+        }));
+        testing::mark_read(&Sandbox, mark.unwrap(), testing::agree).outcome
+    };
+    assert_eq!(mark("0001"), Ok(()));
+    assert!(matches!(mark("0500"), Err(MarkError::Unavailable { .. })));
 }

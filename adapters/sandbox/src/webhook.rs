@@ -1,10 +1,12 @@
-//! Guarantee: every entry, change and status of a webhook becomes an event; what is not understood becomes
+//! Guarantee: every entry, change, status, message and preference of a webhook becomes an event; what is not understood becomes
 //! [`Event::Unknown`] with its place and its content.
 //!
 //! Webhooks batch, and every member of a status but its id may be missing.
 
 use serde_json::Value;
-use waystation_adapter_sdk::{Callback, Event, ReceiptStatus, ReceiveError, Received, StatusEvent, UpstreamError};
+use waystation_adapter_sdk::{
+    Callback, Event, InboundMessage, ReceiptStatus, ReceiveError, Received, StatusEvent, UpstreamError, UserPreference,
+};
 
 /// Reads a webhook body.
 pub(crate) fn read(callback: &Callback) -> Result<Received, ReceiveError> {
@@ -34,14 +36,20 @@ pub(crate) fn read(callback: &Callback) -> Result<Received, ReceiveError> {
 
 fn read_change(change: &Value, place: &str, received_at_ms: i64, events: &mut Vec<Event>) {
     let before = events.len();
-    for member in ["statuses", "messages", "errors"] {
+    let contacts = change.pointer("/value/contacts");
+    for member in ["statuses", "messages", "user_preferences", "errors"] {
         let items = change.pointer(&format!("/value/{member}")).and_then(Value::as_array);
         for (i, item) in items.into_iter().flatten().enumerate() {
             let place = format!("{place}.value.{member}[{i}]");
-            events.push(if member == "statuses" {
-                read_status(item, &place, received_at_ms)
-            } else {
-                unknown(format!("{place}: the sandbox reads statuses only"), item)
+            let unread = |why: &str| unknown(format!("{place}: {why}"), item);
+            events.push(match member {
+                "statuses" => read_status(item, &place, received_at_ms),
+                "messages" => {
+                    InboundMessage::from_cloud_api(item, contacts, received_at_ms).map_or_else(unread, Event::Inbound)
+                }
+                "user_preferences" => UserPreference::from_cloud_api(item, contacts, received_at_ms)
+                    .map_or_else(unread, Event::UserPreference),
+                _ => unread("the sandbox reads no errors"),
             });
         }
     }

@@ -12,13 +12,14 @@ use serde_json::{Value, json};
 
 use crate::abi::{Status, WAYSTATION_ADAPTER_MAGIC, WAYSTATION_ADAPTER_MAJOR};
 use crate::caller::{Entry, Plugin};
+use crate::inbound::MarkError;
 use crate::io::LogLine;
 use crate::number::NumberError;
 use crate::testing;
 use crate::types::{Description, SendError};
 use crate::wire::{
-    Described, IoAnswer, IoOp, IoRequest, IoResult, NumberAnswer, OP_DELIVER_CODE, OP_REGISTER, OP_REQUEST_CODE,
-    OP_VERIFY_CODE, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, Step,
+    Described, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, NumberAnswer, OP_DELIVER_CODE, OP_MARK_READ,
+    OP_REGISTER, OP_REQUEST_CODE, OP_VERIFY_CODE, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, Step,
 };
 
 /// Steps after which an operation counts as endless.
@@ -219,6 +220,8 @@ cases! {
     C41 Must Calls number_without_member, "`start` answers an operation on a number without its member with BAD_INPUT";
     C42 Must Calls no_code_in_log, "What an adapter logs of a code does not have the code in it";
     C43 Must Calls unknown_is_not_done, "When no request has an answer, an operation on a number is not done";
+    C44 Must Calls marks_as_described, "`mark_read` is unsupported if and only if the description says so";
+    C45 Must Calls mark_without_member, "`start` answers a `mark_read` without a mark with BAD_INPUT";
 }
 
 /// Runs every case. Cases that need a working table are skipped without one.
@@ -376,7 +379,8 @@ impl Bench<'_> {
             }
             Some(Status::Pending) => {
                 require(task != 0, "a waiting task has the number 0")?;
-                let outcome = step.send.is_some() || step.receive.is_some() || step.number.is_some();
+                let outcome =
+                    step.send.is_some() || step.receive.is_some() || step.mark.is_some() || step.number.is_some();
                 require(!outcome, "a waiting task has an outcome")?;
                 Ok(Started::Waits(Waiting { task, requests: step.io, log: step.log }))
             }
@@ -814,4 +818,33 @@ fn unknown_is_not_done(bench: &Bench<'_>) -> Verdict {
         }
     }
     if asked { Ok(()) } else { skip(NO_NUMBERS) }
+}
+
+fn marks_as_described(bench: &Bench<'_>) -> Verdict {
+    let described = bench.description()?.capabilities.marks_read;
+    let document = json!({
+        "v": SCHEMA_VERSION, "op": OP_MARK_READ,
+        "mark": {
+            "sender": {"id": "snd_conformance", "phone": bench.sample.recipient_phone},
+            "connection": bench.sample.connection, "upstream_id": "wamid.conformance",
+            "from": {"phone": bench.sample.recipient_phone}, "typing": true, "at_ms": 1_750_000_000_006_i64,
+        },
+    });
+    let (status, task, first) = bench.plugin.start(document.to_string().as_bytes());
+    let supported = if status == Status::Unsupported as i32 {
+        require(task == 0, "an unsupported operation left a task")?;
+        false
+    } else {
+        let ended = bench.finish(bench.read(status, task, &first)?, |op| bench.agree(op))?;
+        let outcome = ended.step.mark.ok_or_else(|| Not::Passed("a mark ended without an outcome".to_owned()))?;
+        outcome != MarkAnswer::Failed(MarkError::Unsupported)
+    };
+    require(described == supported, format!("the description says {described}, the outcome {supported}"))
+}
+
+fn mark_without_member(bench: &Bench<'_>) -> Verdict {
+    let (status, task) = bench.status_of_start(json!({"v": SCHEMA_VERSION, "op": OP_MARK_READ}).to_string().as_bytes());
+    // One that does not know the operation need not know what belongs to it.
+    let refused = status == Status::BadInput as i32 || status == Status::Unsupported as i32;
+    require(refused && task == 0, format!("it was answered with status {status}"))
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::io::LogLine;
-use crate::wire::{IoAnswer, IoOp, IoRequest, IoResult, NumberAnswer, ReceiveAnswer, SendAnswer};
+use crate::wire::{IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, NumberAnswer, ReceiveAnswer, SendAnswer};
 
 /// How soon a task is polled again when it waits for another task.
 const INTERNAL_WAIT_MS: u64 = 5;
@@ -23,6 +23,7 @@ const LOG_LINES_MAX: usize = 64;
 pub(crate) enum Outcome {
     Send(SendAnswer),
     Receive(ReceiveAnswer),
+    Mark(MarkAnswer),
     Number(NumberAnswer),
 }
 

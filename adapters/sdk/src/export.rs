@@ -17,8 +17,8 @@ use crate::coroutine::{Outcome, Shared, Task};
 use crate::io::Io;
 use crate::types::TransportAdapter;
 use crate::wire::{
-    Described, OP_DELIVER_CODE, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND, OP_VERIFY_CODE, Resume,
-    SCHEMA_VERSION, Start, Step,
+    Described, OP_DELIVER_CODE, OP_MARK_READ, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND, OP_VERIFY_CODE,
+    Resume, SCHEMA_VERSION, Start, Step,
 };
 
 /// Exports an adapter: `export_adapter!(Type);`, where `Type` is [`TransportAdapter`] and [`Default`].
@@ -125,6 +125,10 @@ impl<A: TransportAdapter + Default> Runtime<A> {
                 let Some(callback) = start.callback else { return lacks("callback") };
                 Box::pin(async move { Outcome::Receive(adapter().receive(&io, callback).await.into()) })
             }
+            OP_MARK_READ => {
+                let Some(mark) = start.mark else { return lacks("mark") };
+                Box::pin(async move { Outcome::Mark(adapter().mark_read(&io, mark).await.into()) })
+            }
             OP_DELIVER_CODE => {
                 let Some(delivery) = start.delivery else { return lacks("delivery") };
                 Box::pin(async move { Outcome::Number(adapter().deliver_code(&io, delivery).await.into()) })
@@ -174,6 +178,7 @@ impl<A: TransportAdapter + Default> Runtime<A> {
                 match outcome {
                     Outcome::Send(answer) => step.send = Some(answer),
                     Outcome::Receive(answer) => step.receive = Some(answer),
+                    Outcome::Mark(answer) => step.mark = Some(answer),
                     Outcome::Number(answer) => step.number = Some(answer),
                 }
                 (Status::Done, 0, encode(&step))

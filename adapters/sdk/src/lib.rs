@@ -45,6 +45,7 @@ pub mod conformance;
 mod coroutine;
 #[allow(unsafe_code, reason = "reads what a host passes through the C boundary")]
 pub mod export;
+mod inbound;
 mod io;
 mod number;
 pub mod testing;
@@ -52,6 +53,7 @@ mod types;
 pub mod wire;
 
 pub use async_trait::async_trait;
+pub use inbound::{InboundMessage, MarkError, MediaReference, Person, ReadMark, UserPreference, Wish};
 pub use io::{CallbacksError, HttpError, HttpRequest, HttpResponse, Io, Level, ScheduledCallback};
 pub use number::{Code, CodeCheck, CodeDelivery, CodeMethod, CodeRequest, NumberDone, NumberError, Registration};
 pub use types::{

@@ -53,6 +53,7 @@
 use std::sync::Arc;
 
 use crate::coroutine::{Outcome, Shared, Task};
+use crate::inbound::{MarkError, ReadMark};
 use crate::io::{HttpError, HttpResponse, Io, LogLine};
 use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
 use crate::types::{Accepted, Callback, Outbound, ReceiveError, Received, SendError, TransportAdapter};
@@ -98,6 +99,20 @@ pub fn receive<A: TransportAdapter>(
     let run =
         drive(|io| Box::pin(async move { Outcome::Receive(adapter.receive(&io, callback).await.into()) }), answer);
     let Outcome::Receive(outcome) = run.outcome else { unreachable!("a receive ends as a receive") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
+}
+
+/// Marks a message as read; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn mark_read<A: TransportAdapter>(
+    adapter: &'static A,
+    mark: ReadMark,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<(), MarkError>> {
+    let run = drive(|io| Box::pin(async move { Outcome::Mark(adapter.mark_read(&io, mark).await.into()) }), answer);
+    let Outcome::Mark(outcome) = run.outcome else { unreachable!("a mark ends as a mark") };
     Run { outcome: outcome.into(), requests: run.requests, log: run.log }
 }
 

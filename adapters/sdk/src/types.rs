@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::inbound::{InboundMessage, MarkError, ReadMark, UserPreference};
 use crate::io::{HttpError, Io};
 use crate::number::{CodeCheck, CodeDelivery, CodeMethod, CodeRequest, NumberDone, NumberError, Registration};
 
@@ -41,6 +42,15 @@ pub trait TransportAdapter: Send + Sync + 'static {
     async fn receive(&self, io: &Io, callback: Callback) -> Result<Received, ReceiveError> {
         let _ = (io, callback);
         Err(ReceiveError::Unsupported)
+    }
+
+    /// Tells the network that a message of a person has been read, and that an answer is being written.
+    ///
+    /// # Errors
+    /// [`MarkError::Unavailable`] if it may work later. By default [`MarkError::Unsupported`].
+    async fn mark_read(&self, io: &Io, mark: ReadMark) -> Result<(), MarkError> {
+        let _ = (io, mark);
+        Err(MarkError::Unsupported)
     }
 
     /// Brings a code of the host's to a phone, by one of [`Capabilities::delivers_codes`]. Log nothing of it.
@@ -141,6 +151,8 @@ pub struct Capabilities {
     pub receives: bool,
     /// Whether its network returns [`Outbound::attempt_ref`] in receipts, which settles ambiguous attempts.
     pub returns_attempt_ref: bool,
+    /// Whether it implements [`TransportAdapter::mark_read`].
+    pub marks_read: bool,
     /// How it brings a code of the host's to a phone. Empty: it does not implement [`TransportAdapter::deliver_code`].
     pub delivers_codes: Vec<CodeMethod>,
     /// Whether its network checks itself whose a number is: it implements [`TransportAdapter::request_code`],
@@ -390,6 +402,10 @@ pub struct Received {
 pub enum Event {
     /// A receipt of a message we sent.
     Status(StatusEvent),
+    /// Something that a person sent.
+    Inbound(InboundMessage),
+    /// What a person wants to get from now on.
+    UserPreference(UserPreference),
     /// A text that arrived at a pretend phone, for networks that are none.
     PretendPhone(PretendText),
     /// Something this adapter does not know. Passed on, so that nothing is dropped silently.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::inbound::{MarkError, ReadMark};
 use crate::io::{HttpError, HttpRequest, HttpResponse, LogLine, ScheduledCallback};
 use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
 use crate::types::{Accepted, Callback, Description, Outbound, ReceiveError, Received, SendError};
@@ -17,6 +18,9 @@ pub const OP_SEND: &str = "send";
 
 /// `op` of a [`Start`] that reads a callback.
 pub const OP_RECEIVE: &str = "receive";
+
+/// `op` of a [`Start`] that marks a message as read.
+pub const OP_MARK_READ: &str = "mark_read";
 
 /// `op` of a [`Start`] that brings a code of the host's to a phone.
 pub const OP_DELIVER_CODE: &str = "deliver_code";
@@ -52,6 +56,9 @@ pub struct StartRef<'a> {
     /// The callback, for [`OP_RECEIVE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callback: Option<&'a Callback>,
+    /// The message, for [`OP_MARK_READ`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<&'a ReadMark>,
     /// The code, for [`OP_DELIVER_CODE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<&'a CodeDelivery>,
@@ -77,6 +84,12 @@ impl<'a> StartRef<'a> {
     #[must_use]
     pub fn receive(callback: &'a Callback) -> Self {
         Self { callback: Some(callback), ..Self::of(OP_RECEIVE) }
+    }
+
+    /// The request to mark a message as read.
+    #[must_use]
+    pub fn mark_read(mark: &'a ReadMark) -> Self {
+        Self { mark: Some(mark), ..Self::of(OP_MARK_READ) }
     }
 
     /// The request to bring a code to a phone.
@@ -121,6 +134,9 @@ pub struct Start {
     /// The callback, for [`OP_RECEIVE`].
     #[serde(default)]
     pub callback: Option<Callback>,
+    /// The message, for [`OP_MARK_READ`].
+    #[serde(default)]
+    pub mark: Option<ReadMark>,
     /// The code, for [`OP_DELIVER_CODE`].
     #[serde(default)]
     pub delivery: Option<CodeDelivery>,
@@ -165,6 +181,9 @@ pub struct Step {
     /// The outcome of [`OP_RECEIVE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receive: Option<ReceiveAnswer>,
+    /// The outcome of [`OP_MARK_READ`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<MarkAnswer>,
     /// The outcome of any operation on a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<NumberAnswer>,
@@ -278,6 +297,34 @@ impl From<ReceiveAnswer> for Result<Received, ReceiveError> {
         match answer {
             ReceiveAnswer::Received(received) => Ok(received),
             ReceiveAnswer::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// The outcome of [`OP_MARK_READ`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkAnswer {
+    /// The network knows.
+    Done,
+    /// It does not.
+    Failed(MarkError),
+}
+
+impl From<Result<(), MarkError>> for MarkAnswer {
+    fn from(outcome: Result<(), MarkError>) -> Self {
+        match outcome {
+            Ok(()) => Self::Done,
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<MarkAnswer> for Result<(), MarkError> {
+    fn from(answer: MarkAnswer) -> Self {
+        match answer {
+            MarkAnswer::Done => Ok(()),
+            MarkAnswer::Failed(error) => Err(error),
         }
     }
 }
