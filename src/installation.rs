@@ -18,6 +18,7 @@ use waystation_core::{
     delivery::{self, DeliverySettings, Enqueuer, Equipment, PluginIo, WebhookSettings},
     egress::{Egress, EgressSettings},
     eligibility::Eligibility,
+    inbound::Inbox,
     limits::Limiter,
     messages::{
         intake::Intake,
@@ -161,6 +162,11 @@ impl Installation {
     /// What sends and checks one-time passwords.
     pub(crate) fn one_time_passwords(&self, intake: &Intake) -> OneTimePasswords {
         OneTimePasswords::new(self.store.clone(), self.vault.clone(), self.limiter.clone(), intake.clone())
+    }
+
+    /// What businesses received.
+    pub(crate) fn inbox(&self) -> Inbox {
+        Inbox::new(self.store.clone(), self.directory.clone(), self.adapters.clone(), self.enqueuer.clone())
     }
 
     /// Starts the way in for messages.

@@ -64,6 +64,7 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
     let api = api.then(|| installation.start_intake()).map(|intake| Api {
         one_time_passwords: installation.one_time_passwords(&intake),
         intake,
+        inbox: installation.inbox(),
         store: installation.store.clone(),
         directory: installation.directory.clone(),
         limiter: installation.limiter.clone(),

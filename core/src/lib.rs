@@ -10,6 +10,7 @@
 //! - [`eligibility`]: who may get a message now;
 //! - [`store`]: the only room that speaks SQL;
 //! - [`queue`]: what is due when, and in which lane;
+//! - [`inbound`]: what people send, the customer-care window, who is blocked;
 //! - [`delivery`]: the engine, its couriers and the reconciler;
 //! - [`plugins`]: the host of the transport adapters;
 //! - [`webhooks`]: how a business is told;
@@ -31,6 +32,7 @@ pub mod egress;
 pub mod eligibility;
 pub mod error;
 pub mod ids;
+pub mod inbound;
 pub mod limits;
 pub mod messages;
 pub mod onboarding;

@@ -34,6 +34,7 @@ use utoipa_actix_web::AppExt;
 use waystation_core::{
     abuse::Abuse,
     credentials::Credentials,
+    inbound::Inbox,
     limits::Limiter,
     messages::intake::Intake,
     onboarding::Onboarding,
@@ -57,6 +58,8 @@ pub struct Api {
     pub intake: Intake,
     /// What sends and checks one-time passwords.
     pub one_time_passwords: OneTimePasswords,
+    /// What was received.
+    pub inbox: Inbox,
     /// For reading.
     pub store: Store,
     /// Who asks.
@@ -133,6 +136,14 @@ where
         .service(platform::messages::list_message_events)
         .service(platform::otp::send_one_time_password)
         .service(platform::otp::verify_one_time_password)
+        .service(cloud::messages::mark_message_as_read)
+        .service(platform::inbound::list_inbound_messages)
+        .service(platform::inbound::get_inbound_message)
+        .service(platform::inbound::mark_as_read)
+        .service(platform::inbound::show_typing)
+        .service(platform::inbound::get_conversation)
+        .service(platform::sandbox::list_shown)
+        .service(platform::sandbox::play)
         .service(account::get_account)
         .service(account::list_endpoints)
         .service(account::add_endpoint)
@@ -163,6 +174,10 @@ where
         (name = "Cloud API", description = "Paths, bodies, answers and error codes of Meta's WhatsApp Cloud API."),
         (name = "Messages", description = "Messages in the platform's own style; errors are problem documents."),
         (name = "One-time passwords", description = "Codes that show who holds a phone: sent and checked in one place."),
+        (name = "Inbound", description = "What people sent to you, the customer-care windows that it opens, and whom you \
+            blocked."),
+        (name = "Sandbox", description = "The pretend phones behind the sandbox: look at what they show, and have them \
+            write to you."),
         (name = "Account", description = "The business itself, and what it used."),
         (name = "Webhooks", description = "Where the business wants to be told."),
         (name = "OAuth", description = "Access tokens for OAuth clients."),

@@ -173,6 +173,46 @@ pub(crate) fn add_examples(document: &mut OpenApi) {
     }
 }
 
+/// What a message is marked as read with.
+#[derive(Debug, Deserialize, ToSchema)]
+#[allow(dead_code, reason = "read by the core from the body itself; here for the documentation")]
+pub(crate) struct CloudReadMark {
+    /// Always `whatsapp`.
+    #[schema(example = "whatsapp")]
+    messaging_product: String,
+    /// `read`.
+    #[schema(example = "read")]
+    status: String,
+    /// The message that was received.
+    #[schema(example = "wamid.01JD9Z8W7V6T5S4R3Q2P1N0M9K")]
+    message_id: String,
+    /// Shows that an answer is being written, for 25 seconds or until it comes.
+    typing_indicator: Option<TypingIndicator>,
+}
+
+/// The Cloud API's answer to what was done.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CloudSuccess {
+    #[schema(example = true)]
+    success: bool,
+}
+
+impl CloudSuccess {
+    /// It was.
+    pub(crate) fn yes() -> Self {
+        Self { success: true }
+    }
+}
+
+/// The Cloud API's answer to a message, or to a mark.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "for the documentation")]
+pub(crate) enum CloudAnswer {
+    Accepted(CloudAccepted),
+    Marked(CloudSuccess),
+}
+
 /// The Cloud API's answer to a message that was accepted.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CloudAccepted {

@@ -379,6 +379,13 @@ impl Context {
         self.senders.get(&sender.0).map(|sender| &sender.business)
     }
 
+    /// A sender that was added, and the endpoints of its business.
+    pub(crate) fn addressee(&self, sender: SenderId) -> Option<(Arc<Sender>, Arc<Vec<Endpoint>>)> {
+        let sender = self.senders.get(&sender.0)?;
+        let endpoints = self.endpoints.get(sender.business.key()).cloned().unwrap_or_default();
+        Some((sender.clone(), endpoints))
+    }
+
     /// The lines of history and the deliveries that `effects` ask for, now that `row` has
     /// its new progress.
     pub(crate) fn follow(

@@ -19,4 +19,5 @@ pub use engine::Enqueuer;
 pub(crate) use engine::{Courier, Take, Taken};
 pub use host_io::PluginIo;
 pub(crate) use messages::Times;
+pub(crate) use receipts::callback_job;
 pub use runtime::{DeliverySettings, Equipment, Runtime, WebhookSettings, start};

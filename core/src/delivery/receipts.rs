@@ -8,7 +8,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use waystation_adapter_sdk::{Callback, Event as NetworkEvent, Payload, PretendText, StatusEvent};
+use waystation_adapter_sdk::{
+    Callback, Event as NetworkEvent, InboundMessage, Payload, PretendText, StatusEvent, UserPreference,
+};
 
 use super::{
     engine::{Courier, Enqueuer, Take, Taken},
@@ -17,6 +19,7 @@ use super::{
 use crate::{
     clock::{Millis, now_ms},
     ids::{BusinessId, SenderId},
+    inbound::{Arrival, Wanted},
     messages::state::{Event, RetryPolicy},
     plugins::{AdapterHost, ReceiveFailure},
     queue::{Claimed, Job, Settle, Topic},
@@ -58,6 +61,8 @@ pub(crate) struct Read {
 struct Heard {
     receipts: Vec<Receipt>,
     arrivals: Vec<PretendText>,
+    inbound: Vec<InboundMessage>,
+    preferences: Vec<UserPreference>,
 }
 
 enum Unread {
@@ -155,6 +160,8 @@ impl CallbackCourier {
             match event {
                 NetworkEvent::Status(event) => heard.receipts.push(Receipt { event }),
                 NetworkEvent::PretendPhone(text) => heard.arrivals.push(text),
+                NetworkEvent::Inbound(message) => heard.inbound.push(message),
+                NetworkEvent::UserPreference(preference) => heard.preferences.push(preference),
                 NetworkEvent::Unknown { what, .. } => {
                     tracing::warn!(adapter = callback.adapter, what, "a network reported something unknown");
                 }
@@ -192,6 +199,7 @@ impl CallbackCourier {
             if let Some(business) = context.business(sender) {
                 outcome.arrivals.extend(heard.arrivals.iter().map(|text| arrival(business, text, now)));
             }
+            self.file(callback, heard, context, now, &mut outcome);
             for receipt in &heard.receipts {
                 let reference = receipt.reference();
                 let key = by_upstream
@@ -222,6 +230,42 @@ impl CallbackCourier {
         }
         outcome.changed = changed.iter().filter_map(|key| rows.remove(key)).collect();
         outcome
+    }
+
+    /// What people sent, ready to be kept. If any of it cannot be, the callback is kept aside as well.
+    fn file(
+        &self,
+        callback: &ClaimedCallback,
+        heard: &Heard,
+        context: &Context,
+        now: Millis,
+        outcome: &mut ReceiptOutcome,
+    ) {
+        if heard.inbound.is_empty() && heard.preferences.is_empty() {
+            return;
+        }
+        let Some((sender, endpoints)) = context.addressee(SenderId(callback.sender_id)) else {
+            tracing::error!(adapter = callback.adapter, "a message to a sender that is gone is kept aside");
+            outcome.parked.push(NewCallback::aside(callback));
+            return;
+        };
+        let mut unfit = None;
+        for message in &heard.inbound {
+            match Arrival::new(sender.clone(), endpoints.clone(), message.clone(), now) {
+                Ok(arrival) => outcome.inbound.push(arrival),
+                Err(reason) => unfit = Some(reason),
+            }
+        }
+        for preference in &heard.preferences {
+            match Wanted::new(sender.clone(), endpoints.clone(), preference.clone(), now) {
+                Some(wanted) => outcome.deliveries.extend(wanted.tell()),
+                None => unfit = Some("a wish of nobody with a number or a user id"),
+            }
+        }
+        if let Some(reason) = unfit {
+            tracing::error!(adapter = callback.adapter, reason, "something that a person sent is kept aside");
+            outcome.parked.push(NewCallback::aside(callback));
+        }
     }
 
     fn waited_enough(&self, callback: &ClaimedCallback) -> bool {

@@ -13,7 +13,7 @@ use super::{
     Category,
     address::Address,
     render::Rendering,
-    request::{Dialect, MarkAsRead, Request},
+    request::{Dialect, Request},
     sealed::{Content, SEALED_BODY},
 };
 use crate::{
@@ -147,7 +147,10 @@ impl Intake {
         check_idempotency_key(incoming.idempotency_key)?;
         let request = match Request::read(incoming.body, incoming.dialect)? {
             Request::Send(request) => request,
-            Request::MarkAsRead(request) => return Err(self.mark_as_read(principal, &incoming, request).await?),
+            Request::MarkAsRead(_) => {
+                let message = "marks nothing as read here; POST /v1/inbound-messages/{id}/read does";
+                return Err(ApiError::breach("/status", message));
+            }
         };
         let sender = self.sender(principal, &incoming, request.from.as_deref()).await?;
         check_sender(principal, &sender)?;
@@ -290,27 +293,10 @@ impl Intake {
         }
         Ok((template.fill(&message)?, template.category()))
     }
-
-    /// Why a message cannot be marked as read: none that was received has this id, since none
-    /// is received so far.
-    async fn mark_as_read(
-        &self,
-        principal: &Tenant,
-        incoming: &Incoming<'_>,
-        request: MarkAsRead,
-    ) -> Result<ApiError, ApiError> {
-        let sender = self.sender(principal, incoming, request.from.as_deref()).await?;
-        check_sender(principal, &sender)?;
-        let message = format!(
-            "\"{}\" is not the id of a message that this number received",
-            super::request::excerpt(&request.message_id)
-        );
-        Ok(ApiError::breach("/message_id", message))
-    }
 }
 
 /// Whether this credential may send through this sender now.
-fn check_sender(principal: &Tenant, sender: &Sender) -> Result<(), ApiError> {
+pub(crate) fn check_sender(principal: &Tenant, sender: &Sender) -> Result<(), ApiError> {
     if let Some(hold) = sender.hold() {
         return Err(ApiError::new(ErrorKind::Suspended, hold.to_string()));
     }

@@ -11,11 +11,11 @@ use std::time::{Duration, SystemTime};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future::BoxFuture};
 use waystation_adapter_sdk::wire::{
-    IoAnswer, IoOp, IoRequest, IoResult, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, StartRef, Step,
+    IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, StartRef, Step,
 };
 use waystation_adapter_sdk::{
-    Accepted, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Event, Level, NumberDone, NumberError,
-    Outbound, PretendText, ReceiveError, Received, Registration, SendError, UpstreamError,
+    Accepted, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Event, Level, MarkError, NumberDone,
+    NumberError, Outbound, PretendText, ReadMark, ReceiveError, Received, Registration, SendError, UpstreamError,
 };
 
 use super::library::{Library, LoadError};
@@ -223,6 +223,8 @@ impl Adapter {
                         !is_fit_id(&status.upstream_id)
                             || status.attempt_ref.as_deref().is_some_and(|id| !is_fit_id(id))
                     }
+                    // Looked at one by one, where they are filed.
+                    Event::Inbound(_) | Event::UserPreference(_) => false,
                     Event::PretendPhone(_) | Event::Unknown { .. } => false,
                 });
                 if unfit {
@@ -241,6 +243,25 @@ impl Adapter {
                 details: format!("adapter `{}`: it ended a receive without an outcome", self.description.name),
             }),
         }
+    }
+
+    /// Has the network told that a message was read.
+    ///
+    /// # Errors
+    /// What the adapter answered; [`MarkError::Unavailable`] if it failed or could not be called.
+    pub async fn mark_read(&self, mark: &ReadMark) -> Result<(), MarkError> {
+        let mut operation = Operation::of(&mark.sender.id);
+        let fault = match self.operate(encode(&StartRef::mark_read(mark)), &mut operation).await {
+            Ok(Step { mark: Some(MarkAnswer::Done), .. }) => return Ok(()),
+            Ok(Step { mark: Some(MarkAnswer::Failed(error)), .. }) => return Err(error),
+            Ok(_) => operation.defect("it ended a mark without an outcome"),
+            Err(fault) => fault,
+        };
+        if fault.kind == FaultKind::Unsupported {
+            return Err(MarkError::Unsupported);
+        }
+        let details = format!("adapter `{}`: {}", self.description.name, fault.text);
+        Err(MarkError::Unavailable { error: UpstreamError::new("The adapter failed").details(details) })
     }
 
     /// Has a code of ours brought to a phone. `sender_id` is whose number it is about.
@@ -487,7 +508,7 @@ const UPSTREAM_ID_RULE: &str = "it must have 1 to 512 bytes and no control chara
 /// Longest id of a network, in bytes.
 const UPSTREAM_ID_MAX_BYTES: usize = 512;
 
-fn is_fit_id(id: &str) -> bool {
+pub(crate) fn is_fit_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= UPSTREAM_ID_MAX_BYTES && !id.chars().any(char::is_control)
 }
 

@@ -26,6 +26,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use waystation_adapter_sdk::{HttpError, HttpRequest, HttpResponse, ScheduledCallback};
 
+pub(crate) use adapter::is_fit_id;
 pub use adapter::{Adapter, Health, ReceiveFailure};
 pub use bundled::bundled_dirs;
 pub use library::{Library, LoadError};

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     clock::Millis,
     ids::{CallbackId, SenderId},
+    inbound::Arrival,
     vault::{Vault, VaultError},
 };
 
@@ -139,6 +140,8 @@ pub(crate) struct ReceiptOutcome {
     pub(crate) parked: Vec<NewCallback>,
     /// What arrived at pretend phones.
     pub(crate) arrivals: Vec<NewPretendMessage>,
+    /// What people sent.
+    pub(crate) inbound: Vec<Arrival>,
 }
 
 impl Store {
@@ -180,11 +183,13 @@ where
     F: FnOnce(HashMap<String, MessageRow>) -> ReceiptOutcome + Send,
 {
     let rows = Store::lock_messages(conn, batch.message_ids, batch.upstream_ids).await?;
-    let outcome = decide(rows.into_iter().map(|row| (row.id.key().to_owned(), row)).collect());
+    let mut outcome = decide(rows.into_iter().map(|row| (row.id.key().to_owned(), row)).collect());
     let updates =
         outcome.changed.iter().map(|row| ProgressUpdate::new(&row.id, row.progress.attempt, &row.progress)).collect();
     update_progress(conn, updates, None, now).await?;
     insert_events(conn, outcome.events.clone()).await?;
+    let told = super::inbound::keep(conn, std::mem::take(&mut outcome.inbound)).await?;
+    outcome.deliveries.extend(told);
     super::deliveries::insert(conn, outcome.deliveries.clone()).await?;
     insert(conn, outcome.parked.clone()).await?;
     insert_pretend_messages(conn, &outcome.arrivals).await?;

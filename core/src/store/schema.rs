@@ -452,6 +452,61 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    inbound_messages (id) {
+        id -> Text,
+        business_id -> Text,
+        sender_id -> BigInt,
+        phone -> Nullable<Text>,
+        user_id -> Nullable<Text>,
+        parent_user_id -> Nullable<Text>,
+        profile_name -> Nullable<Text>,
+        username -> Nullable<Text>,
+        kind -> Text,
+        body -> Text,
+        context_id -> Nullable<Text>,
+        upstream_id -> Text,
+        sent_at -> BigInt,
+        received_at -> BigInt,
+        read_at -> Nullable<BigInt>,
+        typing_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    windows (sender_id, recipient) {
+        sender_id -> BigInt,
+        recipient -> Text,
+        business_id -> Text,
+        last_inbound_id -> Text,
+        last_inbound_at -> BigInt,
+        entry -> Nullable<Text>,
+        entry_at -> Nullable<BigInt>,
+        entry_until -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    blocked_people (id) {
+        id -> Text,
+        business_id -> Text,
+        sender_id -> BigInt,
+        phone -> Nullable<Text>,
+        user_id -> Nullable<Text>,
+        blocked_at -> BigInt,
+        dropped -> BigInt,
+    }
+}
+
+diesel::table! {
+    outside_window (message_id) {
+        message_id -> Text,
+        category -> Text,
+        body -> Text,
+        rendered -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     access_tokens,
     accounts,
