@@ -3,16 +3,24 @@
 //!
 //! Asked for many messages at once, in as many queries as for one: it is on the path of every message.
 
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
 use waystation_adapter_sdk::UpstreamError;
 
 use crate::{
     clock::Millis,
     error::{ApiError, ErrorKind},
-    ids::{BusinessId, SenderId},
+    ids::{AccountId, BusinessId, SenderId},
     messages::{Category, address::Address},
     store::{Store, StoreError},
-    tenancy::Directory,
+    tenancy::{Directory, Sender},
 };
+
+/// Templates that a refusal names at most.
+const TEMPLATES_NAMED_MAX: i64 = 10;
 
 /// May this message go to this person now?
 #[derive(Debug, Clone, Copy)]
@@ -57,9 +65,64 @@ impl Eligibility {
     /// # Errors
     /// The database's.
     pub async fn check(&self, questions: &[Question<'_>], now: Millis) -> Result<Vec<Option<Refusal>>, StoreError> {
-        let _ = (&self.store, &self.directory, now);
-        Ok(vec![None; questions.len()])
+        let mut refusals = vec![None; questions.len()];
+        self.care_window(questions, &mut refusals, now).await?;
+        Ok(refusals)
     }
+
+    /// Refuses free-form messages to people whose customer-care window is closed, through senders whose network has one.
+    async fn care_window(
+        &self,
+        questions: &[Question<'_>],
+        refusals: &mut [Option<Refusal>],
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let mut asked: Vec<(usize, Arc<Sender>)> = Vec::new();
+        for (index, question) in questions.iter().enumerate() {
+            if question.kind == "template" || refusals[index].is_some() {
+                continue;
+            }
+            let sender = self.directory.any_sender(question.sender).await?;
+            asked.extend(sender.filter(|sender| sender.enforces_window()).map(|sender| (index, sender)));
+        }
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let senders = asked.iter().map(|(_, sender)| sender.id.0).collect();
+        let recipients = asked.iter().map(|(index, _)| questions[*index].recipient.as_str()).collect();
+        let windows = self.store.windows_among(&senders, &recipients).await?;
+        let open: HashSet<(SenderId, &str)> = windows
+            .iter()
+            .filter(|window| window.is_open(now))
+            .map(|window| (window.sender, window.recipient.as_str()))
+            .collect();
+        let mut details: HashMap<AccountId, String> = HashMap::new();
+        for (index, sender) in asked {
+            if open.contains(&(sender.id, questions[index].recipient.as_str())) {
+                continue;
+            }
+            let said = match details.get(&sender.account) {
+                Some(said) => said.clone(),
+                None => {
+                    let usable = self.store.usable_templates(sender.account, TEMPLATES_NAMED_MAX).await?;
+                    details.entry(sender.account).or_insert_with(|| window_closed(&usable)).clone()
+                }
+            };
+            refusals[index] = Some(Refusal { kind: ErrorKind::WindowClosed, details: said });
+        }
+        Ok(())
+    }
+}
+
+/// What whoever writes to somebody outside of the window can do instead.
+fn window_closed(usable: &[(String, String)]) -> String {
+    let names: Vec<String> = usable.iter().map(|(name, language)| format!("{name} ({language})")).collect();
+    let instead = if names.is_empty() {
+        "Only a template reaches them now, and none is approved yet.".to_owned()
+    } else {
+        format!("Only a template reaches them now; of those approved: {}.", names.join(", "))
+    };
+    format!("This person did not write to this number within the last 24 hours. {instead}")
 }
 
 impl From<Refusal> for ApiError {

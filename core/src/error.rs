@@ -221,6 +221,13 @@ errors! {
         title: "Business-scoped user id recipients are not supported for this message",
         advice: "Send it to a phone number, in \"to\".",
     }
+    /// Free-form outside of the customer-care window.
+    WindowClosed {
+        name: "window_closed", code: 131047, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Re-engagement message",
+        advice: "Send an approved template; the details name some. Anything else can be sent within 24 hours of the person's last message.",
+    }
     /// The template does not take as many parameters as were given.
     TemplateParameterCount {
         name: "template_parameter_count", code: 132000, kind_of: "OAuthException",

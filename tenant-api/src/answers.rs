@@ -140,6 +140,7 @@ const UNSENDABLE: Common = Common {
         ErrorKind::ParameterTooLong,
         ErrorKind::UnsupportedType,
         ErrorKind::RecipientIsSender,
+        ErrorKind::WindowClosed,
         ErrorKind::RecipientUnsupported,
         ErrorKind::TemplateMissing,
         ErrorKind::TemplateParameterCount,

@@ -150,6 +150,9 @@ struct Side {
     /// OAuth clients that may do everything: id and secret.
     oauth: BTreeMap<Level, (String, String)>,
     message: String,
+    /// A message that it received, and from which pretend phone.
+    inbound: String,
+    writer: String,
     key: String,
     client: String,
     own_key: String,
@@ -197,6 +200,8 @@ impl Side {
             without: BTreeMap::new(),
             oauth: BTreeMap::new(),
             message: String::new(),
+            inbound: String::new(),
+            writer: phone(),
             key: String::new(),
             client: String::new(),
             own_key: String::new(),
@@ -251,6 +256,14 @@ impl Side {
     async fn furnish(&mut self, site: &Site, business: &str) {
         let partner = self.partner.clone();
         self.message = self.tenant.send(&text("16505550002", "for the walk")).await.accepted();
+        let path = format!("/v1/sandbox/phones/{}/messages", self.writer);
+        let played = json!({"to": self.info.phone_number_id, "type": "text", "content": {"body": "for the walk"}});
+        self.tenant.made(202, &path, &played).await;
+        self.inbound = eventually("a message is received", async || {
+            let received = self.tenant.get("/v1/inbound-messages").await.json();
+            received["data"][0]["id"].as_str().map(str::to_owned)
+        })
+        .await;
         self.key = string(&partner.made(201, &format!("{business}/api_keys"), &json!({"name": "k"})).await["id"]);
         self.own_key = string(&partner.made(201, "/partner/v1/api_keys", &json!({"name": "k"})).await["id"]);
         let endpoint = json!({"url": self.sink.url(), "verify_token": "verify token of the walk"});
@@ -282,6 +295,8 @@ impl Side {
             self.info.phone_number_id.clone(),
             self.info.waba_id.clone(),
             self.message.clone(),
+            self.inbound.clone(),
+            self.writer.clone(),
             self.key.clone(),
             self.own_key.clone(),
             self.endpoint.clone(),
@@ -403,6 +418,22 @@ impl Side {
                 Case::plain().json(json!({"id": sent["id"], "code": "000000"})).shows("tries_left")
             }
             "getMessage" | "listMessageEvents" => own("id", &self.message),
+            "cloudMarkMessageAsRead" => {
+                let params = [("version", "v24.0".to_owned()), ("phone_number_id", self.info.phone_number_id.clone())];
+                let mark = json!({"messaging_product": "whatsapp", "status": "read", "message_id": self.inbound});
+                Case::new(params).json(mark)
+            }
+            "listInboundMessages" => Case::anybodys().shows(&self.inbound),
+            "getInboundMessage" | "markAsRead" | "showTyping" => own("message", &self.inbound),
+            "getConversation" => {
+                Case::new([("sender", &self.info.phone_number_id), ("person", &self.writer)]).shows(&self.inbound)
+            }
+            "listShownMessages" => {
+                Case { others: Others::TheirOwn, ..own("number", &self.writer) }.shows(&self.inbound)
+            }
+            "playPhone" => own("number", &self.writer).json(
+                json!({"to": self.info.phone_number_id, "type": "text", "content": {"body": "for the walk"}}),
+            ),
             "getAccount" => Case::anybodys().shows(&self.info.business_id),
             "listEndpoints" => Case::anybodys().shows(&self.endpoint),
             "addEndpoint" => Case::anybodys().json(endpoint()),

@@ -19,6 +19,7 @@ mod credentials;
 mod dashboard;
 mod errors;
 mod idempotency;
+mod inbound;
 mod isolation;
 mod leaks;
 mod otp;

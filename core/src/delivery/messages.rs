@@ -129,7 +129,8 @@ impl Courier for MessageCourier {
             let event = Event::Concluded { attempt, outcome: dispatched.outcome.clone() };
             let effects = row.progress.apply(event, &self.policy, dispatched.times.at);
             let (events, deliveries) = context.follow(&row, &dispatched.adapter, effects, dispatched.times);
-            records.push(MessageRecord { id: row.id, attempt, progress: row.progress, events, deliveries });
+            let answered = (row.progress.state == State::Sent).then_some((row.sender_id, row.recipient));
+            records.push(MessageRecord { id: row.id, attempt, progress: row.progress, events, deliveries, answered });
         }
         let written = self.store.record_messages(&self.owner, &records, now_ms()).await?;
         let mut settles = Vec::with_capacity(done.len());

@@ -1,6 +1,6 @@
 //! From what an adapter read to what is kept and told: the network's ids become ours, and nothing else is changed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 use waystation_adapter_sdk::{InboundMessage, Person, UserPreference};
@@ -64,7 +64,7 @@ impl Arrival {
         if from.phone.is_none() && from.user_id.is_none() {
             return Err("it is from nobody with a number or a user id");
         }
-        Ok(Self { id: MessageId::generate(), sender, endpoints, from, message, received_at })
+        Ok(Self { id: next_id(), sender, endpoints, from, message, received_at })
     }
 
     /// Every address under which the person can be written to.
@@ -126,6 +126,13 @@ impl Arrival {
         };
         self.endpoints.iter().map(deliver).collect()
     }
+}
+
+/// A new id that sorts after those that this process gave before: what comes in one callback keeps its order.
+fn next_id() -> MessageId {
+    static IDS: Mutex<ulid::Generator> = Mutex::new(ulid::Generator::new());
+    let mut ids = IDS.lock().unwrap_or_else(PoisonError::into_inner);
+    ids.generate().map_or_else(|_| MessageId::generate(), |id| MessageId::from_key(id.to_string()))
 }
 
 /// What somebody wants to get from now on, on its way into the database.

@@ -16,12 +16,12 @@ use serde_json::Value;
 use super::{
     NewDelivery, Store, StoreError,
     connection::{Conn, on},
-    schema::{inbound_messages, messages, senders, windows},
+    schema::{inbound_messages, messages, senders, templates, windows},
     statement::Statement,
 };
 use crate::{
     clock::Millis,
-    ids::{BusinessId, MessageId, SenderId},
+    ids::{AccountId, BusinessId, MessageId, SenderId},
     inbound::{Arrival, ENTRY_ANSWER_MS, ENTRY_MS, Entry, InboundFilter, InboundView, Window},
     messages::address::Address,
     paging::{Page, Paging},
@@ -214,7 +214,7 @@ impl Store {
                 let mut query = inbound_messages::table
                     .filter(inbound_messages::business_id.eq(business.key()))
                     .filter(inbound_messages::sender_id.eq(sender.0))
-                    .filter(inbound_messages::id.le(id.key()))
+                    .filter(inbound_messages::sent_at.le(row.sent_at))
                     .filter(inbound_messages::read_at.is_null())
                     .order(inbound_messages::id.desc())
                     .limit(READ_AT_ONCE_MAX)
@@ -270,6 +270,22 @@ impl Store {
             windows::table.filter(windows::sender_id.eq_any(senders)).filter(windows::recipient.eq_any(recipients));
         let rows: Vec<WindowRow> = on!(conn, c => query.select(WindowRow::as_select()).load(c).await)?;
         Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    /// The names and languages of some approved templates of an account.
+    pub(crate) async fn usable_templates(
+        &self,
+        account: AccountId,
+        limit: i64,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query = templates::table
+            .filter(templates::account_id.eq(account.0))
+            .filter(templates::status.eq("APPROVED"))
+            .order((templates::name, templates::language))
+            .limit(limit)
+            .select((templates::name, templates::language));
+        Ok(on!(conn, c => query.load(c).await)?)
     }
 
     /// A message of `business` that its network has taken.
@@ -512,4 +528,215 @@ pub(super) async fn open_entries(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+    use waystation_adapter_sdk::InboundMessage;
+
+    use super::{
+        super::tests::{Fixture, Tree, both},
+        *,
+    };
+    use crate::{
+        ids::EndpointId,
+        inbound::CARE_MS,
+        store::{ReceiptBatch, ReceiptOutcome},
+        tenancy::{Endpoint, Sender},
+        webhooks::payload::tests::sender,
+    };
+
+    const PHONE: &str = "16505551234";
+    const USER: &str = "US.17";
+
+    /// A sender with an endpoint, and what people send to it.
+    struct Stage<'s> {
+        store: &'s Store,
+        sender: Arc<Sender>,
+        endpoints: Arc<Vec<Endpoint>>,
+    }
+
+    impl<'s> Stage<'s> {
+        async fn new(store: &'s Store) -> Self {
+            let tree = Tree::plant(store).await;
+            let sender = Sender { id: tree.sender, business: tree.business, account: tree.account, ..sender() };
+            let endpoint = Endpoint { id: EndpointId::generate(), url: "https://example.com".to_owned() };
+            Self { store, sender: Arc::new(sender), endpoints: Arc::new(vec![endpoint]) }
+        }
+
+        fn arrival(&self, message: Value, at: Millis) -> Arrival {
+            let contacts = json!([{"profile": {"name": "Ada"}, "wa_id": PHONE, "user_id": USER}]);
+            let message = InboundMessage::from_cloud_api(&message, Some(&contacts), at).unwrap();
+            Arrival::new(self.sender.clone(), self.endpoints.clone(), message, at).unwrap()
+        }
+
+        fn text(&self, id: &str, at: Millis) -> Arrival {
+            self.arrival(json!({"from": PHONE, "id": id, "type": "text", "text": {"body": "hi"}}), at)
+        }
+
+        /// Files arrivals as the courier does; how many deliveries that made.
+        async fn keep(&self, inbound: Vec<Arrival>) -> usize {
+            let outcome = ReceiptOutcome { inbound, ..ReceiptOutcome::default() };
+            let kept = self.store.apply_receipts(ReceiptBatch::default(), 0, |_| outcome).await.unwrap();
+            kept.deliveries.len()
+        }
+
+        async fn all(&self) -> Vec<InboundView> {
+            let all = Paging::read(None, Some(200)).unwrap();
+            let page = self.store.inbound_messages(&self.sender.business, &InboundFilter::default(), &all).await;
+            page.unwrap().entries
+        }
+
+        async fn window(&self, address: &str) -> Option<Window> {
+            let address = Address::from_stored(address.to_owned());
+            self.store.window(&self.sender.business, self.sender.id, &address).await.unwrap()
+        }
+
+        async fn answer(&self, at: Millis) {
+            let mut conn = self.store.pools.begin().await.unwrap();
+            let opened = open_entries(&mut conn, BTreeSet::from([(self.sender.id.0, PHONE)]), at).await;
+            conn.finish(opened).await.unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_network_repeats_is_kept_and_told_once() {
+        for Fixture { store, .. } in &both().await {
+            let stage = Stage::new(store).await;
+            assert_eq!(stage.keep(vec![stage.text("wamid.a", 1_000), stage.text("wamid.a", 1_000)]).await, 1);
+            assert_eq!(stage.keep(vec![stage.text("wamid.a", 2_000)]).await, 0);
+            let repeats = (0..5).map(|_| stage.keep(vec![stage.text("wamid.b", 2_000), stage.text("wamid.c", 2_000)]));
+            let told: usize = futures_util::future::join_all(repeats).await.into_iter().sum();
+            assert_eq!((told, stage.all().await.len()), (2, 3), "{}", store.kind());
+            let other = Stage::new(store).await;
+            assert_eq!(other.keep(vec![other.text("wamid.a", 1_000)]).await, 1, "an id is unique at its sender");
+            assert_eq!(other.all().await.len(), 1);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_message_names_others_by_our_ids_and_ours_are_known_to_the_network() {
+        for Fixture { store, .. } in &both().await {
+            let stage = Stage::new(store).await;
+            let first = stage.text("wamid.a", 1_000);
+            let reaction = json!({
+                "from": PHONE, "id": "wamid.b", "type": "reaction", "context": {"id": "wamid.nobodys"},
+                "reaction": {"message_id": "wamid.a", "emoji": "👍"},
+            });
+            stage.keep(vec![first.clone(), stage.arrival(reaction, 1_001)]).await;
+            let [reaction, text] = &stage.all().await[..] else { panic!("{}", store.kind()) };
+            assert_eq!(text.id, first.id);
+            assert_eq!(reaction.object["reaction"]["message_id"], first.id.to_string());
+            assert_eq!(reaction.context.as_deref(), Some("wamid.nobodys"), "one that is not known stays as it is");
+            let ids = [first.id.key(), reaction.id.key(), "01JD9Z8W7V6T5S4R3Q2P1N0M9K"];
+            let found = store.upstream_ids(&stage.sender.business, stage.sender.id, &ids).await.unwrap();
+            assert_eq!(found.len(), 2);
+            assert_eq!(found[first.id.key()], "wamid.a");
+            let others = store.upstream_ids(&BusinessId::generate(), stage.sender.id, &ids).await.unwrap();
+            assert!(others.is_empty(), "another business's are not found");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_last_word_of_a_person_opens_the_window_under_each_address() {
+        for Fixture { store, .. } in &both().await {
+            let stage = Stage::new(store).await;
+            assert_eq!(stage.window(PHONE).await, None);
+            stage.keep(vec![stage.text("wamid.late", 5_000), stage.text("wamid.early", 3_000)]).await;
+            stage.keep(vec![stage.text("wamid.first", 1_000)]).await;
+            for address in [PHONE, USER] {
+                let window = stage.window(address).await.unwrap();
+                assert_eq!((window.last_inbound_at, window.closes_at()), (5_000, 5_000 + CARE_MS), "{address}");
+            }
+            let system = json!({"from": PHONE, "id": "wamid.s", "type": "system", "system": {"body": "new number"}});
+            stage.keep(vec![stage.arrival(system, 9_000)]).await;
+            assert_eq!(stage.window(PHONE).await.unwrap().last_inbound_at, 5_000, "what the network says opens none");
+            let phone = Address::Phone(PHONE.to_owned());
+            let others = store.window(&BusinessId::generate(), stage.sender.id, &phone).await.unwrap();
+            assert_eq!(others, None);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_entry_point_opens_with_an_answer_in_time_and_once() {
+        for Fixture { store, .. } in &both().await {
+            let stage = Stage::new(store).await;
+            let by_ad = |id: &str| json!({"from": PHONE, "id": id, "type": "text", "referral": {"source_type": "ad", "source_id": id}});
+            let entry = async || stage.window(PHONE).await.unwrap().entry.unwrap();
+            stage.keep(vec![stage.arrival(by_ad("wamid.a"), 1_000)]).await;
+            stage.answer(1_000 + ENTRY_ANSWER_MS).await;
+            assert_eq!(entry().await.until, None, "{}: too late by a millisecond", store.kind());
+            stage.answer(1_000 + ENTRY_ANSWER_MS - 1).await;
+            let until = 1_000 + ENTRY_ANSWER_MS - 1 + ENTRY_MS;
+            assert_eq!(entry().await.until, Some(until));
+            stage.answer(1_000 + ENTRY_ANSWER_MS - 1).await;
+            stage.keep(vec![stage.text("wamid.b", 2_000)]).await;
+            assert_eq!(entry().await.until, Some(until), "later answers and messages move nothing");
+            stage.keep(vec![stage.arrival(by_ad("wamid.c"), until)]).await;
+            assert_eq!(
+                (entry().await.referral["source_id"].clone(), entry().await.until),
+                (json!("wamid.c"), Some(until))
+            );
+            stage.answer(until + 5).await;
+            assert_eq!(entry().await.until, Some(until + 5 + ENTRY_MS), "a new entry point opens anew");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn reading_a_message_reads_what_the_same_person_sent_before() {
+        for Fixture { store, .. } in &both().await {
+            let stage = Stage::new(store).await;
+            let other = json!({"from": "16505559999", "from_user_id": "US.99", "id": "wamid.o", "type": "text"});
+            let (one, two, three) =
+                (stage.text("wamid.1", 1_000), stage.text("wamid.2", 2_000), stage.text("wamid.3", 3_000));
+            for arrival in [&one, &two, &three, &stage.arrival(other, 1_500)] {
+                stage.keep(vec![arrival.clone()]).await;
+            }
+            let (business, sender) = (&stage.sender.business, stage.sender.id);
+            let strangers = store.mark_inbound_read(&BusinessId::generate(), sender, &two.id, false, 9_000).await;
+            assert!(strangers.unwrap().is_none());
+            let marked = store.mark_inbound_read(business, sender, &two.id, true, 9_000).await.unwrap().unwrap();
+            assert_eq!((marked.read_at, marked.typing_at), (Some(9_000), Some(9_000)));
+            let mut read: Vec<_> = stage.all().await.into_iter().map(|view| (view.upstream_id, view.read_at)).collect();
+            read.sort();
+            let of = |id: &str, at| (format!("wamid.{id}"), at);
+            assert_eq!(read, [of("1", Some(9_000)), of("2", Some(9_000)), of("3", None), of("o", None)]);
+            let again = store.mark_inbound_read(business, sender, &two.id, false, 9_999).await.unwrap().unwrap();
+            assert_eq!(again.read_at, Some(9_000), "it was read when it was read first");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_received_is_listed_by_sender_person_and_time() {
+        for Fixture { store, .. } in &both().await {
+            let stage = Stage::new(store).await;
+            for (id, at) in [("wamid.1", 1_000), ("wamid.2", 2_000), ("wamid.3", 3_000)] {
+                stage.keep(vec![stage.text(id, at)]).await;
+            }
+            let business = &stage.sender.business;
+            let list = async |filter: InboundFilter, limit| {
+                let paging = Paging::read(None, Some(limit)).unwrap();
+                let page = store.inbound_messages(business, &filter, &paging).await.unwrap();
+                let ids: Vec<String> = page.entries.into_iter().map(|view| view.upstream_id).collect();
+                (ids, page.next)
+            };
+            let (ids, next) = list(InboundFilter::default(), 2).await;
+            assert_eq!(ids, ["wamid.3", "wamid.2"]);
+            let paging = Paging::read(next.as_deref(), Some(2)).unwrap();
+            let rest = store.inbound_messages(business, &InboundFilter::default(), &paging).await.unwrap();
+            assert_eq!((rest.entries[0].upstream_id.as_str(), rest.entries.len(), rest.next), ("wamid.1", 1, None));
+            let between = InboundFilter { since: Some(2_000), until: Some(3_000), ..InboundFilter::default() };
+            assert_eq!(list(between, 9).await.0, ["wamid.2"]);
+            for from in [Address::Phone(PHONE.to_owned()), Address::UserId(USER.to_owned())] {
+                let theirs =
+                    InboundFilter { from: Some(from), sender: Some(stage.sender.id), ..InboundFilter::default() };
+                assert_eq!(list(theirs, 9).await.0.len(), 3);
+            }
+            let nobodys = InboundFilter { sender: Some(SenderId(1)), ..InboundFilter::default() };
+            assert!(list(nobodys, 9).await.0.is_empty());
+        }
+    }
 }

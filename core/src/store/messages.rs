@@ -205,6 +205,8 @@ pub(crate) struct MessageRecord {
     pub(crate) progress: Progress,
     pub(crate) events: Vec<EventRow>,
     pub(crate) deliveries: Vec<NewDelivery>,
+    /// Who was answered: the network took it, from this sender to this person.
+    pub(crate) answered: Option<(SenderId, Address)>,
 }
 
 /// A line of history to write.
@@ -713,6 +715,9 @@ async fn record(
     let ours = || records.iter().filter(|record| written.contains(record.id.key()));
     insert_events(conn, ours().flat_map(|record| record.events.iter().cloned()).collect()).await?;
     super::deliveries::insert(conn, ours().flat_map(|record| record.deliveries.iter().cloned()).collect()).await?;
+    let answered = ours().filter_map(|record| record.answered.as_ref());
+    let answered = answered.map(|(sender, person)| (sender.0, person.as_str())).collect();
+    super::inbound::open_entries(conn, answered, now).await?;
     Ok(written)
 }
 

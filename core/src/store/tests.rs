@@ -284,6 +284,7 @@ async fn a_message_is_claimed_once_and_a_late_worker_overwrites_nothing() {
             progress: progress.clone(),
             events: Vec::new(),
             deliveries: vec![NewDelivery::new(&business, &EndpointId::generate(), &new.id, "{}".to_owned(), 3_000)],
+            answered: None,
         };
         let written = store.record_messages("b", &[record(1, &progress)], 3_000).await.unwrap();
         assert!(written.is_empty(), "not b's attempt");

@@ -28,6 +28,9 @@ use crate::{
 /// The name of the adapter that reaches no real network.
 pub const SANDBOX: &str = "sandbox";
 
+/// The name of the channel with a customer-care window.
+const WHATSAPP: &str = "whatsapp";
+
 /// The part of the tree that somebody sees and acts on. Whatever lies outside of it does
 /// not exist for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +143,13 @@ impl Sender {
             Standing::Held(hold) => Some(hold),
             Standing::Active | Standing::Unverified => None,
         }
+    }
+
+    /// Whether its network takes free-form messages only to people who wrote a short time ago. The sandbox does when its
+    /// connection says so.
+    #[must_use]
+    pub fn enforces_window(&self) -> bool {
+        self.channel == WHATSAPP && (!self.is_sandbox() || self.connection["enforce_window"] == true)
     }
 
     /// Whether it reaches nothing but the sandbox.
