@@ -9,7 +9,7 @@ use waystation_testkit::{process::Waystation, sink::WebhookSink};
 
 use crate::support::{Answer, Client, Profile, Site, eventually, exchange, on_both_profiles, text};
 
-on_both_profiles!(every_type_of_message_is_told_as_the_cloud_api_tells_it, a_callback_survives_the_end_of_its_worker,);
+on_both_profiles!(every_type_of_message_is_told_as_the_cloud_api_tells_it, a_callback_survives_the_end_of_its_process);
 
 const PHONE: &str = "16505550001";
 
@@ -23,7 +23,8 @@ fn values(sink: &WebhookSink) -> Vec<Value> {
 struct Stage {
     site: Site,
     sink: WebhookSink,
-    demo: Waystation,
+    /// The process, unless the test starts its own.
+    demo: Option<Waystation>,
     client: Client,
 }
 
@@ -33,7 +34,7 @@ impl Stage {
         let sink = WebhookSink::start().expect("a sink");
         let demo = site.demo(Some(&sink));
         let client = Client::new(demo.info(), &demo.info().base_url);
-        Self { site, sink, demo, client }
+        Self { site, sink, demo: Some(demo), client }
     }
 
     async fn play(&self, phone: &str, play: Value) -> Value {
@@ -44,10 +45,14 @@ impl Stage {
 
     /// Plays, and waits until it is received.
     async fn received(&self, phone: &str, play: Value) -> Value {
-        let played = self.play(phone, play).await;
+        self.found(&self.play(phone, play).await["upstream_id"]).await
+    }
+
+    /// The received message with this id of the network's, once it is there.
+    async fn found(&self, upstream_id: &Value) -> Value {
         eventually("the message is received", async || {
             let all = self.client.get("/v1/inbound-messages?limit=200").await.json();
-            all["data"].as_array().unwrap().iter().find(|one| one["upstream_id"] == played["upstream_id"]).cloned()
+            all["data"].as_array()?.iter().find(|one| one["upstream_id"] == *upstream_id).cloned()
         })
         .await
     }
@@ -136,22 +141,22 @@ async fn every_type_of_message_is_told_as_the_cloud_api_tells_it(profile: Profil
     assert_eq!((&told["value"], &told["wa_id"]), (&json!("stop"), &json!(PHONE)));
 }
 
-async fn a_callback_survives_the_end_of_its_worker(profile: Profile) {
-    let mut stage = Stage::new(profile).await;
-    // What is kept is worked off by whoever comes next.
+async fn a_callback_survives_the_end_of_its_process(profile: Profile) {
+    let site = Site::new(profile).await;
+    let sink = WebhookSink::start().expect("a sink");
+    let info = site.add_business(Some(&sink));
+    sink.set_app_secret(&info.app_secret);
+    // Nothing works it off here: it is kept, and that is all.
+    let mut api = site.serve("api");
+    let stage = Stage { client: Client::new(&info, &api.base_url), sink, site, demo: None };
     let played = stage.play(PHONE, json!({"type": "text", "content": {"body": "still there?"}})).await;
-    stage.demo.kill9().expect("a kill");
-    let server = stage.site.serve("all");
-    let client = stage.client.at(&server.base_url);
-    let received = eventually("the message is received", async || {
-        let all = client.get("/v1/inbound-messages").await.json();
-        all["data"].as_array()?.iter().find(|one| one["upstream_id"] == played["upstream_id"]).cloned()
-    })
-    .await;
+    api.process.kill9().expect("a kill");
+    let server = stage.site.serve("api,worker");
+    let stage = Stage { client: stage.client.at(&server.base_url), ..stage };
+    let received = stage.found(&played["upstream_id"]).await;
     stage.told(&received["id"]).await;
     stage.site.settled().await;
-    let rows = stage.site.number("SELECT count(*) FROM inbound_messages").await;
-    assert_eq!(rows, 1);
+    assert_eq!(stage.site.number("SELECT count(*) FROM inbound_messages").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,7 +228,7 @@ async fn outside_of_the_window_only_templates_go() {
     .await;
     assert_eq!((refused.status, &refused.json()["error"]["code"]), (400, &json!(131_047)));
     let details = refused.json()["error"]["error_data"]["details"].as_str().unwrap().to_owned();
-    let template = &stage.demo.info().template.name;
+    let template = &stage.demo.as_ref().expect("a demo").info().template.name;
     assert!(details.contains(template.as_str()), "it names what can be sent: {details}");
     let message = crate::support::template(PHONE, template, &["Ada", "A-17", "Friday"]);
     assert_ne!(stage.client.send(&message).await.json()["error"]["code"], 131_047);

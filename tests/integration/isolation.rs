@@ -431,9 +431,8 @@ impl Side {
             "listShownMessages" => {
                 Case { others: Others::TheirOwn, ..own("number", &self.writer) }.shows(&self.inbound)
             }
-            "playPhone" => own("number", &self.writer).json(
-                json!({"to": self.info.phone_number_id, "type": "text", "content": {"body": "for the walk"}}),
-            ),
+            "playPhone" => own("number", &self.writer)
+                .json(json!({"to": self.info.phone_number_id, "type": "text", "content": {"body": "for the walk"}})),
             "getAccount" => Case::anybodys().shows(&self.info.business_id),
             "listEndpoints" => Case::anybodys().shows(&self.endpoint),
             "addEndpoint" => Case::anybodys().json(endpoint()),
