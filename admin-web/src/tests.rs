@@ -302,6 +302,8 @@ impl Fixture {
             recipient: "15550100001".to_owned(),
             kind: "text",
             category: Category::Service,
+            template: None,
+            scheduled: None,
             body: "{}".to_owned(),
             rendered: "Hi".to_owned(),
             sealed: None,

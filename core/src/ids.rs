@@ -38,6 +38,14 @@ macro_rules! text_ids {
                 Self(ulid::Ulid::generate().to_string().into_boxed_str())
             }
 
+            /// A new id of something that came about at `at`; ids of later times sort later.
+            #[must_use]
+            pub fn generate_at(at: crate::clock::Millis) -> Self {
+                let random = ulid::Ulid::generate().random();
+                let id = ulid::Ulid::from_parts(u64::try_from(at).unwrap_or(0), random);
+                Self(id.to_string().into_boxed_str())
+            }
+
             /// The id as rows carry it: 26 characters, no prefix.
             #[must_use]
             pub fn key(&self) -> &str {

@@ -90,6 +90,12 @@ impl<T> Page<T> {
         Self { entries: rows, next }
     }
 
+    /// The same page of a list that goes on after the row `last`, which the page itself may not have.
+    #[must_use]
+    pub(crate) fn going_on_after(self, last: Option<String>) -> Self {
+        Self { next: self.next.or_else(|| last.map(|key| URL_SAFE_NO_PAD.encode(key))), ..self }
+    }
+
     /// The same page of something else.
     #[must_use]
     pub fn map<U>(self, convert: impl FnMut(T) -> U) -> Page<U> {

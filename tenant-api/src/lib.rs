@@ -132,6 +132,7 @@ where
         .openapi(Document::openapi())
         .service(cloud::messages::send_message)
         .service(platform::messages::send_message)
+        .service(platform::messages::list_messages)
         .service(platform::messages::get_message)
         .service(platform::messages::list_message_events)
         .service(platform::otp::send_one_time_password)

@@ -61,9 +61,10 @@ mod tests {
     #[test]
     fn a_path_is_known_by_its_document_only() {
         let routes = Routes::of(&crate::openapi());
-        for path in ["/v24.0/106540352242922/messages", "/106540352242922/messages", "/v1/messages"] {
+        for path in ["/v24.0/106540352242922/messages", "/106540352242922/messages"] {
             assert_eq!(routes.methods(path).as_deref(), Some("POST"), "{path}");
         }
+        assert_eq!(routes.methods("/v1/messages").as_deref(), Some("GET, POST"));
         assert_eq!(routes.methods("/v1/messages/wamid.x").as_deref(), Some("GET"));
         assert_eq!(routes.methods("/oauth/token").as_deref(), Some("POST"));
         assert_eq!(routes.methods("/partner/v1/businesses").as_deref(), Some("GET, POST"));

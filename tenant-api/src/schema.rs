@@ -10,6 +10,7 @@ use waystation_core::{
     clock::rfc3339,
     error::Breach,
     messages::{
+        Category,
         address::Address,
         content::{Audio, CaptionedMedia, Contact, Document, Location, Media, Reaction, Text},
         examples::{Example, examples},
@@ -19,6 +20,7 @@ use waystation_core::{
         template::TemplateMessage,
     },
     store::{MessageEvent, MessageView},
+    tenancy::Sender,
 };
 
 /// The Cloud API's route, as its document names it.
@@ -282,6 +284,20 @@ pub(crate) struct Message {
     #[serde(rename = "type")]
     #[schema(example = "text")]
     kind: String,
+    /// What it is for.
+    category: CategoryBody,
+    /// The template that it is made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "order_update")]
+    template: Option<String>,
+    /// The channel of its sender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "whatsapp")]
+    channel: Option<String>,
+    /// The adapter that its sender goes through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "sandbox")]
+    adapter: Option<String>,
     /// Your own data.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "order A-17")]
@@ -304,6 +320,11 @@ pub(crate) struct Message {
     /// RFC 3339, UTC.
     #[schema(example = "2026-11-22T10:00:00.000Z")]
     updated_at: String,
+    /// When it is, or was, to be sent, if that was not at once: as it was scheduled, or when the quiet hours were over.
+    /// RFC 3339, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-11-23T08:00:00.000Z")]
+    scheduled_at: Option<String>,
     /// When it is no longer worth sending. RFC 3339, UTC.
     #[schema(example = "2026-11-22T10:00:00.000Z")]
     expires_at: String,
@@ -327,8 +348,34 @@ struct MessageError {
     details: Option<String>,
 }
 
-impl From<MessageView> for Message {
-    fn from(view: MessageView) -> Self {
+/// What a message is for.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CategoryBody {
+    /// Part of a conversation that the person began.
+    Service,
+    /// Follows up on something that the person did.
+    Utility,
+    /// Brings a one-time password.
+    Authentication,
+    /// Everything else that a template says.
+    Marketing,
+}
+
+impl From<Category> for CategoryBody {
+    fn from(category: Category) -> Self {
+        match category {
+            Category::Service => Self::Service,
+            Category::Utility => Self::Utility,
+            Category::Authentication => Self::Authentication,
+            Category::Marketing => Self::Marketing,
+        }
+    }
+}
+
+impl Message {
+    /// The message, of a sender that may be gone.
+    pub(crate) fn new(view: MessageView, sender: Option<&Sender>) -> Self {
         let progress = view.progress;
         Self {
             id: view.id.to_string(),
@@ -336,6 +383,10 @@ impl From<MessageView> for Message {
             from: view.sender_id.to_string(),
             to: view.recipient.as_str().to_owned(),
             kind: view.kind,
+            category: view.category.into(),
+            template: view.template,
+            channel: sender.map(|sender| sender.channel.clone()),
+            adapter: sender.map(|sender| sender.adapter.clone()),
             biz_opaque_callback_data: view.callback_data,
             attempts: progress.attempt,
             ambiguous: progress.ambiguous,
@@ -347,6 +398,7 @@ impl From<MessageView> for Message {
             }),
             accepted_at: rfc3339(view.accepted_at),
             updated_at: rfc3339(view.updated_at),
+            scheduled_at: view.scheduled_at.map(rfc3339),
             expires_at: rfc3339(progress.expires_at),
             due_at: progress.due_at.map(rfc3339),
         }

@@ -417,6 +417,7 @@ impl Side {
                 let sent = self.tenant.made(202, "/v1/otp", &order).await;
                 Case::plain().json(json!({"id": sent["id"], "code": "000000"})).shows("tries_left")
             }
+            "listMessages" => Case::anybodys().shows(&self.message),
             "getMessage" | "listMessageEvents" => own("id", &self.message),
             "cloudMarkMessageAsRead" => {
                 let params = [("version", "v24.0".to_owned()), ("phone_number_id", self.info.phone_number_id.clone())];

@@ -346,6 +346,8 @@ mod tests {
                 recipient: "16505551234".to_owned(),
                 kind: "text",
                 category: crate::messages::Category::Service,
+                template: None,
+                scheduled: None,
                 body: "{}".to_owned(),
                 rendered: String::new(),
                 sealed: None,

@@ -160,6 +160,7 @@ impl Intake {
             return Err(ApiError::breaches(ErrorKind::RecipientIsSender, vec![breach]));
         }
         let kind = request.content.kind();
+        let template = request.content.template_name().map(ToOwned::to_owned);
         let (rendered, category) = self.render(&sender, &request.recipient, request.content.into_rendering()).await?;
         let idempotency = incoming.idempotency_key.map(|key| claim(principal, &incoming, sender.id, key, now));
         let mut cap = sender.policy.messages_per_day;
@@ -169,7 +170,7 @@ impl Intake {
             // It is answered with what was accepted then, which was counted then.
             cap = None;
         }
-        let id = MessageId::generate();
+        let id = MessageId::generate_at(now);
         let (mut body, mut rendered, mut sealed) = (request.object, rendered, None);
         if category == Category::Authentication {
             sealed = Some(Content { body, rendered }.seal(&self.vault, &id));
@@ -182,11 +183,13 @@ impl Intake {
             recipient: request.recipient.as_str().to_owned(),
             kind,
             category,
+            template,
             body,
             rendered,
             sealed,
             callback_data: request.callback_data,
             accepted_at: now,
+            scheduled: None,
             expires_at: now + i64::try_from(self.message_ttl.as_millis()).unwrap_or(i64::MAX / 2),
             idempotency,
         };
@@ -430,5 +433,5 @@ async fn keep(store: &Store, enqueuer: &Enqueuer, batch: Vec<NewMessage>) -> Vec
 }
 
 fn job(message: &NewMessage) -> Job {
-    Job { lane: message.sender_id.to_string().into(), id: message.id.key().into(), due_ms: message.accepted_at }
+    Job { lane: message.sender_id.to_string().into(), id: message.id.key().into(), due_ms: message.due_at() }
 }

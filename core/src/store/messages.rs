@@ -50,6 +50,8 @@ pub struct NewMessage {
     pub kind: &'static str,
     /// What it is for.
     pub category: Category,
+    /// The template that it is made of.
+    pub template: Option<String>,
     /// The Cloud API message object, as it came; of one that is sealed, an empty object.
     pub body: String,
     /// The same as plain text; of one that is sealed, nothing.
@@ -60,10 +62,39 @@ pub struct NewMessage {
     pub callback_data: Option<String>,
     /// When it was accepted.
     pub accepted_at: Millis,
+    /// When it is to be sent, if that is not at once.
+    pub scheduled: Option<Scheduled>,
     /// When it is no longer worth sending.
     pub expires_at: Millis,
     /// The idempotency key it came with.
     pub idempotency: Option<IdempotencyClaim>,
+}
+
+impl NewMessage {
+    fn scheduled_at(&self) -> Option<Millis> {
+        self.scheduled.as_ref().map(|scheduled| scheduled.at)
+    }
+
+    /// When it is to be sent.
+    #[must_use]
+    pub fn due_at(&self) -> Millis {
+        self.scheduled_at().unwrap_or(self.accepted_at)
+    }
+
+    /// Where it stands once it is on disk.
+    #[must_use]
+    pub fn state(&self) -> State {
+        if self.scheduled.is_some() { State::Scheduled } else { State::Accepted }
+    }
+}
+
+/// That a message is to be sent later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    /// When.
+    pub at: Millis,
+    /// Why, as its history tells: the name of each event, and what happened in words.
+    pub notes: Vec<(&'static str, String)>,
 }
 
 /// An idempotency key: the first message that commits with it keeps it.
@@ -101,8 +132,14 @@ pub struct MessageView {
     pub recipient: Address,
     /// The Cloud API message type.
     pub kind: String,
+    /// What it is for.
+    pub category: Category,
+    /// The template that it is made of.
+    pub template: Option<String>,
     /// The tenant's own data.
     pub callback_data: Option<String>,
+    /// When it was, or is, to be sent, if that was not at once.
+    pub scheduled_at: Option<Millis>,
     /// How far it has come.
     pub progress: Progress,
     /// When it was accepted.
@@ -128,7 +165,7 @@ pub struct MessageEvent {
 
 #[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = messages)]
-struct StoredMessage {
+pub(super) struct StoredMessage {
     id: String,
     business_id: String,
     sender_id: i64,
@@ -148,6 +185,8 @@ struct StoredMessage {
     accepted_at: i64,
     updated_at: i64,
     expires_at: i64,
+    template_name: Option<String>,
+    scheduled_at: Option<i64>,
 }
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -167,6 +206,8 @@ pub(crate) struct MessageRow {
     pub(crate) recipient: Address,
     pub(crate) kind: String,
     pub(crate) category: Category,
+    pub(crate) template: Option<String>,
+    pub(crate) scheduled_at: Option<Millis>,
     pub(crate) callback_data: Option<String>,
     pub(crate) progress: Progress,
     pub(crate) accepted_at: Millis,
@@ -224,9 +265,11 @@ pub(crate) struct EventRow {
     signal: Option<NewSignal>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct EventDetail<'a> {
     source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    says: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -252,6 +295,7 @@ impl EventRow {
             upstream_id: row.progress.upstream_id.as_deref(),
             retry_at: note.retry_at.map(rfc3339),
             error: note.error.as_ref(),
+            says: None,
         };
         Self {
             message_id: row.id.key().to_owned(),
@@ -261,6 +305,22 @@ impl EventRow {
             adapter: Some(adapter.to_owned()),
             detail: serde_json::to_string(&detail).ok(),
             signal: signal.map(|signal| NewSignal { sender: row.sender_id, day: day_of(times.at), signal }),
+        }
+    }
+}
+
+impl EventRow {
+    /// Something that was done to a message here, in words.
+    pub(super) fn said(id: &MessageId, at: Millis, name: &'static str, says: &str) -> Self {
+        let detail = EventDetail { source: "engine", says: Some(says), ..EventDetail::default() };
+        Self {
+            message_id: id.key().to_owned(),
+            at,
+            name,
+            attempt: None,
+            adapter: None,
+            detail: serde_json::to_string(&detail).ok(),
+            signal: None,
         }
     }
 }
@@ -280,6 +340,8 @@ impl TryFrom<StoredMessage> for MessageRow {
             recipient: Address::from_stored(row.recipient),
             kind: row.kind,
             category: Category::parse(&row.category).unwrap_or(Category::Service),
+            template: row.template_name,
+            scheduled_at: row.scheduled_at,
             callback_data: row.callback_data,
             progress: Progress {
                 state,
@@ -306,7 +368,10 @@ impl From<MessageRow> for MessageView {
             sender_id: row.sender_id,
             recipient: row.recipient,
             kind: row.kind,
+            category: row.category,
+            template: row.template,
             callback_data: row.callback_data,
+            scheduled_at: row.scheduled_at,
             progress: row.progress,
             accepted_at: row.accepted_at,
             updated_at: row.updated_at,
@@ -348,6 +413,8 @@ struct InsertedMessage<'a> {
     updated_at: i64,
     expires_at: i64,
     sealed: Option<&'a [u8]>,
+    template_name: Option<&'a str>,
+    scheduled_at: Option<i64>,
 }
 
 impl Store {
@@ -357,7 +424,7 @@ impl Store {
     /// # Errors
     /// Nothing of the batch was written.
     pub async fn accept(&self, batch: Vec<NewMessage>) -> Result<Vec<AcceptResult>, StoreError> {
-        if batch.iter().all(|message| message.idempotency.is_none()) {
+        if batch.iter().all(|message| message.idempotency.is_none() && message.scheduled.is_none()) {
             let results = vec![AcceptResult::Created; batch.len()];
             let mut conn = self.pools.write().await?;
             insert_messages(&mut conn, batch, self.shard).await?;
@@ -417,7 +484,7 @@ impl Store {
         lease_until: Millis,
     ) -> Result<Vec<ClaimedMessage>, StoreError> {
         let mut conn = self.pools.write().await?;
-        let waiting = [State::Accepted.code(), State::Queued.code()];
+        let waiting = [State::Accepted, State::Queued, State::Scheduled].map(State::code);
         let query = diesel::update(
             messages::table
                 .filter(messages::id.eq_any(ids))
@@ -594,7 +661,14 @@ async fn accept_with_keys(
         .zip(&results)
         .filter(|(_, result)| **result == AcceptResult::Created)
         .map(|(message, _)| message);
-    insert_messages(conn, created.collect(), shard).await?;
+    let created: Vec<NewMessage> = created.collect();
+    let notes = created.iter().flat_map(|message| {
+        let notes = message.scheduled.iter().flat_map(|scheduled| &scheduled.notes);
+        notes.map(|(name, says)| EventRow::said(&message.id, message.accepted_at, name, says))
+    });
+    let events = notes.collect();
+    insert_messages(conn, created, shard).await?;
+    insert_events(conn, events).await?;
     Ok(results)
 }
 
@@ -639,10 +713,12 @@ pub(super) async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, sha
             let c = &mut ***c;
             Statement::new(
                 "WITH kept AS (INSERT INTO messages (id, business_id, sender_id, recipient, kind, category, body, rendered, \
-                 callback_data, sealed, accepted_at, expires_at, due_at, updated_at, state, attempt, tries, ambiguous, \
-                 receipts) SELECT *, accepted_at, accepted_at, 0, 0, 0, false, 0 \
-                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, business_id, sender_id, recipient, kind, \
-                 category, body, rendered, callback_data, sealed, accepted_at, expires_at) \
+                 callback_data, sealed, accepted_at, expires_at, template_name, scheduled_at, state, due_at, updated_at, \
+                 attempt, tries, ambiguous, receipts) \
+                 SELECT *, coalesce(scheduled_at, accepted_at), accepted_at, 0, 0, false, 0 \
+                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, business_id, sender_id, recipient, \
+                 kind, category, body, rendered, callback_data, sealed, accepted_at, expires_at, template_name, \
+                 scheduled_at, state) \
                  RETURNING business_id, sender_id, accepted_at) \
                  INSERT INTO usage_days (business_id, day, sender_id, shard, messages) \
                  SELECT business_id, (accepted_at / 86400000)::integer, sender_id, ?, count(*) FROM kept \
@@ -661,6 +737,9 @@ pub(super) async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, sha
             .array::<Nullable<Binary>, _>(batch.iter().map(|m| m.sealed.as_deref()).collect::<Vec<_>>())
             .array::<BigInt, _>(batch.iter().map(|m| m.accepted_at).collect::<Vec<_>>())
             .array::<BigInt, _>(batch.iter().map(|m| m.expires_at).collect::<Vec<_>>())
+            .array::<Nullable<Text>, _>(batch.iter().map(|m| m.template.as_deref()).collect::<Vec<_>>())
+            .array::<Nullable<BigInt>, _>(batch.iter().map(NewMessage::scheduled_at).collect::<Vec<_>>())
+            .array::<SmallInt, _>(batch.iter().map(|m| m.state().code()).collect::<Vec<_>>())
             .bind::<Integer, _>(shard)
             .execute(c)
             .await?;
@@ -679,16 +758,18 @@ pub(super) async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, sha
                         body: &m.body,
                         rendered: &m.rendered,
                         callback_data: m.callback_data.as_deref(),
-                        state: State::Accepted.code(),
+                        state: m.state().code(),
                         attempt: 0,
                         tries: 0,
                         ambiguous: false,
                         receipts: 0,
-                        due_at: Some(m.accepted_at),
+                        due_at: Some(m.due_at()),
                         accepted_at: m.accepted_at,
                         updated_at: m.accepted_at,
                         expires_at: m.expires_at,
                         sealed: m.sealed.as_deref(),
+                        template_name: m.template.as_deref(),
+                        scheduled_at: m.scheduled_at(),
                     })
                     .collect();
                 c.transaction(|c| {

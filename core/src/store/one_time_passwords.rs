@@ -259,6 +259,8 @@ impl Due {
             recipient: self.recipient,
             kind: "text",
             category: Category::Authentication,
+            template: None,
+            scheduled: None,
             body: SEALED_BODY.to_owned(),
             rendered: String::new(),
             sealed: Some(self.fallback_sealed?),

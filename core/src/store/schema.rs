@@ -216,6 +216,8 @@ diesel::table! {
         updated_at -> BigInt,
         expires_at -> BigInt,
         sealed -> Nullable<Binary>,
+        template_name -> Nullable<Text>,
+        scheduled_at -> Nullable<BigInt>,
     }
 }
 

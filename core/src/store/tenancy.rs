@@ -334,6 +334,13 @@ macro_rules! sender_views {
     };
 }
 
+/// The senders of `ids`, in the transaction of `conn`.
+pub(super) async fn senders_of(conn: &mut Conn, ids: Vec<i64>) -> Result<Vec<SenderView>, StoreError> {
+    let query = sender_views!().filter(senders::id.eq_any(ids));
+    let rows: Vec<StoredSender> = on!(*conn, c => query.load(c).await)?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
 impl Subtree {
     /// Whether a business of `reseller` lies in it.
     pub(crate) fn holds(&self, reseller: &str, business: &str) -> bool {

@@ -18,8 +18,10 @@ use crate::{
     ids::{AccountId, BusinessId, EndpointId, MessageId, ResellerId, SenderId, SigningSecretId},
     messages::{
         Category,
+        address::Address,
         state::{Event, Outcome, Progress, RetryPolicy, State},
     },
+    paging::Paging,
     tenancy::{Policy, Subtree},
 };
 
@@ -102,6 +104,8 @@ fn message(business: &BusinessId, now: Millis) -> NewMessage {
         recipient: "16505551234".to_owned(),
         kind: "text",
         category: Category::Service,
+        template: None,
+        scheduled: None,
         body: r#"{"text":{"body":"hi"}}"#.to_owned(),
         rendered: "hi".to_owned(),
         sealed: None,
@@ -429,5 +433,145 @@ async fn a_transaction_that_is_dropped_leaves_nothing_and_blocks_nobody() {
         assert_eq!(store.overview(0).await.unwrap().resellers, 0, "{}", store.kind());
         store.add_reseller(&Actor::system(), "after", &Policy::default(), 0).await.unwrap();
         assert_eq!(store.overview(0).await.unwrap().resellers, 1, "{}", store.kind());
+    }
+}
+
+/// Every page of a list, with something that is done between two pages.
+async fn walk(
+    store: &Store,
+    business: &BusinessId,
+    filter: &MessageFilter,
+    limit: u32,
+    mut between: impl AsyncFnMut(),
+) -> Vec<MessageView> {
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let paging = Paging::read(cursor.as_deref(), Some(limit)).unwrap();
+        let page = store.messages(business, filter, &paging).await.unwrap();
+        assert!(page.entries.len() <= limit as usize);
+        seen.extend(page.entries);
+        cursor = page.next;
+        if cursor.is_none() {
+            return seen;
+        }
+        between().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_filter_finds_its_messages_and_no_others() {
+    for Fixture { store, .. } in &both().await {
+        let (business, other) = (BusinessId::generate(), BusinessId::generate());
+        let mut kept = Vec::new();
+        for number in 0..60_i64 {
+            kept.push(NewMessage {
+                id: MessageId::generate_at(number * 1_000),
+                sender_id: SenderId(number % 3),
+                recipient: format!("1650555{:04}", number % 5),
+                category: Category::ALL[usize::try_from(number % 4).unwrap()],
+                template: (number % 2 == 0).then(|| format!("t{}", number % 6)),
+                callback_data: (number % 7 == 0).then(|| "order 17".to_owned()),
+                ..message(&business, number * 1_000)
+            });
+        }
+        store.accept(kept.clone()).await.unwrap();
+        store.accept(vec![message(&other, 1)]).await.unwrap();
+        let claimed = store.claim_messages(&[kept[7].id.key(), kept[8].id.key()], "w", 60_000, 90_000).await.unwrap();
+        assert_eq!(claimed.len(), 2);
+        store.cancel_message(&business, &kept[14].id, "No longer needed.", 60_000).await.unwrap();
+
+        type Holds = fn(&NewMessage) -> bool;
+        let cases: [(MessageFilter, Holds); 10] = [
+            (MessageFilter::default(), |_| true),
+            (MessageFilter { sender: Some(SenderId(1)), ..MessageFilter::default() }, |m| m.sender_id.0 == 1),
+            (MessageFilter { recipient: Address::phone("+1 650 5550003"), ..MessageFilter::default() }, |m| {
+                m.recipient == "16505550003"
+            }),
+            (MessageFilter { template: Some("t4".to_owned()), ..MessageFilter::default() }, |m| {
+                m.template.as_deref() == Some("t4")
+            }),
+            (MessageFilter { callback_data: Some("order 17".to_owned()), ..MessageFilter::default() }, |m| {
+                m.callback_data.is_some()
+            }),
+            (MessageFilter { category: Some(Category::Marketing), ..MessageFilter::default() }, |m| {
+                m.category == Category::Marketing
+            }),
+            (
+                MessageFilter {
+                    accepted_from: Some(10_000),
+                    accepted_before: Some(20_000),
+                    ..MessageFilter::default()
+                },
+                |m| (10_000..20_000).contains(&m.accepted_at),
+            ),
+            (MessageFilter { state: Some(State::Sending), ..MessageFilter::default() }, |m| {
+                m.accepted_at == 7_000 || m.accepted_at == 8_000
+            }),
+            (MessageFilter { state: Some(State::Canceled), ..MessageFilter::default() }, |m| m.accepted_at == 14_000),
+            (
+                MessageFilter {
+                    state: Some(State::Accepted),
+                    sender: Some(SenderId(0)),
+                    category: Some(Category::Service),
+                    callback_data: Some("order 17".to_owned()),
+                    ..MessageFilter::default()
+                },
+                |m| {
+                    let of = m.sender_id.0 == 0 && m.category == Category::Service && m.callback_data.is_some();
+                    of && ![7_000, 8_000, 14_000].contains(&m.accepted_at)
+                },
+            ),
+        ];
+        for (filter, holds) in cases {
+            let found = walk(store, &business, &filter, 4, async || {}).await;
+            let found: Vec<&MessageId> = found.iter().map(|view| &view.id).collect();
+            let expected: Vec<&MessageId> = kept.iter().filter(|m| holds(m)).map(|m| &m.id).rev().collect();
+            assert!(!expected.is_empty());
+            assert_eq!(found, expected, "{}: {filter:?}", store.kind());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_through_a_list_meets_everything_once_while_messages_are_accepted() {
+    for Fixture { store, .. } in &both().await {
+        let business = BusinessId::generate();
+        let kept: Vec<NewMessage> =
+            (0..300_i64).map(|at| NewMessage { id: MessageId::generate_at(at), ..message(&business, at) }).collect();
+        store.accept(kept.clone()).await.unwrap();
+        let mut now = 1_000_000;
+        let seen = walk(store, &business, &MessageFilter::default(), 37, async || {
+            now += 1;
+            let id = MessageId::generate_at(now);
+            store.accept(vec![NewMessage { id, ..message(&business, now) }]).await.unwrap();
+        })
+        .await;
+        let seen: Vec<&MessageId> = seen.iter().map(|view| &view.id).collect();
+        assert_eq!(seen, kept.iter().map(|m| &m.id).rev().collect::<Vec<_>>(), "{}", store.kind());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_looks_at_a_bounded_number_of_messages_and_the_list_goes_on() {
+    for Fixture { store, .. } in &both().await {
+        let business = BusinessId::generate();
+        let rare = NewMessage { sender_id: SenderId(9), ..message(&business, 0) };
+        store.accept(vec![NewMessage { id: MessageId::generate_at(0), ..rare.clone() }]).await.unwrap();
+        for chunk in 0..12_i64 {
+            let many = (0..500).map(|n| {
+                let at = 1 + chunk * 500 + n;
+                NewMessage { id: MessageId::generate_at(at), sender_id: SenderId(9), ..message(&business, at) }
+            });
+            store.accept(many.collect()).await.unwrap();
+        }
+        let filter = MessageFilter {
+            sender: Some(SenderId(9)),
+            accepted_before: Some(9_000),
+            state: Some(State::Delivered),
+            ..MessageFilter::default()
+        };
+        let first = store.messages(&business, &filter, &Paging::default()).await.unwrap();
+        assert!(first.entries.is_empty() && first.next.is_some(), "6,000 are more than a page looks at");
+        assert!(walk(store, &business, &filter, 50, async || {}).await.is_empty());
     }
 }

@@ -38,7 +38,7 @@ pub struct StatusUpdate<'a> {
 /// The body that tells of `update`, sent by `sender`.
 #[must_use]
 pub fn status_body(sender: &Sender, update: &StatusUpdate<'_>) -> String {
-    let failed = matches!(update.state, State::Failed | State::Expired);
+    let failed = matches!(update.state, State::Failed | State::Expired | State::Canceled);
     let mut status = json!({
         "id": update.message.to_string(),
         "status": if failed { "failed" } else { update.state.name() },
