@@ -28,6 +28,7 @@ use waystation_core::{
     otp::OneTimePasswords,
     plugins::{AdapterHost, HostSettings},
     queue::{self, EmbeddedQueue, Queue, QueueError, Topic},
+    senders::Senders,
     store::{Direction, Store, StoreSettings, StoreUrl},
     tenancy::{Directory, Policy, Registry},
     vault::{Vault, VaultKey},
@@ -70,6 +71,8 @@ pub(crate) struct Installation {
     pub(crate) abuse: Abuse,
     /// What takes businesses in.
     pub(crate) onboarding: Onboarding,
+    /// How senders present themselves.
+    pub(crate) senders: Senders,
     /// How often tenants may ask.
     pub(crate) limiter: Limiter,
     /// Whether the database had no tables when it was opened.
@@ -123,6 +126,7 @@ impl Installation {
                 adapters.clone(),
                 onboarding_settings(&config, &adapters)?,
             ),
+            senders: Senders::new(store.clone()),
             registry,
             limiter,
             vault,

@@ -73,6 +73,8 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
         credentials: installation.credentials.clone(),
         abuse: installation.abuse.clone(),
         onboarding: installation.onboarding.clone(),
+        senders: installation.senders.clone(),
+        base_url: base_url.clone(),
         body_limit_bytes: installation.config.server.body_limit_bytes,
     });
     let admin = roles.contains(&Role::Admin);

@@ -23,7 +23,6 @@ mod home;
 mod notice;
 mod onboarding;
 mod pages;
-mod qr;
 mod resellers;
 mod session;
 mod sign_in;

@@ -312,6 +312,34 @@ errors! {
         title: "The network refuses the number",
         advice: "The details are what the network said: correct that, then ask again.",
     }
+    /// A member was asked for that the object does not have.
+    FieldUnknown {
+        name: "field_unknown", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Tried accessing nonexisting field",
+        advice: "Ask for the fields that the details list.",
+    }
+    /// The PIN is not the one that is kept of the number.
+    PinMismatch {
+        name: "pin_mismatch", code: 133005, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Two-step verification PIN mismatch",
+        advice: "Give the PIN that was set for the number, or set another one first.",
+    }
+    /// The number has to be shown to be the business's first.
+    NumberUnverified {
+        name: "number_unverified", code: 133006, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Phone number needs to be verified",
+        advice: "Have a code sent to the number and read it back, then register it.",
+    }
+    /// The number was deregistered.
+    NumberDeregistered {
+        name: "number_deregistered", code: 133010, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Phone number is not registered",
+        advice: "Register the number, with its PIN; what is queued is kept until then.",
+    }
     /// The idempotency key belongs to another request.
     IdempotencyKeyReused {
         name: "idempotency_key_reused", code: 100, kind_of: "OAuthException",

@@ -16,6 +16,7 @@
 //! - [`webhooks`]: how a business is told;
 //! - [`limits`]: how often somebody may ask;
 //! - [`otp`]: one-time passwords, from drawing one to checking it;
+//! - [`senders`]: how a sender presents itself, and the QR codes that lead to it;
 //! - [`abuse`]: the rule against spam, and its cases;
 //! - [`access`]: who may open the dashboard, and what they may do there;
 //! - [`audit`] and [`vault`]: what was changed by whom, and what is encrypted at rest.
@@ -39,7 +40,9 @@ pub mod onboarding;
 pub mod otp;
 pub mod paging;
 pub mod plugins;
+pub mod qr;
 pub mod queue;
+pub mod senders;
 pub mod store;
 pub mod templates;
 pub mod tenancy;

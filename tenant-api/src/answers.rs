@@ -142,6 +142,7 @@ const UNSENDABLE: Common = Common {
         ErrorKind::RecipientIsSender,
         ErrorKind::WindowClosed,
         ErrorKind::RecipientUnsupported,
+        ErrorKind::NumberDeregistered,
         ErrorKind::TemplateMissing,
         ErrorKind::TemplateParameterCount,
         ErrorKind::TemplateParameterFormat,
@@ -160,6 +161,12 @@ const TOO_MANY_PASSWORDS: Common = Common {
     name: "TooManyPasswords",
     says: "Too many requests, too many one-time passwords to this person, or the messages of the day are used up.",
     kinds: &[ErrorKind::RateLimited, ErrorKind::TooManyCodes, ErrorKind::DailyCapReached],
+};
+/// What a list of fields adds to [`INVALID`].
+const UNSELECTABLE: Common = Common {
+    name: "Unselectable",
+    says: "Something is wrong with the query, or a field does not exist.",
+    kinds: &[ErrorKind::FieldUnknown, ErrorKind::ParameterInvalid],
 };
 const UNSUPPORTED_DOCUMENT: Common = Common {
     name: "UnsupportedDocument",
@@ -184,7 +191,14 @@ const CODE_UNDELIVERABLE: Common = Common {
 const NUMBER_REFUSED: Common = Common {
     name: "NumberRefused",
     says: "The code shows nothing, or the network refuses; or something is wrong with the request.",
-    kinds: &[ErrorKind::CodeInvalid, ErrorKind::NumberRefused, ErrorKind::ParameterInvalid],
+    kinds: &[
+        ErrorKind::CodeInvalid,
+        ErrorKind::NumberRefused,
+        ErrorKind::NumberUnverified,
+        ErrorKind::PinMismatch,
+        ErrorKind::ParameterInvalid,
+        ErrorKind::ParameterMissing,
+    ],
 };
 const FORBIDDEN_KINDS: &[ErrorKind] = &[
     ErrorKind::ScopeMissing,
@@ -264,6 +278,8 @@ families! {
     Bodied: MALFORMED, TOO_SLOW, TOO_LARGE, INVALID;
     /// What can be wrong with a query.
     Asked: INVALID;
+    /// What can be wrong with a list of fields.
+    Selectable: UNSELECTABLE;
     /// What can stand in the way.
     Conflicting: CONFLICT;
     /// What can be wrong with a message.
@@ -287,6 +303,7 @@ const ALL: &[Common] = &[
     TOO_SLOW,
     TOO_LARGE,
     INVALID,
+    UNSELECTABLE,
     UNSENDABLE,
     TOO_MANY_MESSAGES,
     TOO_MANY_PASSWORDS,
@@ -499,7 +516,7 @@ mod tests {
                     let mut expected = vec!["401", "429", "503"];
                     if id != "getAccessToken" {
                         expected.push("403");
-                        expected.extend(path.contains('{').then_some("404"));
+                        expected.extend(path.replace("{version}", "").contains('{').then_some("404"));
                         expected.extend(body.is_object().then_some(["400", "408", "413"]).into_iter().flatten());
                     }
                     for status in expected {

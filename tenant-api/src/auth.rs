@@ -77,6 +77,7 @@ needs!(
     Admin,
     MessagesSend,
     MessagesRead,
+    SendersWrite,
     WebhooksWrite,
     BillingRead,
     BusinessesRead,

@@ -17,6 +17,7 @@ mod docs;
 mod failure;
 mod health;
 mod input;
+mod links;
 mod oauth;
 mod partner;
 mod platform;
@@ -39,6 +40,7 @@ use waystation_core::{
     messages::intake::Intake,
     onboarding::Onboarding,
     otp::OneTimePasswords,
+    senders::Senders,
     store::Store,
     tenancy::{Directory, Level, Registry},
 };
@@ -76,6 +78,10 @@ pub struct Api {
     pub abuse: Abuse,
     /// What takes businesses in.
     pub onboarding: Onboarding,
+    /// Profiles and QR codes of senders.
+    pub senders: Senders,
+    /// Where this installation is reached, without a slash at the end: links begin with it.
+    pub base_url: String,
     /// Largest request body, in bytes.
     pub body_limit_bytes: usize,
 }
@@ -91,7 +97,9 @@ where
     T: ServiceFactory<actix_web::dev::ServiceRequest, Config = (), Error = actix_web::Error, InitError = ()>,
 {
     let (app, documents) = register(app.app_data(web::Data::new(api)));
-    app.service(cloud::messages::without_version()).configure(|services| docs::configure(services, &documents))
+    app.service(cloud::messages::without_version())
+        .service(links::resource())
+        .configure(|services| docs::configure(services, &documents))
 }
 
 /// The answer to a request that no route takes, in the shape of the API it looks like.
@@ -145,6 +153,34 @@ where
         .service(platform::inbound::get_conversation)
         .service(platform::sandbox::list_shown)
         .service(platform::sandbox::play)
+        .service(cloud::numbers::list_phone_numbers)
+        .service(cloud::numbers::request_code)
+        .service(cloud::numbers::verify_code)
+        .service(cloud::numbers::register)
+        .service(cloud::numbers::deregister)
+        .service(cloud::profiles::read_profile)
+        .service(cloud::profiles::change_profile)
+        .service(cloud::qr_codes::list_qr_codes)
+        .service(cloud::qr_codes::write_qr_code)
+        .service(cloud::qr_codes::read_qr_code)
+        .service(cloud::qr_codes::change_qr_code)
+        .service(cloud::qr_codes::delete_qr_code)
+        .service(cloud::subscriptions::list_subscriptions)
+        .service(cloud::subscriptions::subscribe)
+        .service(cloud::subscriptions::unsubscribe)
+        .service(cloud::tokens::debug_token)
+        .service(cloud::nodes::read_me)
+        .service(cloud::nodes::read_node)
+        .service(cloud::nodes::change_node)
+        .service(platform::senders::list_senders)
+        .service(platform::senders::get_sender)
+        .service(platform::senders::get_profile)
+        .service(platform::senders::change_profile)
+        .service(platform::qr_codes::list_qr_codes)
+        .service(platform::qr_codes::create_qr_code)
+        .service(platform::qr_codes::get_qr_code)
+        .service(platform::qr_codes::change_qr_code)
+        .service(platform::qr_codes::delete_qr_code)
         .service(account::get_account)
         .service(account::list_endpoints)
         .service(account::add_endpoint)
@@ -180,6 +216,7 @@ where
         (name = "Sandbox", description = "The pretend phones behind the sandbox: look at what they show, and have them \
             write to you."),
         (name = "Account", description = "The business itself, and what it used."),
+        (name = "Senders", description = "The phone numbers that the business sends from."),
         (name = "Webhooks", description = "Where the business wants to be told."),
         (name = "OAuth", description = "Access tokens for OAuth clients."),
     ),

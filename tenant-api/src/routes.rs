@@ -30,7 +30,9 @@ impl Routes {
             route.len() == asked.len()
                 && route.iter().zip(&asked).all(|(route, asked)| match route.as_str() {
                     "{version}" => asked.strip_prefix('v').is_some_and(|rest| rest.contains('.')),
-                    "{phone_number_id}" => asked.bytes().all(|byte| byte.is_ascii_digit()),
+                    "{phone_number_id}" | "{waba_id}" | "{node_id}" => {
+                        !asked.is_empty() && asked.bytes().all(|byte| byte.is_ascii_digit())
+                    }
                     parameter if parameter.starts_with('{') => !asked.is_empty(),
                     text => text == asked,
                 })

@@ -115,6 +115,12 @@ impl Case {
         Self { others: Others::TheirOwn, ..Self::plain() }
     }
 
+    /// The same with one more parameter in its path.
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.params.push((name, value.to_owned()));
+        self
+    }
+
     fn json(self, body: Value) -> Self {
         Self { body: Body::Json(body), ..self }
     }
@@ -406,6 +412,62 @@ impl Side {
                 let params = [("version", "v24.0".to_owned()), ("phone_number_id", self.info.phone_number_id.clone())];
                 Case::new(params).json(text("16505550002", "for the walk"))
             }
+            "cloudListPhoneNumbers" => self.of_account().shows(&self.info.phone_number_id),
+            "cloudListSubscriptions" => self.of_account().shows("Waystation"),
+            "cloudSubscribe" => self.of_account().json(json!({
+                "override_callback_uri": self.sink.url(), "verify_token": "verify token of the walk",
+            })),
+            "cloudUnsubscribe" => self.of_account(),
+            "cloudReadProfile" | "cloudListQrCodes" => self.of_number(&self.info.phone_number_id),
+            "cloudChangeProfile" => self.of_number(&self.info.phone_number_id).json(json!({"about": "Walk"})),
+            "cloudRequestCode" => {
+                let (sender, _) = self.new_sender(&self.info.business_id).await;
+                self.of_number(&sender).json(json!({"code_method": "SMS", "language": "en_US"}))
+            }
+            "cloudVerifyCode" => {
+                let (sender, code) = self.coded_sender(&self.info.business_id).await;
+                self.of_number(&sender).json(json!({"code": code}))
+            }
+            "cloudRegister" => {
+                let (sender, _) = self.new_sender(&self.info.business_id).await;
+                self.of_number(&sender).json(json!({"messaging_product": "whatsapp", "pin": "204817"}))
+            }
+            "cloudDeregister" => self.of_number(&self.new_sender(&self.info.business_id).await.0),
+            "cloudWriteQrCode" => {
+                let message = json!({"prefilled_message": "Walk?", "generate_qr_image": "PNG"});
+                self.of_number(&self.info.phone_number_id).json(message)
+            }
+            "cloudReadQrCode" | "cloudChangeQrCode" | "cloudDeleteQrCode" => {
+                let mut case = self.of_number(&self.info.phone_number_id);
+                case.params.push(("code", self.new_qr_code().await));
+                if id == "cloudChangeQrCode" { case.json(json!({"prefilled_message": "Changed?"})) } else { case }
+            }
+            "cloudDebugToken" => Case::anybodys()
+                .with("version", "v24.0")
+                .query(format!("input_token={}", self.info.token))
+                .shows("is_valid"),
+            "cloudReadMe" => Case::anybodys().with("version", "v24.0").shows(&self.info.waba_id),
+            "cloudReadNode" => {
+                let node = |id: &str| Case::plain().with("version", "v24.0").with("node_id", id).shows(id);
+                return Some(vec![node(&self.info.phone_number_id), node(&self.info.waba_id)]);
+            }
+            "cloudChangeNode" => Case::plain()
+                .with("version", "v24.0")
+                .with("node_id", &self.new_sender(&self.info.business_id).await.0)
+                .json(json!({"pin": "204817"})),
+            "listOwnSenders" => Case::anybodys().shows(&self.info.phone_number_id),
+            "getOwnSender" | "getSenderProfile" => own("sender", &self.info.phone_number_id),
+            "changeSenderProfile" => own("sender", &self.info.phone_number_id).json(json!({"about": "Walk"})),
+            "listQrCodes" => {
+                let code = self.new_qr_code().await;
+                let of_sender = Case::plain().query(format!("sender={}", self.info.phone_number_id)).shows(&code);
+                return Some(vec![Case::anybodys().shows(&code), of_sender]);
+            }
+            "createQrCode" => {
+                Case::plain().json(json!({"sender": self.info.phone_number_id, "prefilled_message": "Walk?"}))
+            }
+            "getQrCode" | "deleteQrCode" => own("qr_code", &self.new_qr_code().await),
+            "changeQrCode" => own("qr_code", &self.new_qr_code().await).json(json!({"prefilled_message": "Changed?"})),
             "sendMessage" => {
                 let mut message = text("16505550002", "for the walk");
                 message["from"] = self.info.phone_number_id.as_str().into();
@@ -521,6 +583,21 @@ impl Side {
             _ => return None,
         };
         Some(vec![case])
+    }
+
+    /// A case of the Cloud API for one of the side's phone numbers.
+    fn of_number(&self, id: &str) -> Case {
+        Case::plain().with("version", "v24.0").with("phone_number_id", id)
+    }
+
+    /// A case of the Cloud API for the side's account.
+    fn of_account(&self) -> Case {
+        Case::plain().with("version", "v24.0").with("waba_id", &self.info.waba_id)
+    }
+
+    async fn new_qr_code(&self) -> String {
+        let body = json!({"sender": self.info.phone_number_id, "prefilled_message": "Walk?"});
+        string(&self.tenant.made(201, "/v1/qr_codes", &body).await["code"])
     }
 
     async fn new_endpoint(&self) -> String {

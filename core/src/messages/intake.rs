@@ -301,6 +301,9 @@ impl Intake {
 /// Whether this credential may send through this sender now.
 pub(crate) fn check_sender(principal: &Tenant, sender: &Sender) -> Result<(), ApiError> {
     if let Some(hold) = sender.hold() {
+        if sender.is_deregistered() {
+            return Err(ApiError::new(ErrorKind::NumberDeregistered, hold.to_string()));
+        }
         return Err(ApiError::new(ErrorKind::Suspended, hold.to_string()));
     }
     if !sender.is_sandbox() && principal.mode == Mode::Test {

@@ -27,6 +27,7 @@ mod one_time_passwords;
 mod overview;
 mod schedule;
 mod schema;
+mod senders;
 mod statement;
 mod templates;
 mod tenancy;

@@ -221,14 +221,24 @@ impl Store {
 
     /// Keeps a sender's PIN, before it is used.
     pub(crate) async fn keep_pin(&self, sender: SenderId, sealed: Vec<u8>) -> Result<(), StoreError> {
-        let mut conn = self.pools.write().await?;
-        let query = diesel::insert_into(sender_registrations::table)
-            .values((sender_registrations::sender_id.eq(sender.0), sender_registrations::pin.eq(sealed.clone())))
-            .on_conflict(sender_registrations::sender_id)
-            .do_update()
-            .set(sender_registrations::pin.eq(sealed));
-        on!(conn, c => query.execute(c).await)?;
-        Ok(())
+        keep_pin(&mut self.pools.write().await?, sender, sealed).await
+    }
+
+    /// Keeps a sender's PIN because somebody set it.
+    pub(crate) async fn set_pin(
+        &self,
+        by: &Actor,
+        owner: &NumberOwner,
+        sealed: Vec<u8>,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            keep_pin(&mut conn, owner.sender, sealed).await?;
+            audit::append(&mut conn, by, entry("sender.pin_set", owner), now).await
+        }
+        .await;
+        conn.finish(result).await
     }
 
     /// Notes that a sender's network has registered it.
@@ -244,6 +254,25 @@ impl Store {
             let query = diesel::update(row).set(sender_registrations::registered_at.eq(Some(now)));
             on!(conn, c => query.execute(c).await)?;
             let entry = entry("sender.registered", owner).after(json!({"registered_at": now}));
+            audit::append(&mut conn, by, entry, now).await
+        }
+        .await;
+        conn.finish(result).await
+    }
+
+    /// Notes that a sender's number is registered no more.
+    pub(crate) async fn note_deregistration(
+        &self,
+        by: &Actor,
+        owner: &NumberOwner,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            let row = sender_registrations::table.filter(sender_registrations::sender_id.eq(owner.sender.0));
+            let query = diesel::update(row).set(sender_registrations::registered_at.eq(None::<Millis>));
+            on!(conn, c => query.execute(c).await)?;
+            let entry = entry("sender.deregistered", owner).before(json!({"registered_at": owner.registered_at}));
             audit::append(&mut conn, by, entry, now).await
         }
         .await;
@@ -310,6 +339,16 @@ pub(super) async fn insert_pretend_messages(conn: &mut Conn, messages: &[NewPret
             on!(*conn, c => query.execute(c).await)?;
         }
     }
+    Ok(())
+}
+
+async fn keep_pin(conn: &mut Conn, sender: SenderId, sealed: Vec<u8>) -> Result<(), StoreError> {
+    let query = diesel::insert_into(sender_registrations::table)
+        .values((sender_registrations::sender_id.eq(sender.0), sender_registrations::pin.eq(sealed.clone())))
+        .on_conflict(sender_registrations::sender_id)
+        .do_update()
+        .set(sender_registrations::pin.eq(sealed));
+    on!(*conn, c => query.execute(c).await)?;
     Ok(())
 }
 

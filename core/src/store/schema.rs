@@ -281,6 +281,7 @@ diesel::table! {
         url -> Text,
         verify_token -> Text,
         created_at -> BigInt,
+        overrides -> Bool,
     }
 }
 
@@ -509,6 +510,25 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    sender_profiles (sender_id) {
+        sender_id -> BigInt,
+        profile -> Text,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    qr_codes (code) {
+        code -> Text,
+        business_id -> Text,
+        sender_id -> BigInt,
+        prefilled_message -> Text,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     access_tokens,
     accounts,
@@ -518,6 +538,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     deliveries,
     endpoints,
     oauth_clients,
+    qr_codes,
     resellers,
     review_queue,
     sandbox_messages,

@@ -31,6 +31,9 @@ pub const SANDBOX: &str = "sandbox";
 /// The name of the channel with a customer-care window.
 const WHATSAPP: &str = "whatsapp";
 
+/// Why a sender is paused whose number was deregistered.
+pub(crate) const DEREGISTERED: &str = "its number was deregistered; register it, and it goes on.";
+
 /// The part of the tree that somebody sees and acts on. Whatever lies outside of it does
 /// not exist for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +153,12 @@ impl Sender {
     #[must_use]
     pub fn enforces_window(&self) -> bool {
         self.channel == WHATSAPP && (!self.is_sandbox() || self.connection["enforce_window"] == true)
+    }
+
+    /// Whether its number was deregistered, and it is paused for nothing else.
+    #[must_use]
+    pub fn is_deregistered(&self) -> bool {
+        matches!(self.hold(), Some(Hold::Sender(why)) if why == DEREGISTERED)
     }
 
     /// Whether it reaches nothing but the sandbox.

@@ -3,4 +3,6 @@
 pub(crate) mod inbound;
 pub(crate) mod messages;
 pub(crate) mod otp;
+pub(crate) mod qr_codes;
 pub(crate) mod sandbox;
+pub(crate) mod senders;

@@ -1,0 +1,204 @@
+//! What stands behind an id alone: `GET /{version}/{id}` and its like. The Graph API has one
+//! space of ids, so one handler finds out what an id is.
+
+use actix_web::{HttpResponse, get, post};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use utoipa::{IntoParams, ToSchema};
+use waystation_core::{
+    clock::now_ms,
+    error::{ApiError, ErrorKind},
+    ids::{AccountId, SenderId},
+    onboarding::State,
+    paging::Paging,
+    store::BusinessView,
+    tenancy::{SENDERS_MAX_PER_BUSINESS, Tenant},
+};
+
+use super::{
+    fields::{Fields, chosen},
+    numbers,
+    shapes::{Done, ListQuery, body, done, own_business},
+};
+use crate::{
+    answers::{Absent, Bodied, CloudErrors, Conflicting, Guarded, Selectable},
+    auth::{By, ByTenant, NoScope, SendersWrite, SentByTenant},
+    failure::Failure,
+};
+
+/// The fields of an account that are answered when none are asked for.
+const ACCOUNT_FIELDS: &[&str] = &["id", "name", "account_review_status", "business_verification_status"];
+
+/// An object in the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation")]
+struct InNode {
+    /// Any version of the Graph API; it can be left out.
+    #[param(example = "v24.0", pattern = r"^v[0-9]+\.[0-9]+$")]
+    version: String,
+    /// The id of a phone number or of your account.
+    #[param(example = "106540352242922", pattern = "^[0-9]+$")]
+    node_id: String,
+}
+
+/// The version in the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "for the documentation")]
+struct InVersion {
+    /// Any version of the Graph API; it can be left out.
+    #[param(example = "v24.0", pattern = r"^v[0-9]+\.[0-9]+$")]
+    version: String,
+}
+
+/// An object: its id, and the fields that were asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "106540352242922", "display_phone_number": "+1 555-078-3881", "verified_name": "Ana's Bakery",
+    "quality_rating": "UNKNOWN", "code_verification_status": "VERIFIED", "platform_type": "CLOUD_API",
+    "throughput": {"level": "STANDARD"},
+}))]
+struct Node {
+    id: String,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+/// What is to be changed.
+#[derive(Deserialize, ToSchema)]
+struct NodeChange {
+    /// Of a phone number: the PIN of its two-step verification, six digits.
+    #[schema(example = "204817")]
+    pin: Option<String>,
+}
+
+/// Read a phone number or the account
+///
+/// Of a phone number there are `id`, `display_phone_number`, `verified_name`, `quality_rating`,
+/// `code_verification_status`, `name_status`, `status`, `throughput`, `account_mode`, `platform_type`,
+/// `is_official_business_account`, `health_status`, `webhook_configuration` and `last_onboarded_time`;
+/// of the account `id`, `name`, `account_review_status`, `business_verification_status`, `owner_business_info`,
+/// `phone_numbers` and `health_status`.
+#[utoipa::path(
+    tag = "Cloud API",
+    operation_id = "cloudReadNode",
+    path = "/{version}/{node_id}",
+    params(InNode, ListQuery),
+    responses(
+        (status = 200, description = "It, with the fields that were asked for.", body = Node),
+        Guarded<NoScope, CloudErrors>, Absent<CloudErrors>, Selectable<CloudErrors>,
+    ),
+)]
+#[get("/{version:(?:v[0-9]+\\.[0-9]+/)?}{node_id:[0-9]+}")]
+pub(crate) async fn read_node(by: ByTenant<NoScope>) -> Result<HttpResponse, Failure> {
+    by.answer(async {
+        let (subtree, fields) = (by.subtree(), by.query::<ListQuery>()?.fields()?);
+        if let Ok(id) = by.id::<SenderId>("node_id")
+            && let Some(view) = by.api.store.sender(&subtree, id).await?
+        {
+            let all = numbers::all_fields(&by, &view).await?;
+            let chosen = chosen(fields.as_ref(), numbers::KIND, numbers::USUAL_FIELDS, all)?;
+            return Ok(HttpResponse::Ok().json(chosen));
+        }
+        let business = own_business(&by).await?;
+        let id: AccountId = by.id("node_id")?;
+        if business.account == id {
+            return account(&by, &business, fields.as_ref()).await;
+        }
+        Err(ApiError::missing("object", &id))
+    })
+    .await
+}
+
+/// Read who asks
+///
+/// The account of the business that the token belongs to.
+#[utoipa::path(
+    tag = "Cloud API",
+    operation_id = "cloudReadMe",
+    path = "/{version}/me",
+    params(InVersion, ListQuery),
+    responses(
+        (status = 200, description = "The account, with the fields that were asked for.", body = Node),
+        Guarded<NoScope, CloudErrors>, Selectable<CloudErrors>,
+    ),
+)]
+#[get("/{version:(?:v[0-9]+\\.[0-9]+/)?}me")]
+pub(crate) async fn read_me(by: ByTenant<NoScope>) -> Result<HttpResponse, Failure> {
+    by.answer(async {
+        let fields = by.query::<ListQuery>()?.fields()?;
+        let business = own_business(&by).await?;
+        account(&by, &business, fields.as_ref()).await
+    })
+    .await
+}
+
+/// Set the PIN of a phone number
+///
+/// Of its two-step verification: registering the number asks for it from then on.
+#[utoipa::path(
+    tag = "Cloud API",
+    operation_id = "cloudChangeNode",
+    path = "/{version}/{node_id}",
+    params(InNode),
+    request_body = NodeChange,
+    responses(
+        (status = 200, description = "It is set.", body = Done),
+        Guarded<SendersWrite, CloudErrors>, Absent<CloudErrors>, Bodied<CloudErrors>, Conflicting<CloudErrors>,
+    ),
+)]
+#[post("/{version:(?:v[0-9]+\\.[0-9]+/)?}{node_id:[0-9]+}")]
+pub(crate) async fn change_node(sent: SentByTenant<SendersWrite>) -> Result<HttpResponse, Failure> {
+    let by = &sent.by;
+    by.answer(async {
+        let (id, subtree) = (by.id::<SenderId>("node_id")?, by.subtree());
+        by.api.registry.sender(&subtree, id).await?;
+        let change: NodeChange = body(&sent)?;
+        let pin = change.pin.unwrap_or_default();
+        by.api.onboarding.set_pin(&by.actor(), &subtree, id, &pin, now_ms()).await?;
+        Ok(done())
+    })
+    .await
+}
+
+async fn account(
+    by: &By<Tenant, NoScope>,
+    business: &BusinessView,
+    fields: Option<&Fields>,
+) -> Result<HttpResponse, ApiError> {
+    let (review, verification) = match State::parse(&business.state) {
+        Some(State::Approved) => ("APPROVED", "verified"),
+        Some(State::Rejected) => ("REJECTED", "rejected"),
+        Some(State::Submitted | State::InReview) => ("PENDING", "pending"),
+        _ => ("PENDING", "not_verified"),
+    };
+    let can_send = if verification == "verified" { "AVAILABLE" } else { "LIMITED" };
+    let mut all = json!({
+        "id": business.account,
+        "name": business.name,
+        "account_review_status": review,
+        "business_verification_status": verification,
+        "owner_business_info": {"id": business.id.to_string(), "name": business.name},
+        "health_status": {
+            "can_send_message": can_send,
+            "entities": [{"entity_type": "WABA", "id": business.account, "can_send_message": can_send}],
+        },
+        "phone_numbers": null,
+    });
+    if fields.is_some_and(|fields| fields.names("phone_numbers")) {
+        let all_of_them = Paging::read(None, Some(SENDERS_MAX_PER_BUSINESS))?;
+        let senders = by.api.registry.senders(&by.subtree(), &business.id, &all_of_them).await?;
+        let mut data = Vec::with_capacity(senders.entries.len());
+        for view in &senders.entries {
+            data.push(Value::Object(numbers::all_fields(by, view).await?));
+        }
+        all["phone_numbers"] = json!({"data": data});
+    }
+    match all {
+        Value::Object(all) => {
+            Ok(HttpResponse::Ok().json(chosen(fields, "WhatsAppBusinessAccount", ACCOUNT_FIELDS, all)?))
+        }
+        _ => Err(ApiError::new(ErrorKind::Internal, "The account could not be shown.")),
+    }
+}
