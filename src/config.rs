@@ -486,7 +486,7 @@ impl Default for Webhooks {
 impl Default for Adapters {
     fn default() -> Self {
         Self {
-            bundled: vec!["sandbox".to_owned()],
+            bundled: vec!["sandbox".to_owned(), "whatsapp-cloud".to_owned()],
             libraries: Vec::new(),
             call_deadline_ms: 2_000,
             operation_deadline_ms: 30_000,

@@ -43,7 +43,10 @@ const KEY_FILE: &str = "vault.key";
 
 /// The adapters whose libraries are built with this binary: the name in the
 /// configuration, the crate, and which build of it.
-const BUNDLED: [(&str, &str, &str); 1] = [("sandbox", "waystation-sandbox", waystation_sandbox::BUILD_INFO)];
+const BUNDLED: [(&str, &str, &str); 2] = [
+    ("sandbox", "waystation-sandbox", waystation_sandbox::BUILD_INFO),
+    ("whatsapp-cloud", "waystation-whatsapp-cloud", waystation_whatsapp_cloud::BUILD_INFO),
+];
 
 /// Everything that a process works with.
 pub(crate) struct Installation {
