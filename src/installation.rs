@@ -15,7 +15,7 @@ use waystation_core::{
     abuse::{Abuse, AbuseRule},
     clock::now_ms,
     credentials::Credentials,
-    delivery::{self, DeliverySettings, Enqueuer, Equipment, PluginIo, WebhookSettings},
+    delivery::{self, DeliverySettings, Enqueuer, Equipment, Listener, PluginIo, WebhookSettings},
     egress::{Egress, EgressSettings},
     eligibility::Eligibility,
     inbound::Inbox,
@@ -159,6 +159,11 @@ impl Installation {
             abuse: self.abuse.clone(),
         };
         delivery::start(equipment, delivery_settings(&self.config, self.alone.is_some())).await
+    }
+
+    /// Starts listening for what the networks behind the adapters call back.
+    pub(crate) fn start_listener(&self) -> Listener {
+        Listener::start(self.store.clone(), self.directory.clone(), self.adapters.clone(), self.enqueuer.clone())
     }
 
     /// Who may get a message now.

@@ -72,6 +72,7 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
         registry: installation.registry.clone(),
         credentials: installation.credentials.clone(),
         abuse: installation.abuse.clone(),
+        listener: installation.start_listener(),
         onboarding: installation.onboarding.clone(),
         senders: installation.senders.clone(),
         base_url: base_url.clone(),

@@ -12,6 +12,7 @@ mod account;
 mod answers;
 mod auth;
 mod bodies;
+mod callbacks;
 mod cloud;
 mod docs;
 mod failure;
@@ -35,6 +36,7 @@ use utoipa_actix_web::AppExt;
 use waystation_core::{
     abuse::Abuse,
     credentials::Credentials,
+    delivery::Listener,
     inbound::Inbox,
     limits::Limiter,
     messages::intake::Intake,
@@ -76,6 +78,8 @@ pub struct Api {
     pub credentials: Credentials,
     /// The cases of suspected abuse.
     pub abuse: Abuse,
+    /// The networks' callbacks.
+    pub listener: Listener,
     /// What takes businesses in.
     pub onboarding: Onboarding,
     /// Profiles and QR codes of senders.
@@ -99,6 +103,7 @@ where
     let (app, documents) = register(app.app_data(web::Data::new(api)));
     app.service(cloud::messages::without_version())
         .service(links::resource())
+        .service(callbacks::route())
         .configure(|services| docs::configure(services, &documents))
 }
 

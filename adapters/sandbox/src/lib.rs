@@ -9,7 +9,6 @@
 mod behaviour;
 mod phone;
 mod receipts;
-mod webhook;
 
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use serde_json::{Value, json};
 use waystation_adapter_sdk::{
     Accepted, Callback, Capabilities, Channel, CodeDelivery, CodeMethod, Description, Io, Level, MarkError, NumberDone,
     NumberError, Outbound, RateScope, ReadMark, ReceiveError, Received, SendError, TransportAdapter, UpstreamError,
-    async_trait, export_adapter,
+    async_trait, cloud_api, export_adapter,
 };
 
 pub use behaviour::Behaviour;
@@ -121,6 +120,7 @@ impl TransportAdapter for Sandbox {
             capabilities: Capabilities {
                 kinds: KINDS.map(str::to_owned).to_vec(),
                 receives: true,
+                listens: false,
                 returns_attempt_ref: true,
                 marks_read: true,
                 delivers_codes: vec![CodeMethod::Sms, CodeMethod::Voice, CodeMethod::Whatsapp],
@@ -178,7 +178,10 @@ impl TransportAdapter for Sandbox {
 
     async fn receive(&self, io: &Io, callback: Callback) -> Result<Received, ReceiveError> {
         let _ = io;
-        webhook::read(&callback)
+        if let Some(arrival) = phone::read(&callback) {
+            return Ok(Received { events: vec![arrival] });
+        }
+        cloud_api::read_webhook(&callback)
     }
 
     async fn mark_read(&self, io: &Io, mark: ReadMark) -> Result<(), MarkError> {

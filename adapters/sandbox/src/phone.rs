@@ -4,8 +4,9 @@
 //! as the event of its arrival.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use waystation_adapter_sdk::{CodeDelivery, CodeMethod, Event, MarkError, NumberError, PretendText, ScheduledCallback};
+use waystation_adapter_sdk::{
+    Callback, CodeDelivery, CodeMethod, Event, MarkError, NumberError, PretendText, ScheduledCallback,
+};
 
 use crate::behaviour::{self, Behaviour};
 
@@ -62,7 +63,7 @@ pub(crate) fn arrival(behaviour: Behaviour, delivery: &CodeDelivery) -> Vec<Sche
 }
 
 /// The arrival that a callback brings, if it brings one.
-pub(crate) fn read(body: &Value) -> Option<Event> {
-    body.get("pretend_phone")?;
-    Arrival::deserialize(body).ok().map(|arrival| Event::PretendPhone(arrival.pretend_phone))
+pub(crate) fn read(callback: &Callback) -> Option<Event> {
+    let arrival: Arrival = serde_json::from_slice(callback.body.as_bytes()).ok()?;
+    Some(Event::PretendPhone(arrival.pretend_phone))
 }

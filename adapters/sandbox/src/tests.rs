@@ -44,8 +44,7 @@ fn callbacks(requests: &[IoOp]) -> Vec<ScheduledCallback> {
 }
 
 fn receive(body: impl Into<waystation_adapter_sdk::Payload>) -> Result<Vec<Event>, ReceiveError> {
-    let callback =
-        Callback { body: body.into(), headers: Vec::new(), connection: Value::Null, received_at_ms: ACCEPTED_AT_MS };
+    let callback = Callback::new(body, Value::Null, ACCEPTED_AT_MS);
     testing::receive(&Sandbox, callback, testing::agree).outcome.map(|received| received.events)
 }
 

@@ -16,10 +16,11 @@ use crate::inbound::MarkError;
 use crate::io::LogLine;
 use crate::number::NumberError;
 use crate::testing;
-use crate::types::{Description, SendError};
+use crate::types::{Description, ReceiveError, SendError};
 use crate::wire::{
-    Described, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, NumberAnswer, OP_DELIVER_CODE, OP_MARK_READ,
-    OP_REGISTER, OP_REQUEST_CODE, OP_VERIFY_CODE, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, Step,
+    AdmitAnswer, Described, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, NumberAnswer, OP_ADMIT, OP_DELIVER_CODE,
+    OP_MARK_READ, OP_REGISTER, OP_REQUEST_CODE, OP_VERIFY_CODE, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer,
+    Step,
 };
 
 /// Steps after which an operation counts as endless.
@@ -222,6 +223,9 @@ cases! {
     C43 Must Calls unknown_is_not_done, "When no request has an answer, an operation on a number is not done";
     C44 Must Calls marks_as_described, "`mark_read` is unsupported if and only if the description says so";
     C45 Must Calls mark_without_member, "`start` answers a `mark_read` without a mark with BAD_INPUT";
+    C46 Must Calls admits_as_described, "`admit` is unsupported if and only if the description says so";
+    C47 Must Calls admit_without_callback, "`start` answers an `admit` without a callback with BAD_INPUT";
+    C48 Must Calls strangers_are_turned_away, "A callback that nothing shows to be the network's is not kept";
 }
 
 /// Runs every case. Cases that need a working table are skipped without one.
@@ -840,6 +844,54 @@ fn marks_as_described(bench: &Bench<'_>) -> Verdict {
         outcome != MarkAnswer::Failed(MarkError::Unsupported)
     };
     require(described == supported, format!("the description says {described}, the outcome {supported}"))
+}
+
+impl Bench<'_> {
+    /// Asks how a callback is answered; `None` when the adapter does no such thing.
+    fn admit(&self, method: &str, body: &Value) -> Result<Option<AdmitAnswer>, Not> {
+        let mut document = self.receive_document(body);
+        document["op"] = json!(OP_ADMIT);
+        document["callback"]["method"] = json!(method);
+        let (status, task, first) = self.plugin.start(document.to_string().as_bytes());
+        if status == Status::Unsupported as i32 {
+            require(task == 0, "an unsupported operation left a task")?;
+            return Ok(None);
+        }
+        let ended = self.finish(self.read(status, task, &first)?, |op| self.agree(op))?;
+        match ended.step.admit {
+            Some(AdmitAnswer::Failed(ReceiveError::Unsupported)) => Ok(None),
+            Some(outcome) => Ok(Some(outcome)),
+            None => Err(Not::Passed("an admission ended without an outcome".to_owned())),
+        }
+    }
+}
+
+fn admits_as_described(bench: &Bench<'_>) -> Verdict {
+    let described = bench.description()?.capabilities.listens;
+    let supported = bench.admit("POST", &json!("{}"))?.is_some();
+    require(described == supported, format!("the description says {described}, the outcome {supported}"))
+}
+
+fn admit_without_callback(bench: &Bench<'_>) -> Verdict {
+    let (status, task) = bench.status_of_start(json!({"v": SCHEMA_VERSION, "op": OP_ADMIT}).to_string().as_bytes());
+    // One that does not know the operation need not know what belongs to it.
+    let refused = status == Status::BadInput as i32 || status == Status::Unsupported as i32;
+    require(refused && task == 0, format!("it was answered with status {status}"))
+}
+
+fn strangers_are_turned_away(bench: &Bench<'_>) -> Verdict {
+    for (method, body) in
+        [("POST", json!("{}")), ("POST", json!("")), ("GET", json!("")), ("DELETE", json!("{\"entry\":[]}"))]
+    {
+        match bench.admit(method, &body)? {
+            None => return skip("the adapter has no address for callbacks"),
+            Some(AdmitAnswer::Admitted(admission)) => {
+                require(!admission.keep, format!("a {method} with the body {body} is kept"))?;
+            }
+            Some(AdmitAnswer::Failed(_)) => {}
+        }
+    }
+    Ok(())
 }
 
 fn mark_without_member(bench: &Bench<'_>) -> Verdict {

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::io::LogLine;
-use crate::wire::{IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, NumberAnswer, ReceiveAnswer, SendAnswer};
+use crate::wire::{
+    AdmitAnswer, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, NumberAnswer, ReceiveAnswer, SendAnswer,
+};
 
 /// How soon a task is polled again when it waits for another task.
 const INTERNAL_WAIT_MS: u64 = 5;
@@ -22,6 +24,7 @@ const LOG_LINES_MAX: usize = 64;
 /// How a task ended.
 pub(crate) enum Outcome {
     Send(SendAnswer),
+    Admit(AdmitAnswer),
     Receive(ReceiveAnswer),
     Mark(MarkAnswer),
     Number(NumberAnswer),

@@ -17,8 +17,8 @@ use crate::coroutine::{Outcome, Shared, Task};
 use crate::io::Io;
 use crate::types::TransportAdapter;
 use crate::wire::{
-    Described, OP_DELIVER_CODE, OP_MARK_READ, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND, OP_VERIFY_CODE,
-    Resume, SCHEMA_VERSION, Start, Step,
+    Described, OP_ADMIT, OP_DELIVER_CODE, OP_MARK_READ, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND,
+    OP_VERIFY_CODE, Resume, SCHEMA_VERSION, Start, Step,
 };
 
 /// Exports an adapter: `export_adapter!(Type);`, where `Type` is [`TransportAdapter`] and [`Default`].
@@ -121,6 +121,10 @@ impl<A: TransportAdapter + Default> Runtime<A> {
                 let Some(message) = start.message else { return lacks("message") };
                 Box::pin(async move { Outcome::Send(adapter().send(&io, message).await.into()) })
             }
+            OP_ADMIT => {
+                let Some(callback) = start.callback else { return lacks("callback") };
+                Box::pin(async move { Outcome::Admit(adapter().admit(&io, callback).await.into()) })
+            }
             OP_RECEIVE => {
                 let Some(callback) = start.callback else { return lacks("callback") };
                 Box::pin(async move { Outcome::Receive(adapter().receive(&io, callback).await.into()) })
@@ -177,6 +181,7 @@ impl<A: TransportAdapter + Default> Runtime<A> {
             Some(outcome) => {
                 match outcome {
                     Outcome::Send(answer) => step.send = Some(answer),
+                    Outcome::Admit(answer) => step.admit = Some(answer),
                     Outcome::Receive(answer) => step.receive = Some(answer),
                     Outcome::Mark(answer) => step.mark = Some(answer),
                     Outcome::Number(answer) => step.number = Some(answer),

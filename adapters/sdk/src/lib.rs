@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use waystation_adapter_sdk::{
-//!     Accepted, Capabilities, Channel, Description, Io, Outbound, SendError, TransportAdapter, async_trait,
+//!     Accepted, Capabilities, Change, Channel, Description, Io, Outbound, SendError, TransportAdapter, async_trait,
 //! };
 //!
 //! #[derive(Default)]
@@ -41,6 +41,7 @@
 pub mod abi;
 #[allow(unsafe_code, reason = "calls the functions of a table it was handed")]
 pub mod caller;
+pub mod cloud_api;
 pub mod conformance;
 mod coroutine;
 #[allow(unsafe_code, reason = "reads what a host passes through the C boundary")]
@@ -57,6 +58,7 @@ pub use inbound::{InboundMessage, MarkError, MediaReference, Person, ReadMark, U
 pub use io::{CallbacksError, HttpError, HttpRequest, HttpResponse, Io, Level, ScheduledCallback};
 pub use number::{Code, CodeCheck, CodeDelivery, CodeMethod, CodeRequest, NumberDone, NumberError, Registration};
 pub use types::{
-    Accepted, Callback, Capabilities, Channel, Description, Event, Outbound, Payload, PretendText, RateScope,
-    ReceiptStatus, ReceiveError, Received, Recipient, SendError, Sender, StatusEvent, TransportAdapter, UpstreamError,
+    Accepted, Admission, Callback, Capabilities, Change, Channel, Description, Event, Outbound, Payload, PretendText,
+    RateScope, ReceiptStatus, ReceiveError, Received, Recipient, SendError, Sender, StatusEvent, TransportAdapter,
+    UpstreamError,
 };

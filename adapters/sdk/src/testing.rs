@@ -56,7 +56,7 @@ use crate::coroutine::{Outcome, Shared, Task};
 use crate::inbound::{MarkError, ReadMark};
 use crate::io::{HttpError, HttpResponse, Io, LogLine};
 use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
-use crate::types::{Accepted, Callback, Outbound, ReceiveError, Received, SendError, TransportAdapter};
+use crate::types::{Accepted, Admission, Callback, Outbound, ReceiveError, Received, SendError, TransportAdapter};
 use crate::wire::{IoAnswer, IoOp, IoResult};
 
 /// Steps after which a run is given up as endless.
@@ -84,6 +84,20 @@ pub fn send<A: TransportAdapter>(
 ) -> Run<Result<Accepted, SendError>> {
     let run = drive(|io| Box::pin(async move { Outcome::Send(adapter.send(&io, message).await.into()) }), answer);
     let Outcome::Send(outcome) = run.outcome else { unreachable!("a send ends as a send") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
+}
+
+/// Asks how a callback is answered; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn admit<A: TransportAdapter>(
+    adapter: &'static A,
+    callback: Callback,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<Admission, ReceiveError>> {
+    let run = drive(|io| Box::pin(async move { Outcome::Admit(adapter.admit(&io, callback).await.into()) }), answer);
+    let Outcome::Admit(outcome) = run.outcome else { unreachable!("an admission ends as an admission") };
     Run { outcome: outcome.into(), requests: run.requests, log: run.log }
 }
 

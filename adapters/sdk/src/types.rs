@@ -34,11 +34,23 @@ pub trait TransportAdapter: Send + Sync + 'static {
     /// network may have the message and you do not know.
     async fn send(&self, io: &Io, message: Outbound) -> Result<Accepted, SendError>;
 
-    /// Verifies and reads one callback of the network. Read every entry of a batch: what is left out is lost.
+    /// Says how a request to the address for the network's callbacks is answered, before anything in it is believed: this
+    /// is where a signature is checked, over the bytes as they came, and where a network is shown that the address is
+    /// wanted. A callback that is kept comes to [`TransportAdapter::receive`] later, without its headers.
     ///
     /// # Errors
-    /// [`ReceiveError::BadSignature`] if the callback is not from the network, [`ReceiveError::Malformed`] if it cannot
-    /// be read, and, by default, [`ReceiveError::Unsupported`].
+    /// [`ReceiveError::BadSignature`] if it is not from the network, [`ReceiveError::Malformed`] if it is nothing that it
+    /// sends, and, by default, [`ReceiveError::Unsupported`]: then there is no such address.
+    async fn admit(&self, io: &Io, callback: Callback) -> Result<Admission, ReceiveError> {
+        let _ = (io, callback);
+        Err(ReceiveError::Unsupported)
+    }
+
+    /// Reads one callback of the network, which was admitted or is the adapter's own. Read every entry of a batch: what is
+    /// left out is lost.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Malformed`] if it cannot be read, and, by default, [`ReceiveError::Unsupported`].
     async fn receive(&self, io: &Io, callback: Callback) -> Result<Received, ReceiveError> {
         let _ = (io, callback);
         Err(ReceiveError::Unsupported)
@@ -149,6 +161,8 @@ pub struct Capabilities {
     pub kinds: Vec<String>,
     /// Whether it implements [`TransportAdapter::receive`].
     pub receives: bool,
+    /// Whether its network calls back over HTTP: it implements [`TransportAdapter::admit`].
+    pub listens: bool,
     /// Whether its network returns [`Outbound::attempt_ref`] in receipts, which settles ambiguous attempts.
     pub returns_attempt_ref: bool,
     /// Whether it implements [`TransportAdapter::mark_read`].
@@ -377,6 +391,12 @@ impl From<HttpError> for SendError {
 /// A callback of the network, as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callback {
+    /// The HTTP method.
+    #[serde(default = "post")]
+    pub method: String,
+    /// The parameters of the query in order, decoded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub query: Vec<(String, String)>,
     /// The body, byte for byte: a signature covers it.
     pub body: Payload,
     /// The headers in order, names in lower case.
@@ -387,6 +407,57 @@ pub struct Callback {
     pub connection: Value,
     /// When it arrived, in Unix milliseconds.
     pub received_at_ms: i64,
+}
+
+fn post() -> String {
+    "POST".to_owned()
+}
+
+impl Callback {
+    /// A callback that came without headers.
+    #[must_use]
+    pub fn new(body: impl Into<Payload>, connection: Value, received_at_ms: i64) -> Self {
+        let (query, headers) = (Vec::new(), Vec::new());
+        Self { method: post(), query, body: body.into(), headers, connection, received_at_ms }
+    }
+
+    /// A header's value, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter of the query.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(parameter, _)| parameter == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// How a callback is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// Whether the callback is to be kept and worked on. The network is answered once it is on disk.
+    pub keep: bool,
+    /// The status of the answer.
+    pub status: u16,
+    /// The body of the answer: text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+}
+
+impl Admission {
+    /// It is kept, and the network is told that all is well.
+    #[must_use]
+    pub fn kept() -> Self {
+        Self { keep: true, status: 200, body: String::new() }
+    }
+
+    /// It said nothing that must be kept.
+    #[must_use]
+    pub fn answered(status: u16, body: impl Into<String>) -> Self {
+        Self { keep: false, status, body: body.into() }
+    }
 }
 
 /// What a callback said.
@@ -406,6 +477,8 @@ pub enum Event {
     Inbound(InboundMessage),
     /// What a person wants to get from now on.
     UserPreference(UserPreference),
+    /// Something about an account, a number or a template.
+    Change(Change),
     /// A text that arrived at a pretend phone, for networks that are none.
     PretendPhone(PretendText),
     /// Something this adapter does not know. Passed on, so that nothing is dropped silently.
@@ -415,6 +488,17 @@ pub enum Event {
         /// That part as it came.
         raw: Value,
     },
+}
+
+/// Something that a network says about an account, a number or a template, as the Cloud API has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// What kind of change, such as `message_template_status_update`.
+    pub field: String,
+    /// What changed.
+    pub value: Value,
+    /// When, by the network's clock, in Unix milliseconds.
+    pub at_ms: i64,
 }
 
 /// A text that arrived at a pretend phone.

@@ -8,13 +8,16 @@ use serde::{Deserialize, Serialize};
 use crate::inbound::{MarkError, ReadMark};
 use crate::io::{HttpError, HttpRequest, HttpResponse, LogLine, ScheduledCallback};
 use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
-use crate::types::{Accepted, Callback, Description, Outbound, ReceiveError, Received, SendError};
+use crate::types::{Accepted, Admission, Callback, Description, Outbound, ReceiveError, Received, SendError};
 
 /// The schema of the documents in this module.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// `op` of a [`Start`] that sends a message.
 pub const OP_SEND: &str = "send";
+
+/// `op` of a [`Start`] that says how a callback is answered.
+pub const OP_ADMIT: &str = "admit";
 
 /// `op` of a [`Start`] that reads a callback.
 pub const OP_RECEIVE: &str = "receive";
@@ -53,7 +56,7 @@ pub struct StartRef<'a> {
     /// The message, for [`OP_SEND`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'a Outbound>,
-    /// The callback, for [`OP_RECEIVE`].
+    /// The callback, for [`OP_ADMIT`] and [`OP_RECEIVE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callback: Option<&'a Callback>,
     /// The message, for [`OP_MARK_READ`].
@@ -78,6 +81,12 @@ impl<'a> StartRef<'a> {
     #[must_use]
     pub fn send(message: &'a Outbound) -> Self {
         Self { message: Some(message), ..Self::of(OP_SEND) }
+    }
+
+    /// The question how `callback` is answered.
+    #[must_use]
+    pub fn admit(callback: &'a Callback) -> Self {
+        Self { callback: Some(callback), ..Self::of(OP_ADMIT) }
     }
 
     /// The request to read `callback`.
@@ -131,7 +140,7 @@ pub struct Start {
     /// The message, for [`OP_SEND`].
     #[serde(default)]
     pub message: Option<Outbound>,
-    /// The callback, for [`OP_RECEIVE`].
+    /// The callback, for [`OP_ADMIT`] and [`OP_RECEIVE`].
     #[serde(default)]
     pub callback: Option<Callback>,
     /// The message, for [`OP_MARK_READ`].
@@ -178,6 +187,9 @@ pub struct Step {
     /// The outcome of [`OP_SEND`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send: Option<SendAnswer>,
+    /// The outcome of [`OP_ADMIT`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admit: Option<AdmitAnswer>,
     /// The outcome of [`OP_RECEIVE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receive: Option<ReceiveAnswer>,
@@ -269,6 +281,34 @@ impl From<SendAnswer> for Result<Accepted, SendError> {
         match answer {
             SendAnswer::Accepted(accepted) => Ok(accepted),
             SendAnswer::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// The outcome of [`OP_ADMIT`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdmitAnswer {
+    /// How it is answered.
+    Admitted(Admission),
+    /// It is turned away.
+    Failed(ReceiveError),
+}
+
+impl From<Result<Admission, ReceiveError>> for AdmitAnswer {
+    fn from(outcome: Result<Admission, ReceiveError>) -> Self {
+        match outcome {
+            Ok(admission) => Self::Admitted(admission),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<AdmitAnswer> for Result<Admission, ReceiveError> {
+    fn from(answer: AdmitAnswer) -> Self {
+        match answer {
+            AdmitAnswer::Admitted(admission) => Ok(admission),
+            AdmitAnswer::Failed(error) => Err(error),
         }
     }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use waystation_adapter_sdk::caller::Entry;
 use waystation_adapter_sdk::conformance::{CASES, Level, Outcome, Sample, as_markdown, run};
 use waystation_adapter_sdk::{
-    Accepted, Capabilities, Channel, CodeCheck, CodeDelivery, CodeMethod, CodeRequest, Description, HttpRequest, Io,
-    NumberDone, NumberError, Outbound, Payload, Registration, SendError, TransportAdapter, UpstreamError, async_trait,
-    export_adapter,
+    Accepted, Admission, Callback, Capabilities, Channel, CodeCheck, CodeDelivery, CodeMethod, CodeRequest,
+    Description, HttpRequest, Io, NumberDone, NumberError, Outbound, Payload, ReceiveError, Registration, SendError,
+    TransportAdapter, UpstreamError, async_trait, export_adapter,
 };
 
 #[derive(Default)]
@@ -25,6 +25,7 @@ impl TransportAdapter for Model {
             version: "1".to_owned(),
             channel: Channel::Sms,
             capabilities: Capabilities {
+                listens: true,
                 delivers_codes: vec![CodeMethod::Voice],
                 verifies_numbers: true,
                 ..Capabilities::default()
@@ -40,6 +41,13 @@ impl TransportAdapter for Model {
             return Err(SendError::Rejected { error: UpstreamError::new("refused") });
         }
         Ok(Accepted { upstream_id: message.attempt_ref, recipient_id: None })
+    }
+
+    async fn admit(&self, _: &Io, callback: Callback) -> Result<Admission, ReceiveError> {
+        match callback.header("x-secret") {
+            Some("sesame") => Ok(Admission::kept()),
+            _ => Err(ReceiveError::BadSignature),
+        }
     }
 
     async fn deliver_code(&self, io: &Io, delivery: CodeDelivery) -> Result<NumberDone, NumberError> {

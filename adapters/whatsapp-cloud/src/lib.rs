@@ -4,15 +4,18 @@
 //! The API is Meta's, or anybody's who speaks it: another Waystation, for example. Everything that depends on the
 //! installation is in the connection's settings.
 
+mod callback;
 pub mod codes;
 mod connection;
 mod graph;
+mod mark;
 mod numbers;
 mod send;
 
 use waystation_adapter_sdk::{
-    Accepted, Capabilities, Channel, CodeCheck, CodeRequest, Description, Io, NumberDone, NumberError, Outbound,
-    Registration, SendError, TransportAdapter, async_trait, export_adapter,
+    Accepted, Admission, Callback, Capabilities, Channel, CodeCheck, CodeRequest, Description, Io, MarkError,
+    NumberDone, NumberError, Outbound, ReadMark, ReceiveError, Received, Registration, SendError, TransportAdapter,
+    async_trait, export_adapter,
 };
 
 use crate::connection::Connection;
@@ -47,7 +50,10 @@ impl TransportAdapter for WhatsAppCloud {
             channel: Channel::Whatsapp,
             capabilities: Capabilities {
                 kinds: KINDS.map(str::to_owned).to_vec(),
+                receives: true,
+                listens: true,
                 returns_attempt_ref: true,
+                marks_read: true,
                 verifies_numbers: true,
                 ..Capabilities::default()
             },
@@ -57,6 +63,20 @@ impl TransportAdapter for WhatsAppCloud {
 
     async fn send(&self, io: &Io, message: Outbound) -> Result<Accepted, SendError> {
         send::send(io, &message).await
+    }
+
+    async fn admit(&self, io: &Io, callback: Callback) -> Result<Admission, ReceiveError> {
+        let _ = io;
+        callback::admit(&callback)
+    }
+
+    async fn receive(&self, io: &Io, callback: Callback) -> Result<Received, ReceiveError> {
+        let _ = io;
+        callback::receive(&callback)
+    }
+
+    async fn mark_read(&self, io: &Io, mark: ReadMark) -> Result<(), MarkError> {
+        mark::mark_read(io, &mark).await
     }
 
     async fn request_code(&self, io: &Io, request: CodeRequest) -> Result<NumberDone, NumberError> {

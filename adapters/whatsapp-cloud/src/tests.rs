@@ -1,9 +1,11 @@
 //! Each request against what the API documents, and each answer against what follows from it.
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use waystation_adapter_sdk::{
-    CodeMethod, CodeRequest, HttpError, HttpRequest, NumberError, Outbound, Payload, RateScope, Registration,
-    SendError, Sender,
+    Admission, Callback, CodeMethod, CodeRequest, Event, HttpError, HttpRequest, MarkError, NumberError, Outbound,
+    Payload, Person, RateScope, ReadMark, ReceiptStatus, ReceiveError, Registration, SendError, Sender,
     testing::{self, Run},
     wire::{IoAnswer, IoOp},
 };
@@ -217,5 +219,146 @@ fn neither_token_nor_code_is_logged() {
     let refused = send(text(1), refusal(401, 190));
     assert!(refused.log.iter().all(|line| !line.text.contains("the-token")));
     assert!(!format!("{:?}", refused.outcome).contains("the-token"));
-    let _ = Payload::default();
+}
+
+fn signature(body: &[u8]) -> (String, String) {
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"the-secret").unwrap();
+    mac.update(body);
+    ("x-hub-signature-256".to_owned(), format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
+}
+
+fn callback(body: &[u8]) -> Callback {
+    Callback { headers: vec![signature(body)], ..Callback::new(body.to_vec(), connection(), 1_750_000_000_000) }
+}
+
+fn admit(callback: Callback) -> Result<Admission, ReceiveError> {
+    testing::admit(&WhatsAppCloud, callback, testing::agree).outcome
+}
+
+#[test]
+fn a_callback_is_kept_if_its_signature_fits_the_bytes_as_they_came() {
+    // Escaped as Meta does it: a body that is parsed and written again has other bytes.
+    let body = br#"{"entry":[],"text":"a\u0040b.c \/ \ud83d\ude00"}"#;
+    assert_eq!(admit(callback(body)), Ok(Admission::kept()));
+    let turned_away = |change: fn(&mut Callback)| {
+        let mut callback = callback(body);
+        change(&mut callback);
+        let outcome = admit(callback);
+        assert_eq!(outcome, Err(ReceiveError::BadSignature), "{outcome:?}");
+    };
+    turned_away(|callback| callback.headers.clear());
+    turned_away(|callback| callback.body = Payload::from("{}"));
+    turned_away(|callback| callback.connection["app_secret"] = json!("another"));
+    turned_away(|callback| callback.headers[0].1.truncate(20));
+    turned_away(|callback| callback.headers[0].1 = "sha256=".to_owned());
+    turned_away(|callback| callback.headers[0].1 = callback.headers[0].1.replace("sha256=", "sha1="));
+    turned_away(|callback| callback.headers[0].1 = callback.headers[0].1.replace("sha256=", "sha256=zz"));
+}
+
+#[test]
+fn the_challenge_is_given_back_to_who_knows_the_token() {
+    let ask = |mode: &str, token: &str, expected: Option<&str>| {
+        let parameter = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut callback = Callback::new("", connection(), 0);
+        callback.method = "GET".to_owned();
+        callback.query = vec![
+            parameter("hub.mode", mode),
+            parameter("hub.challenge", "1158201444"),
+            parameter("hub.verify_token", token),
+        ];
+        callback.connection["verify_token"] = json!(expected);
+        admit(callback)
+    };
+    assert_eq!(ask("subscribe", "tea", Some("tea")), Ok(Admission::answered(200, "1158201444")));
+    assert_eq!(ask("subscribe", "coffee", Some("tea")), Err(ReceiveError::BadSignature));
+    assert_eq!(ask("subscribe", "", Some("tea")), Err(ReceiveError::BadSignature));
+    assert!(matches!(ask("subscribe", "", None), Err(ReceiveError::Malformed { .. })));
+    assert!(matches!(ask("unsubscribe", "tea", Some("tea")), Err(ReceiveError::Malformed { .. })));
+}
+
+fn receive(body: &Value) -> Vec<Event> {
+    let callback = Callback::new(body.to_string(), connection(), 1_750_000_000_000);
+    testing::receive(&WhatsAppCloud, callback, testing::agree).outcome.unwrap().events
+}
+
+fn change(number: &str, items: &Value) -> Value {
+    let mut value = items.clone();
+    value["metadata"] = json!({"display_phone_number": "15550783881", "phone_number_id": number});
+    json!({"field": "messages", "value": value})
+}
+
+#[test]
+fn a_body_of_a_thousand_updates_is_a_thousand_events_in_order() {
+    let changes: Vec<Value> = (0..1_000)
+        .map(|n| match n % 2 {
+            0 => change(
+                "106540352242922",
+                &json!({"statuses": [
+                    {"id": format!("wamid.{n}"), "status": "delivered", "timestamp": "1750000000"},
+                ]}),
+            ),
+            _ => change(
+                "106540352242922",
+                &json!({"messages": [
+                    {"id": format!("wamid.{n}"), "from": "16505551234", "timestamp": "1750000000", "type": "text",
+                     "text": {"body": "hi"}},
+                ]}),
+            ),
+        })
+        .collect();
+    let entries: Vec<Value> = changes.chunks(7).map(|changes| json!({"id": "1", "changes": changes})).collect();
+    let events = receive(&json!({"object": "whatsapp_business_account", "entry": entries}));
+    assert_eq!(events.len(), 1_000);
+    for (n, event) in events.iter().enumerate() {
+        let id = match event {
+            Event::Status(status) if n % 2 == 0 => &status.upstream_id,
+            Event::Inbound(message) if n % 2 == 1 => &message.upstream_id,
+            other => panic!("{n}: {other:?}"),
+        };
+        assert_eq!(*id, format!("wamid.{n}"));
+    }
+}
+
+#[test]
+fn a_receipt_brings_the_reference_of_its_attempt_back() {
+    let events = receive(&json!({"entry": [{"changes": [change("106540352242922", &json!({"statuses": [{
+        "id": "wamid.1", "status": "failed", "timestamp": "1750030073", "biz_opaque_callback_data": "1.2",
+        "errors": [{"code": 131026, "title": "Message undeliverable", "error_data": {"details": "Not on WhatsApp."}}],
+    }]}))]}]}));
+    let [Event::Status(status)] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(status.attempt_ref.as_deref(), Some("1.2"));
+    assert_eq!(status.status, ReceiptStatus::Failed);
+    assert_eq!(status.at_ms, 1_750_030_073_000);
+    assert_eq!(status.error.as_ref().unwrap().code, Some(131_026));
+}
+
+#[test]
+fn what_is_said_of_another_number_is_not_this_senders() {
+    let status = json!({"statuses": [{"id": "wamid.1", "status": "read"}]});
+    let events =
+        receive(&json!({"entry": [{"changes": [change("999", &status), change("106540352242922", &status)]}]}));
+    assert!(matches!(events.as_slice(), [Event::Status(_), Event::Unknown { .. }]), "{events:?}");
+}
+
+#[test]
+fn reading_is_reported_with_and_without_typing() {
+    let mark = |typing| ReadMark {
+        sender: Sender { id: "7".to_owned(), phone: "15550783881".to_owned() },
+        connection: connection(),
+        upstream_id: "wamid.in".to_owned(),
+        from: Person { phone: Some("16505551234".to_owned()), ..Person::default() },
+        typing,
+        at_ms: 0,
+    };
+    let run = testing::mark_read(&WhatsAppCloud, mark(false), |_| answer(200, &json!({"success": true})));
+    assert_eq!(run.outcome, Ok(()));
+    let sent = request(&run.requests);
+    assert!(sent.url.ends_with("/106540352242922/messages"));
+    assert_eq!(body(sent), json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.in"}));
+    let run = testing::mark_read(&WhatsAppCloud, mark(true), |_| answer(200, &json!({"success": true})));
+    assert_eq!(body(request(&run.requests))["typing_indicator"], json!({"type": "text"}));
+    let refused = testing::mark_read(&WhatsAppCloud, mark(false), |_| refusal(400, 100)).outcome;
+    assert!(matches!(refused, Err(MarkError::Rejected { .. })));
+    let later = testing::mark_read(&WhatsAppCloud, mark(false), |_| refusal(500, 131_000)).outcome;
+    assert!(matches!(later, Err(MarkError::Unavailable { .. })));
 }

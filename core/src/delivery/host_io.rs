@@ -1,36 +1,30 @@
 //! What an adapter can reach: HTTP through the guarded way out, and callbacks to
 //! itself, which are on disk before the adapter goes on.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::header::{HeaderName, HeaderValue};
 use waystation_adapter_sdk::{HttpError, HttpRequest, HttpResponse, ScheduledCallback};
 
-use super::{engine::Enqueuer, receipts::callback_job};
+use super::{engine::Enqueuer, listener::Keeper};
 use crate::{
-    batch::Batcher,
     clock::now_ms,
     egress::{Egress, EgressError},
     ids::SenderId,
     plugins::{CallbackOrigin, HostIo},
-    queue::Topic,
-    store::{NewCallback, Store, StoreError},
+    store::{NewCallback, Store},
     vault::Vault,
 };
 
-/// Callbacks in one commit at most.
-const COMMIT_MAX_CALLS: usize = 500;
 /// How much of an upstream's answer is read, in bytes.
 const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
-
-type Kept = Result<(), Arc<StoreError>>;
 
 /// The host's side of an adapter's [`Io`](waystation_adapter_sdk::Io).
 #[derive(Debug)]
 pub struct PluginIo {
     egress: Egress,
-    callbacks: Batcher<Vec<NewCallback>, Kept>,
+    keeper: Keeper,
     vault: Vault,
     timeout: Duration,
 }
@@ -40,20 +34,7 @@ impl PluginIo {
     /// `timeout` bounds one HTTP exchange.
     #[must_use]
     pub fn start(store: Store, vault: Vault, egress: Egress, enqueuer: Enqueuer, timeout: Duration) -> Self {
-        let callbacks = Batcher::start(COMMIT_MAX_CALLS, move |batch: Vec<Vec<NewCallback>>| {
-            let (store, enqueuer) = (store.clone(), enqueuer.clone());
-            async move {
-                let calls = batch.len();
-                let rows: Vec<NewCallback> = batch.into_iter().flatten().collect();
-                let jobs = rows.iter().filter_map(callback_job).collect();
-                let kept = store.keep_callbacks(rows).await.map_err(Arc::new);
-                if kept.is_ok() {
-                    enqueuer.enqueue(Topic::Callbacks, jobs);
-                }
-                vec![kept; calls]
-            }
-        });
-        Self { egress, callbacks, vault, timeout }
+        Self { egress, keeper: Keeper::start(store, enqueuer), vault, timeout }
     }
 }
 
@@ -91,11 +72,7 @@ impl HostIo for PluginIo {
                 if callback.confidential { row.sealed_by(&self.vault) } else { row }
             })
             .collect();
-        match self.callbacks.submit(rows).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(stopped) => Err(stopped.to_string()),
-        }
+        self.keeper.keep(rows).await
     }
 }
 

@@ -10,6 +10,7 @@
 mod engine;
 mod host_io;
 mod lapse;
+mod listener;
 mod messages;
 mod receipts;
 mod reconciler;
@@ -18,6 +19,8 @@ mod runtime;
 pub use engine::Enqueuer;
 pub(crate) use engine::{Courier, Take, Taken};
 pub use host_io::PluginIo;
+pub use listener::Listener;
 pub(crate) use messages::Times;
 pub(crate) use receipts::callback_job;
 pub use runtime::{DeliverySettings, Equipment, Runtime, WebhookSettings, start};
+pub use waystation_adapter_sdk::{Admission, Callback};

@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use waystation_adapter_sdk::{
-    Callback, Event as NetworkEvent, InboundMessage, Payload, PretendText, StatusEvent, UserPreference,
+    Callback, Change, Event as NetworkEvent, InboundMessage, PretendText, StatusEvent, UserPreference,
 };
 
 use super::{
@@ -18,16 +18,18 @@ use super::{
 };
 use crate::{
     clock::{Millis, now_ms},
-    ids::{BusinessId, SenderId},
+    ids::{BusinessId, MessageId, SenderId},
     inbound::{Arrival, Wanted},
     messages::state::{Event, RetryPolicy},
     plugins::{AdapterHost, ReceiveFailure},
     queue::{Claimed, Job, Settle, Topic},
     store::{
-        ClaimedCallback, MessageRow, NewCallback, NewPretendMessage, ReceiptBatch, ReceiptOutcome, Store, StoreError,
+        ClaimedCallback, MessageRow, NewCallback, NewDelivery, NewPretendMessage, ReceiptBatch, ReceiptOutcome, Store,
+        StoreError,
     },
     tenancy::Directory,
     vault::Vault,
+    webhooks::payload::change_body,
 };
 
 /// First wait of a receipt whose message is not known, in milliseconds; it grows with
@@ -63,6 +65,7 @@ struct Heard {
     arrivals: Vec<PretendText>,
     inbound: Vec<InboundMessage>,
     preferences: Vec<UserPreference>,
+    changes: Vec<Change>,
 }
 
 enum Unread {
@@ -141,12 +144,8 @@ impl CallbackCourier {
         };
         let sender = self.directory.any_sender(SenderId(callback.sender_id)).await;
         let sender = sender.map_err(|error| Unread::Later(error.to_string()))?;
-        let input = Callback {
-            body: Payload::from(body.into_owned()),
-            headers: Vec::new(),
-            connection: sender.map(|sender| sender.connection.clone()).unwrap_or_default(),
-            received_at_ms: callback.received_at,
-        };
+        let connection = sender.map(|sender| sender.connection.clone()).unwrap_or_default();
+        let input = Callback::new(body.into_owned(), connection, callback.received_at);
         let received = match adapter.receive(&callback.sender_id.to_string(), &input).await {
             Ok(received) => received,
             Err(ReceiveFailure::Refused(error)) => return Err(Unread::Never(error.to_string())),
@@ -162,6 +161,7 @@ impl CallbackCourier {
                 NetworkEvent::PretendPhone(text) => heard.arrivals.push(text),
                 NetworkEvent::Inbound(message) => heard.inbound.push(message),
                 NetworkEvent::UserPreference(preference) => heard.preferences.push(preference),
+                NetworkEvent::Change(change) => heard.changes.push(change),
                 NetworkEvent::Unknown { what, .. } => {
                     tracing::warn!(adapter = callback.adapter, what, "a network reported something unknown");
                 }
@@ -241,7 +241,7 @@ impl CallbackCourier {
         now: Millis,
         outcome: &mut ReceiptOutcome,
     ) {
-        if heard.inbound.is_empty() && heard.preferences.is_empty() {
+        if heard.inbound.is_empty() && heard.preferences.is_empty() && heard.changes.is_empty() {
             return;
         }
         let Some((sender, endpoints)) = context.addressee(SenderId(callback.sender_id)) else {
@@ -261,6 +261,15 @@ impl CallbackCourier {
                 Some(wanted) => outcome.deliveries.extend(wanted.tell()),
                 None => unfit = Some("a wish of nobody with a number or a user id"),
             }
+        }
+        for change in &heard.changes {
+            let body = change_body(&sender, change);
+            let key = MessageId::generate();
+            outcome.deliveries.extend(
+                endpoints
+                    .iter()
+                    .map(|endpoint| NewDelivery::new(&sender.business, &endpoint.id, &key, body.clone(), now)),
+            );
         }
         if let Some(reason) = unfit {
             tracing::error!(adapter = callback.adapter, reason, "something that a person sent is kept aside");

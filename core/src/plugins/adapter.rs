@@ -14,8 +14,9 @@ use waystation_adapter_sdk::wire::{
     IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, StartRef, Step,
 };
 use waystation_adapter_sdk::{
-    Accepted, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Event, Level, MarkError, NumberDone,
-    NumberError, Outbound, PretendText, ReadMark, ReceiveError, Received, Registration, SendError, UpstreamError,
+    Accepted, Admission, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Event, Level, MarkError,
+    NumberDone, NumberError, Outbound, PretendText, ReadMark, ReceiveError, Received, Registration, SendError,
+    UpstreamError,
 };
 
 use super::library::{Library, LoadError};
@@ -203,19 +204,43 @@ impl Adapter {
         }
     }
 
+    /// Asks how a callback is answered.
+    ///
+    /// # Errors
+    /// If the adapter turns it away, fails, or cannot be called.
+    pub async fn admit(&self, sender_id: &str, callback: &Callback) -> Result<Admission, ReceiveFailure> {
+        let input = encode(&StartRef::admit(callback));
+        let step = match self.operate(input, &mut Operation::of(sender_id)).await {
+            Ok(step) => step,
+            // It is older than the operation.
+            Err(fault) if fault.kind == FaultKind::Unsupported => {
+                return Err(ReceiveFailure::Refused(ReceiveError::Unsupported));
+            }
+            Err(fault) => return Err(self.unheard(fault)),
+        };
+        match step.admit {
+            Some(answer) => Result::from(answer).map_err(ReceiveFailure::Refused),
+            None => Err(ReceiveFailure::Fault {
+                details: format!("adapter `{}`: it ended an admission without an outcome", self.description.name),
+            }),
+        }
+    }
+
+    fn unheard(&self, fault: Fault) -> ReceiveFailure {
+        let details = format!("adapter `{}`: {}", self.description.name, fault.text);
+        match fault.kind {
+            FaultKind::Defect | FaultKind::Unsupported => ReceiveFailure::Fault { details },
+            FaultKind::Down | FaultKind::Busy => ReceiveFailure::Down { details },
+        }
+    }
+
     /// Has a callback read. `sender_id` is whom further callbacks would be for.
     ///
     /// # Errors
     /// If the adapter refuses it, fails, or cannot be called.
     pub async fn receive(&self, sender_id: &str, callback: &Callback) -> Result<Received, ReceiveFailure> {
         let input = encode(&StartRef::receive(callback));
-        let step = self.operate(input, &mut Operation::of(sender_id)).await.map_err(|fault| {
-            let details = format!("adapter `{}`: {}", self.description.name, fault.text);
-            match fault.kind {
-                FaultKind::Defect | FaultKind::Unsupported => ReceiveFailure::Fault { details },
-                FaultKind::Down | FaultKind::Busy => ReceiveFailure::Down { details },
-            }
-        })?;
+        let step = self.operate(input, &mut Operation::of(sender_id)).await.map_err(|fault| self.unheard(fault))?;
         match step.receive {
             Some(ReceiveAnswer::Received(received)) => {
                 let unfit = received.events.iter().any(|event| match event {
@@ -225,7 +250,7 @@ impl Adapter {
                     }
                     // Looked at one by one, where they are filed.
                     Event::Inbound(_) | Event::UserPreference(_) => false,
-                    Event::PretendPhone(_) | Event::Unknown { .. } => false,
+                    Event::Change(_) | Event::PretendPhone(_) | Event::Unknown { .. } => false,
                 });
                 if unfit {
                     let details = format!("a receipt carries an id that is none: {UPSTREAM_ID_RULE}");

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
-use waystation_adapter_sdk::{Person, UpstreamError, UserPreference, Wish};
+use waystation_adapter_sdk::{Change, Person, UpstreamError, UserPreference, Wish};
 
 use crate::{
     clock::Millis,
@@ -94,6 +94,12 @@ pub fn preference_body(sender: &Sender, from: &Person, preference: &UserPreferen
     value["contacts"] = json!([contact(from)]);
     value["user_preferences"] = json!([wish]);
     envelope(sender, "user_preferences", &value)
+}
+
+/// The body that passes on what the network said about the account, a number or a template of `sender`.
+#[must_use]
+pub fn change_body(sender: &Sender, change: &Change) -> String {
+    envelope(sender, &change.field, &change.value)
 }
 
 /// What every change of `sender` starts with.
