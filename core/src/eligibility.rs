@@ -66,8 +66,33 @@ impl Eligibility {
     /// The database's.
     pub async fn check(&self, questions: &[Question<'_>], now: Millis) -> Result<Vec<Option<Refusal>>, StoreError> {
         let mut refusals = vec![None; questions.len()];
+        self.refuse_blocked(questions, &mut refusals).await?;
         self.care_window(questions, &mut refusals, now).await?;
         Ok(refusals)
+    }
+
+    /// Refuses messages to people who are blocked at their sender.
+    async fn refuse_blocked(
+        &self,
+        questions: &[Question<'_>],
+        refusals: &mut [Option<Refusal>],
+    ) -> Result<(), StoreError> {
+        if questions.is_empty() {
+            return Ok(());
+        }
+        let senders = questions.iter().map(|question| question.sender.0).collect();
+        let people = questions.iter().map(|question| question.recipient.as_str()).collect();
+        let blocked = self.store.blocked_among(&senders, &people).await?;
+        if blocked.is_empty() {
+            return Ok(());
+        }
+        for (question, refusal) in questions.iter().zip(refusals) {
+            if blocked.contains(&(question.sender.0, question.recipient.as_str().to_owned())) {
+                let details = "This person is blocked at the sender.".to_owned();
+                refusal.get_or_insert(Refusal { kind: ErrorKind::RecipientBlocked, details });
+            }
+        }
+        Ok(())
     }
 
     /// Refuses free-form messages to people whose customer-care window is closed, through senders whose network has one.

@@ -221,6 +221,27 @@ errors! {
         title: "Business-scoped user id recipients are not supported for this message",
         advice: "Send it to a phone number, in \"to\".",
     }
+    /// The person is blocked.
+    RecipientBlocked {
+        name: "recipient_blocked", code: 131026, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Message undeliverable",
+        advice: "This person is blocked at the sender; unblock them to write to them again.",
+    }
+    /// Some people could not be blocked, or let in again.
+    BlockFailed {
+        name: "block_failed", code: 139100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Failed to block/unblock users",
+        advice: "The answer says for each person what became of it.",
+    }
+    /// Nobody else can be blocked.
+    BlocklistFull {
+        name: "blocklist_full", code: 139101, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Blocklist limit reached",
+        advice: "Unblock somebody first.",
+    }
     /// Free-form outside of the customer-care window.
     WindowClosed {
         name: "window_closed", code: 131047, kind_of: "OAuthException",

@@ -141,6 +141,7 @@ const UNSENDABLE: Common = Common {
         ErrorKind::UnsupportedType,
         ErrorKind::RecipientIsSender,
         ErrorKind::WindowClosed,
+        ErrorKind::RecipientBlocked,
         ErrorKind::RecipientUnsupported,
         ErrorKind::NumberDeregistered,
         ErrorKind::TemplateMissing,

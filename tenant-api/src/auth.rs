@@ -78,6 +78,7 @@ needs!(
     MessagesSend,
     MessagesRead,
     SendersWrite,
+    ContactsWrite,
     WebhooksWrite,
     BillingRead,
     BusinessesRead,

@@ -259,3 +259,47 @@ async fn outside_of_the_window_only_templates_go() {
     let refused = stage.client.post("/v1/messages", &platform).await;
     assert_eq!((refused.status, refused.problem()), (422, "window_closed".to_owned()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_blocked_neither_reaches_the_business_nor_is_reached() {
+    let stage = Stage::new(Profile::Embedded).await;
+    let path = format!("/v24.0/{}/block_users", stage.client.phone_number_id);
+    let users = |users: &[&str]| {
+        let users: Vec<Value> = users.iter().map(|user| json!({"user": user})).collect();
+        json!({"messaging_product": "whatsapp", "block_users": users})
+    };
+    stage.received(PHONE, json!({"type": "text", "content": {"body": "spam"}})).await;
+    let some = stage.client.post(&path, &users(&[&format!("+{PHONE}"), "16505559998", "nobody"])).await;
+    assert_eq!(some.status, 400);
+    let some = some.json();
+    assert_eq!(some["block_users"]["added_users"], json!([{"input": format!("+{PHONE}"), "wa_id": PHONE}]));
+    let failed = &some["block_users"]["failed_users"];
+    assert_eq!((&failed[0]["input"], &failed[0]["errors"][0]["code"]), (&json!("16505559998"), &json!(131_047)));
+    assert_eq!((&failed[1]["input"], &some["error"]["code"]), (&json!("nobody"), &json!(139_100)));
+    let all = stage.client.post(&path, &users(&[PHONE])).await;
+    assert_eq!((all.status, all.json().get("error")), (200, None), "twice is once");
+    let listed = stage.client.get(&path).await.json();
+    assert_eq!(listed["data"][0]["wa_id"], PHONE);
+    assert!(listed["data"].as_array().map(Vec::len) == Some(1) && listed.get("paging").is_none(), "{listed}");
+
+    let refused = stage.client.send(&text(PHONE, "hello")).await;
+    assert_eq!((refused.status, &refused.json()["error"]["code"]), (400, &json!(131_026)));
+    stage.play(PHONE, json!({"type": "text", "content": {"body": "more spam"}})).await;
+    let own = format!("/v1/senders/{}/blocked-people", stage.client.phone_number_id);
+    eventually("it is counted", async || {
+        (stage.client.get(&own).await.json()["data"][0]["dropped"] == 1).then_some(())
+    })
+    .await;
+    assert_eq!(stage.client.get("/v1/inbound-messages").await.json()["data"].as_array().map(Vec::len), Some(1));
+
+    let request = stage.client.request(Method::DELETE, &path).body(users(&[PHONE]).to_string());
+    let let_in = exchange(request).await.expect("an answer");
+    assert_eq!((let_in.status, &let_in.json()["block_users"]["removed_users"][0]["wa_id"]), (200, &json!(PHONE)));
+    stage.received(PHONE, json!({"type": "text", "content": {"body": "sorry"}})).await;
+    let too_many: Vec<String> = (0..101).map(|number| format!("1650555{number:04}")).collect();
+    let too_many: Vec<&str> = too_many.iter().map(String::as_str).collect();
+    assert_eq!(stage.client.post(&path, &users(&too_many)).await.status, 400);
+    assert_eq!(stage.client.post(&path, &users(&[])).await.status, 400);
+    let answer = stage.client.post(&own, &json!({"people": ["16505559998"]})).await;
+    assert_eq!((answer.status, &answer.json()["data"][0]["error"]), (200, &json!("window_closed")));
+}

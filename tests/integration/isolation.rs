@@ -491,6 +491,20 @@ impl Side {
             "getConversation" => {
                 Case::new([("sender", &self.info.phone_number_id), ("person", &self.writer)]).shows(&self.inbound)
             }
+            "cloudListBlockedUsers" => {
+                let params = [("version", "v24.0".to_owned()), ("phone_number_id", self.info.phone_number_id.clone())];
+                Case::new(params).shows(self.blocked().await)
+            }
+            "cloudBlockUsers" | "cloudUnblockUsers" => {
+                let params = [("version", "v24.0".to_owned()), ("phone_number_id", self.info.phone_number_id.clone())];
+                let user = if id == "cloudBlockUsers" { self.writer.clone() } else { self.blocked().await };
+                Case::new(params).json(json!({"messaging_product": "whatsapp", "block_users": [{"user": user}]}))
+            }
+            "listBlockedPeople" => own("sender", &self.info.phone_number_id).shows(self.blocked().await),
+            "blockPeople" => own("sender", &self.info.phone_number_id).json(json!({"people": [self.writer]})),
+            "unblockPerson" => {
+                Case::new([("sender", self.info.phone_number_id.clone()), ("person", self.blocked().await)])
+            }
             "listShownMessages" => {
                 Case { others: Others::TheirOwn, ..own("number", &self.writer) }.shows(&self.inbound)
             }
@@ -598,6 +612,20 @@ impl Side {
     async fn new_qr_code(&self) -> String {
         let body = json!({"sender": self.info.phone_number_id, "prefilled_message": "Walk?"});
         string(&self.tenant.made(201, "/v1/qr_codes", &body).await["code"])
+    }
+
+    /// A pretend phone that wrote and was blocked.
+    async fn blocked(&self) -> String {
+        let number = phone();
+        let played = json!({"to": self.info.phone_number_id, "type": "text", "content": {"body": "for the walk"}});
+        self.tenant.made(202, &format!("/v1/sandbox/phones/{number}/messages"), &played).await;
+        let path = format!("/v1/senders/{}/blocked-people", self.info.phone_number_id);
+        eventually("somebody is blocked", async || {
+            let answer = self.tenant.made(200, &path, &json!({"people": [number]})).await;
+            (answer["data"][0]["blocked"] == true).then_some(())
+        })
+        .await;
+        number
     }
 
     async fn new_endpoint(&self) -> String {

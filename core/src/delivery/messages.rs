@@ -16,6 +16,7 @@ use crate::{
     clock::{Millis, now_ms},
     eligibility::{Eligibility, Question},
     ids::{MessageId, SenderId},
+    inbound,
     messages::{
         sealed::Content,
         state::{Effect, Event, Outcome, RetryPolicy, State},
@@ -227,6 +228,14 @@ impl MessageCourier {
         let content = match message.content(&self.vault) {
             Ok(content) => content,
             Err(error) => return (name, internal("The stored message does not open", error.to_string())),
+        };
+        let content = match inbound::in_network_terms(&self.store, row, content).await {
+            Ok(content) => content,
+            Err(error) => {
+                let details = error.to_string();
+                let error = UpstreamError::new("The message that it answers could not be looked up").details(details);
+                return (name, Outcome::Retry { after_ms: None, error });
+            }
         };
         let outbound = match outbound(row, content, &sender, now) {
             Ok(outbound) => outbound,

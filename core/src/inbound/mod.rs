@@ -5,7 +5,9 @@
 //! customer-care window that it opens ([`Window`]), what is read and being answered, and who is blocked.
 
 mod arrival;
+mod blocking;
 mod inbox;
+mod outward;
 mod pretend;
 mod window;
 
@@ -13,7 +15,10 @@ use serde_json::Value;
 
 use arrival::REFERENCES;
 pub(crate) use arrival::{Arrival, Wanted};
+pub(crate) use blocking::Blocking;
+pub use blocking::{BLOCK_AT_ONCE_MAX, BLOCKED_MAX, BlockOutcome, BlockView};
 pub use inbox::Inbox;
+pub(crate) use outward::in_network_terms;
 pub use pretend::{Play, Played, SHOWN_MAX, Shown, TYPING_MS, Tap};
 pub use window::{CARE_MS, ENTRY_ANSWER_MS, ENTRY_MS, Entry, Window};
 

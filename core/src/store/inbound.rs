@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::{
     NewDelivery, Store, StoreError,
+    blocked::drop_blocked,
     connection::{Conn, on},
     schema::{inbound_messages, messages, senders, templates, windows},
     statement::Statement,
@@ -365,10 +366,11 @@ impl Store {
 
 /// Files what people sent in the transaction of `conn`: each message once, with the windows that it opens. Answers the
 /// deliveries that tell of it.
-pub(super) async fn keep(conn: &mut Conn, arrivals: Vec<Arrival>) -> Result<Vec<NewDelivery>, StoreError> {
+pub(super) async fn keep(conn: &mut Conn, mut arrivals: Vec<Arrival>) -> Result<Vec<NewDelivery>, StoreError> {
     if arrivals.is_empty() {
         return Ok(Vec::new());
     }
+    drop_blocked(conn, &mut arrivals).await?;
     let mut ids = known_ids(conn, &arrivals).await?;
     let mut new: Vec<&Arrival> = Vec::with_capacity(arrivals.len());
     for arrival in &arrivals {
@@ -538,12 +540,13 @@ mod tests {
     use waystation_adapter_sdk::InboundMessage;
 
     use super::{
-        super::tests::{Fixture, Tree, both},
+        super::tests::{Fixture, Tree, both, message},
         *,
     };
     use crate::{
         ids::EndpointId,
-        inbound::CARE_MS,
+        inbound::{Blocking, CARE_MS, in_network_terms},
+        messages::sealed::Content,
         store::{ReceiptBatch, ReceiptOutcome},
         tenancy::{Endpoint, Sender},
         webhooks::payload::tests::sender,
@@ -637,6 +640,21 @@ mod tests {
             assert_eq!(found[first.id.key()], "wamid.a");
             let others = store.upstream_ids(&BusinessId::generate(), stage.sender.id, &ids).await.unwrap();
             assert!(others.is_empty(), "another business's are not found");
+
+            let mut answer = message(&stage.sender.business, 2_000);
+            (answer.sender_id, answer.kind) = (stage.sender.id, "reaction");
+            let theirs = ids[2];
+            let body = json!({
+                "context": {"message_id": format!("wamid.{theirs}")},
+                "reaction": {"message_id": first.id.to_string(), "emoji": "👍"},
+            });
+            store.accept(vec![answer.clone()]).await.unwrap();
+            let claimed = store.claim_messages(&[answer.id.key()], "a", 3_000, 9_000).await.unwrap().remove(0);
+            let content = Content { body: body.to_string(), rendered: String::new() };
+            let sent = in_network_terms(store, &claimed.row, content).await.unwrap();
+            let sent: Value = serde_json::from_str(&sent.body).unwrap();
+            assert_eq!(sent["reaction"], json!({"message_id": "wamid.a", "emoji": "👍"}));
+            assert_eq!(sent["context"], body["context"], "one that is not known stays as it is");
         }
     }
 
@@ -706,6 +724,39 @@ mod tests {
             assert_eq!(read, [of("1", Some(9_000)), of("2", Some(9_000)), of("3", None), of("o", None)]);
             let again = store.mark_inbound_read(business, sender, &two.id, false, 9_999).await.unwrap().unwrap();
             assert_eq!(again.read_at, Some(9_000), "it was read when it was read first");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_is_blocked_is_not_heard_and_not_written_to() {
+        for Fixture { store, .. } in &both().await {
+            let stage = Stage::new(store).await;
+            let (business, sender) = (&stage.sender.business, stage.sender.id);
+            let phone = Address::Phone(PHONE.to_owned());
+            let block = async |now| store.block(business, sender, &phone, now).await.unwrap();
+            assert_eq!(block(1_000).await, Blocking::NotLately, "they never wrote");
+            stage.keep(vec![stage.text("wamid.1", 1_000)]).await;
+            assert_eq!(block(1_000 + CARE_MS).await, Blocking::NotLately);
+            assert_eq!(block(1_000 + CARE_MS - 1).await, Blocking::Done);
+            assert_eq!(block(9_000 + CARE_MS).await, Blocking::Done, "twice is once");
+            let hidden = json!({"from_user_id": USER, "id": "wamid.2", "type": "text"});
+            let mut other = json!({"from_user_id": "US.99", "id": "wamid.3", "type": "text"});
+            other["from"] = "16505559999".into();
+            let heard = vec![stage.arrival(hidden, 2_000), stage.text("wamid.4", 2_000), stage.arrival(other, 2_000)];
+            assert_eq!(stage.keep(heard).await, 1, "{}: neither by number nor by user id", store.kind());
+            let all = Paging::read(None, None).unwrap();
+            let list = store.blocked(business, sender, &all).await.unwrap().entries;
+            assert_eq!((list.len(), list[0].dropped, list[0].user_id.as_deref()), (1, 2, Some(USER)));
+            let people = BTreeSet::from([PHONE, USER, "US.99"]);
+            let found = store.blocked_among(&BTreeSet::from([sender.0, 1]), &people).await.unwrap();
+            let both = BTreeSet::from([(sender.0, PHONE.to_owned()), (sender.0, USER.to_owned())]);
+            assert_eq!(found, both);
+            let stranger = BusinessId::generate();
+            assert!(store.blocked(&stranger, sender, &all).await.unwrap().entries.is_empty());
+            assert!(!store.unblock(&stranger, sender, &phone).await.unwrap());
+            assert!(store.unblock(business, sender, &Address::UserId(USER.to_owned())).await.unwrap());
+            assert!(!store.unblock(business, sender, &phone).await.unwrap());
+            assert_eq!(stage.keep(vec![stage.text("wamid.5", 3_000)]).await, 1);
         }
     }
 

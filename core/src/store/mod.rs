@@ -12,6 +12,7 @@
 mod abuse;
 mod access;
 mod audit;
+mod blocked;
 mod blocking;
 mod callbacks;
 mod connection;

@@ -557,4 +557,5 @@ diesel::table! {
     }
 }
 
+diesel::allow_tables_to_appear_in_same_query!(inbound_messages, windows);
 diesel::allow_tables_to_appear_in_same_query!(sessions, sign_in_links, users);

@@ -96,7 +96,7 @@ pub(crate) async fn execute(store: &Store, statement: &str) {
     on!(conn, c => c.batch_execute(statement).await).unwrap();
 }
 
-fn message(business: &BusinessId, now: Millis) -> NewMessage {
+pub(crate) fn message(business: &BusinessId, now: Millis) -> NewMessage {
     NewMessage {
         id: MessageId::generate(),
         business_id: business.clone(),

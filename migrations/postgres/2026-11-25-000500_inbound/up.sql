@@ -1,12 +1,12 @@
 -- What people sent to senders. Of a message of a network there is one row: its id there
 -- tells a repeat. body is the Cloud API's message object, with our ids in it.
 CREATE TABLE inbound_messages (
-    id TEXT PRIMARY KEY NOT NULL,
-    business_id TEXT NOT NULL,
+    id TEXT COLLATE "C" PRIMARY KEY NOT NULL,
+    business_id TEXT COLLATE "C" NOT NULL,
     sender_id BIGINT NOT NULL,
     -- Who sent it: a number, a user id, or both.
-    phone TEXT,
-    user_id TEXT,
+    phone TEXT COLLATE "C",
+    user_id TEXT COLLATE "C",
     parent_user_id TEXT,
     profile_name TEXT,
     username TEXT,
@@ -28,9 +28,9 @@ CREATE INDEX inbound_messages_by_user ON inbound_messages (business_id, user_id,
 -- The customer-care window of a person at a sender, once under each address of theirs.
 CREATE TABLE windows (
     sender_id BIGINT NOT NULL,
-    recipient TEXT NOT NULL,
-    business_id TEXT NOT NULL,
-    last_inbound_id TEXT NOT NULL,
+    recipient TEXT COLLATE "C" NOT NULL,
+    business_id TEXT COLLATE "C" NOT NULL,
+    last_inbound_id TEXT COLLATE "C" NOT NULL,
     last_inbound_at BIGINT NOT NULL,
     -- The last free entry point: what it was, when the person came by it, and until when
     -- one is open; NULL as long as nobody answered.
@@ -45,11 +45,11 @@ CREATE INDEX windows_with_unanswered_entry ON windows (sender_id, recipient)
 
 -- Who must not reach a sender, and whom it does not reach: by number, by user id, or both.
 CREATE TABLE blocked_people (
-    id TEXT PRIMARY KEY NOT NULL,
-    business_id TEXT NOT NULL,
+    id TEXT COLLATE "C" PRIMARY KEY NOT NULL,
+    business_id TEXT COLLATE "C" NOT NULL,
     sender_id BIGINT NOT NULL,
-    phone TEXT,
-    user_id TEXT,
+    phone TEXT COLLATE "C",
+    user_id TEXT COLLATE "C",
     blocked_at BIGINT NOT NULL,
     -- Messages of theirs that were dropped.
     dropped BIGINT NOT NULL,
@@ -60,7 +60,7 @@ CREATE INDEX blocked_people_by_sender ON blocked_people (sender_id, id);
 
 -- The template that a message turns into when the window is closed.
 CREATE TABLE outside_window (
-    message_id TEXT PRIMARY KEY NOT NULL,
+    message_id TEXT COLLATE "C" PRIMARY KEY NOT NULL,
     category TEXT NOT NULL,
     body TEXT NOT NULL,
     rendered TEXT NOT NULL

@@ -2,6 +2,7 @@
 //!
 //! Each can be asked without a version too, since some client libraries leave it out.
 
+pub(crate) mod blocking;
 mod fields;
 pub(crate) mod messages;
 pub(crate) mod nodes;

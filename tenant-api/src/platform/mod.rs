@@ -1,5 +1,6 @@
 //! `/v1`: the platform's own routes.
 
+pub(crate) mod blocking;
 pub(crate) mod inbound;
 pub(crate) mod messages;
 pub(crate) mod otp;
