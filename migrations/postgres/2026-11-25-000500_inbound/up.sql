@@ -13,7 +13,7 @@ CREATE TABLE inbound_messages (
     kind TEXT NOT NULL,
     body TEXT NOT NULL,
     context_id TEXT,
-    upstream_id TEXT NOT NULL,
+    upstream_id TEXT COLLATE "C" NOT NULL,
     sent_at BIGINT NOT NULL,
     received_at BIGINT NOT NULL,
     read_at BIGINT,
