@@ -184,9 +184,52 @@ diesel::table! {
         name -> Text,
         language -> Text,
         category -> Text,
-        status -> Text,
-        components -> Text,
         created_at -> BigInt,
+        latest -> Integer,
+        state -> Text,
+        in_use -> Nullable<Integer>,
+        used_state -> Nullable<Text>,
+        quality -> Text,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    template_versions (template_id, number) {
+        template_id -> BigInt,
+        number -> Integer,
+        state -> Text,
+        category -> Text,
+        previous_category -> Nullable<Text>,
+        parameter_format -> Text,
+        components -> Text,
+        source -> Nullable<Text>,
+        variables -> Text,
+        samples -> Nullable<Text>,
+        ttl_seconds -> Nullable<BigInt>,
+        fingerprint -> Text,
+        author_kind -> Text,
+        author_id -> Text,
+        author_name -> Text,
+        created_at -> BigInt,
+        submitter_kind -> Nullable<Text>,
+        submitter_id -> Nullable<Text>,
+        submitter_name -> Nullable<Text>,
+        submitted_at -> Nullable<BigInt>,
+        decided_at -> Nullable<BigInt>,
+        network -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        rejection -> Nullable<Text>,
+        recommendation -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    template_names (account_id, name) {
+        account_id -> BigInt,
+        name -> Text,
+        fallback -> Text,
+        reusable_at -> Nullable<BigInt>,
     }
 }
 
@@ -545,6 +588,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     sender_signals,
     senders,
     submissions,
+    template_versions,
+    templates,
     usage_days,
 );
 
