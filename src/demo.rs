@@ -10,8 +10,9 @@ use waystation_core::{
     audit::Actor,
     clock::now_ms,
     credentials::{GrantRequest, Issued},
-    ids::AccountId,
-    store::{Store, StoreError, StoredTemplate},
+    ids::BusinessId,
+    onboarding::Reviewer,
+    templates::{Action, Decision, Draft, Templates},
     tenancy::{BusinessRequest, EndpointRequest, ResellerRequest, Sender, SenderRequest, Subtree},
 };
 
@@ -120,7 +121,7 @@ async fn furnish(running: &Running, webhook: Option<&str>) -> anyhow::Result<Sum
     let partner = installation.credentials.reseller_owner(&platform, &reseller).await?;
     let grant = GrantRequest { name: "demo".to_owned(), ..GrantRequest::default() };
     let (_, partner_key) = installation.credentials.issue_key(&by, &partner, &grant, now).await?;
-    add_templates(store, (&business.id, business.account)).await?;
+    add_templates(&installation.templates, &business.id).await?;
     if let Some(url) = webhook {
         let endpoint = EndpointRequest { url: url.to_owned(), verify_token: verify_token.clone() };
         let added = installation.registry.add_endpoint(&by, &platform, &business.id, &endpoint, now).await;
@@ -130,7 +131,8 @@ async fn furnish(running: &Running, webhook: Option<&str>) -> anyhow::Result<Sum
     Ok(summary(running, (&key, &partner_key), &sender, app_secret, verify_token, &link))
 }
 
-async fn add_templates(store: &Store, owner: (&waystation_core::ids::BusinessId, AccountId)) -> Result<(), StoreError> {
+/// Adds templates and lets them through: the command line is where everything begins, and nobody in particular.
+async fn add_templates(templates: &Templates, business: &BusinessId) -> anyhow::Result<()> {
     let order_update = json!([
         {
             "type": "BODY",
@@ -140,24 +142,23 @@ async fn add_templates(store: &Store, owner: (&waystation_core::ids::BusinessId,
         {"type": "FOOTER", "text": "Demo Bakery"},
     ]);
     let password = json!([
-        {
-            "type": "BODY",
-            "text": "{{1}} is your verification code. For your security, do not share it.",
-            "example": {"body_text": [["123456"]]},
-        },
+        {"type": "BODY", "add_security_recommendation": true},
         {"type": "BUTTONS", "buttons": [{"type": "OTP", "otp_type": "COPY_CODE", "text": "Copy code"}]},
     ]);
+    let (by, platform) = (Actor::operator(), Subtree::Platform);
     for (name, category, components) in
         [(TEMPLATE_NAME, "UTILITY", order_update), (PASSWORD_TEMPLATE_NAME, "AUTHENTICATION", password)]
     {
-        let template = StoredTemplate {
+        let draft = Draft {
             name: name.to_owned(),
             language: TEMPLATE_LANGUAGE.to_owned(),
             category: category.to_owned(),
-            status: "APPROVED".to_owned(),
-            components: components.to_string(),
+            components: components.as_array().cloned().unwrap_or_default(),
+            ..Draft::default()
         };
-        store.add_template(&Actor::operator(), owner, &template, now_ms()).await?;
+        let template = templates.create((&by, &platform), business, &draft, true, now_ms()).await?;
+        let decision = Decision { action: Action::Approve, reason: None, version: None };
+        templates.decide(&Reviewer::vouched(by.clone()), &platform, template.id, &decision, now_ms()).await?;
     }
     Ok(())
 }

@@ -30,6 +30,7 @@ use waystation_core::{
     queue::{self, EmbeddedQueue, Queue, QueueError, Topic},
     senders::Senders,
     store::{Direction, Store, StoreSettings, StoreUrl},
+    templates::Templates,
     tenancy::{Directory, Policy, Registry},
     vault::{Vault, VaultKey},
 };
@@ -76,6 +77,8 @@ pub(crate) struct Installation {
     pub(crate) onboarding: Onboarding,
     /// How senders present themselves.
     pub(crate) senders: Senders,
+    /// The templates of businesses.
+    pub(crate) templates: Templates,
     /// How often tenants may ask.
     pub(crate) limiter: Limiter,
     /// Whether the database had no tables when it was opened.
@@ -130,6 +133,7 @@ impl Installation {
                 onboarding_settings(&config, &adapters)?,
             ),
             senders: Senders::new(store.clone()),
+            templates: Templates::new(store.clone(), directory.clone(), enqueuer.clone()),
             registry,
             limiter,
             vault,

@@ -76,6 +76,7 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
         onboarding: installation.onboarding.clone(),
         senders: installation.senders.clone(),
         base_url: base_url.clone(),
+        templates: installation.templates.clone(),
         body_limit_bytes: installation.config.server.body_limit_bytes,
     });
     let admin = roles.contains(&Role::Admin);
@@ -105,6 +106,7 @@ fn serve(
     let (registry, credentials) = (installation.registry.clone(), installation.credentials.clone());
     let abuse = installation.abuse.clone();
     let onboarding = installation.onboarding.clone();
+    let templates = installation.templates.clone();
     let access = Access::new(store.clone(), installation.vault.clone());
     let base_url = base_url.to_owned();
     let secure_cookies = base_url.starts_with("https:");
@@ -131,6 +133,7 @@ fn serve(
                 credentials: credentials.clone(),
                 abuse: abuse.clone(),
                 onboarding: onboarding.clone(),
+                templates: templates.clone(),
                 base_url: base_url.clone(),
                 version: env!("CARGO_PKG_VERSION"),
                 adapters: Arc::new(move || adapters.list().iter().map(|adapter| card(adapter)).collect()),

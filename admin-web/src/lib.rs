@@ -50,6 +50,7 @@ use waystation_core::{
     credentials::Credentials,
     onboarding::Onboarding,
     store::Store,
+    templates::Templates,
     tenancy::Registry,
 };
 
@@ -81,6 +82,8 @@ pub struct Dashboard {
     pub abuse: Abuse,
     /// Takes businesses in.
     pub onboarding: Onboarding,
+    /// Templates and their review.
+    pub templates: Templates,
     /// The address under which browsers reach the server, without a slash at its end.
     pub base_url: String,
     /// The version of the program, for people.

@@ -37,6 +37,7 @@ use waystation_core::{
     plugins::{AdapterHost, HostSettings},
     queue::EmbeddedQueue,
     store::{Direction, NewMessage, Owner, Store, StoreSettings, StoreUrl},
+    templates::Templates,
     tenancy::{BusinessRequest, Directory, Policy, Registry, ResellerRequest, SenderRequest, Subtree},
     vault::Vault,
 };
@@ -114,7 +115,7 @@ impl Fixture {
             directory: directory.clone(),
             eligibility: waystation_core::eligibility::Eligibility::new(store.clone(), directory.clone()),
             queue,
-            enqueuer,
+            enqueuer: enqueuer.clone(),
             adapters: adapters.clone(),
             vault: vault.clone(),
             egress: egress.clone(),
@@ -125,6 +126,7 @@ impl Fixture {
             registry: Registry::new(store.clone(), vault.clone(), directory.clone(), adapters.clone(), egress),
             credentials: Credentials::new(store.clone(), vault.clone(), directory.clone()),
             abuse,
+            templates: Templates::new(store.clone(), directory.clone(), enqueuer),
             onboarding: Onboarding::new(
                 store.clone(),
                 vault,

@@ -277,6 +277,97 @@ errors! {
         title: "Parameter format does not match format in the created template",
         advice: "Give the parameter the type or name that the details ask for.",
     }
+    /// The template is paused for low quality.
+    TemplatePaused {
+        name: "template_paused", code: 132015, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: true,
+        title: "Template is paused",
+        advice: "Wait until the pause is over, or send another template; what people reported is in the template's reason.",
+    }
+    /// The template is disabled for low quality.
+    TemplateDisabled {
+        name: "template_disabled", code: 132016, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Template is disabled",
+        advice: "Create another template: one that is disabled cannot be used again.",
+    }
+    /// A value for a template in Handlebars is missing, empty or not what its helper takes.
+    TemplateDataInvalid {
+        name: "template_data_invalid", code: 132018, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Template parameters are not valid",
+        advice: "Give template.data the value that the details name, or let the template have a default for it.",
+    }
+    /// A template breaks a rule that has no code of its own.
+    TemplateInvalid {
+        name: "template_invalid", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Template is not valid",
+        advice: "Correct what the details name; GET /v1/templates/lint-rules explains every rule.",
+    }
+    /// A text of a template is too long.
+    TemplateTooLong {
+        name: "template_too_long", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Message template character limit exceeded",
+        advice: "Shorten the text to the limit that the details name.",
+    }
+    /// The header of a template is not what it may be.
+    TemplateHeaderInvalid {
+        name: "template_header_invalid", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Message template header format is incorrect",
+        advice: "Correct the header as the details say.",
+    }
+    /// The body of a template is not what it may be.
+    TemplateBodyInvalid {
+        name: "template_body_invalid", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Message template body format is incorrect",
+        advice: "Correct the body as the details say.",
+    }
+    /// The footer of a template is not what it may be.
+    TemplateFooterInvalid {
+        name: "template_footer_invalid", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Message template footer format is incorrect",
+        advice: "Correct the footer as the details say.",
+    }
+    /// A template's text is too short for its variables.
+    TemplateTooManyVariables {
+        name: "template_too_many_variables", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Parameters-words ratio exceeds the limit",
+        advice: "Add words to the text, or take variables out of it.",
+    }
+    /// A template's text begins or ends with a variable.
+    TemplateVariableAtEdge {
+        name: "template_variable_at_edge", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Leading or trailing parameters are not allowed",
+        advice: "Put words before the first and after the last variable.",
+    }
+    /// There is a template of this name in this language.
+    TemplateExists {
+        name: "template_exists", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 409, retryable: false,
+        title: "Content in this language already exists",
+        advice: "Change the template that is there, or use another name.",
+    }
+    /// A template of this name was deleted not long ago.
+    TemplateNameReserved {
+        name: "template_name_reserved", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 409, retryable: false,
+        title: "Message template language is being deleted",
+        advice: "Use another name until the day that the details name.",
+    }
+    /// The account has as many templates as it may have.
+    TemplateLimit {
+        name: "template_limit", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 409, retryable: false,
+        title: "Message template limit exceeded",
+        advice: "Delete templates that are not used; a verified business may have more.",
+    }
     /// What was asked for stands against what is there.
     Conflict {
         name: "conflict", code: 100, kind_of: "OAuthException",
@@ -396,6 +487,23 @@ impl ErrorKind {
     #[must_use]
     pub fn row(self) -> &'static ErrorRow {
         &ERRORS[self as usize]
+    }
+
+    /// The Cloud API's `error_subcode`, which says more than the code where templates are created and changed.
+    #[must_use]
+    pub fn subcode(self) -> Option<i64> {
+        match self {
+            Self::TemplateLimit => Some(2_388_019),
+            Self::TemplateNameReserved => Some(2_388_023),
+            Self::TemplateExists => Some(2_388_024),
+            Self::TemplateTooLong => Some(2_388_040),
+            Self::TemplateHeaderInvalid => Some(2_388_047),
+            Self::TemplateBodyInvalid => Some(2_388_072),
+            Self::TemplateFooterInvalid => Some(2_388_073),
+            Self::TemplateTooManyVariables => Some(2_388_293),
+            Self::TemplateVariableAtEdge => Some(2_388_299),
+            _ => None,
+        }
     }
 }
 

@@ -102,6 +102,12 @@ impl<T> Page<T> {
         Self { next: self.next.or_else(|| last.map(|key| URL_SAFE_NO_PAD.encode(key))), ..self }
     }
 
+    /// The page that `entries` are, after which there are more or not.
+    pub(crate) fn of(entries: Vec<T>, more: bool, key: impl Fn(&T) -> String) -> Self {
+        let next = entries.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(key(last)));
+        Self { entries, next }
+    }
+
     /// The same page of something else.
     #[must_use]
     pub fn map<U>(self, convert: impl FnMut(T) -> U) -> Page<U> {

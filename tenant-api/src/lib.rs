@@ -44,6 +44,7 @@ use waystation_core::{
     otp::OneTimePasswords,
     senders::Senders,
     store::Store,
+    templates::Templates,
     tenancy::{Directory, Level, Registry},
 };
 
@@ -86,6 +87,8 @@ pub struct Api {
     pub senders: Senders,
     /// Where this installation is reached, without a slash at the end: links begin with it.
     pub base_url: String,
+    /// Templates and their review.
+    pub templates: Templates,
     /// Largest request body, in bytes.
     pub body_limit_bytes: usize,
 }

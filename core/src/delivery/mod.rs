@@ -20,7 +20,7 @@ pub use engine::Enqueuer;
 pub(crate) use engine::{Courier, Take, Taken};
 pub use host_io::PluginIo;
 pub use listener::Listener;
-pub(crate) use messages::Times;
+pub(crate) use messages::{Times, delivery_job};
 pub(crate) use receipts::callback_job;
 pub use runtime::{DeliverySettings, Equipment, Runtime, WebhookSettings, start};
 pub use waystation_adapter_sdk::{Admission, Callback};

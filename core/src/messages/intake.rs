@@ -294,6 +294,7 @@ impl Intake {
             let breach = Breach { pointer: "/recipient".to_owned(), message, limit: None, actual: None };
             return Err(ApiError::breaches(ErrorKind::RecipientUnsupported, vec![breach]));
         }
+        template.sendable(&sender.adapter)?;
         Ok((template.fill(&message)?, template.category()))
     }
 }

@@ -147,7 +147,7 @@ fn error_object(error: Option<&UpstreamError>) -> Value {
 }
 
 /// `value` as JSON without a character beyond ASCII.
-fn ascii(value: &Value) -> String {
+pub(super) fn ascii(value: &Value) -> String {
     let text = value.to_string();
     if text.is_ascii() {
         return text;
