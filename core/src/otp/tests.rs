@@ -12,12 +12,14 @@ use crate::{
     eligibility::Eligibility,
     ids::{BusinessId, SenderId},
     messages::state::State,
+    onboarding::Reviewer,
     queue::{EmbeddedQueue, Job},
     store::{
-        ClaimedMessage, Connection, NewSender, StoredTemplate,
+        ClaimedMessage, Connection, NewSender,
         tests::{Fixture, Tree, both, execute},
     },
-    tenancy::{Directory, Limits, Mode, Policy, Principal, Scopes, Standing},
+    templates::{Action, Decision, Draft, Templates},
+    tenancy::{Directory, Limits, Mode, Policy, Principal, Scopes, Standing, Subtree},
 };
 
 const PERSON: &str = "+1 650 555 0007";
@@ -140,14 +142,23 @@ async fn add_template(
         {"type": "BODY", "text": "{{1}} is your code."},
         {"type": "BUTTONS", "buttons": [{"type": "OTP", "otp_type": "COPY_CODE", "text": "Copy code"}]},
     ]);
-    let template = StoredTemplate {
+    let draft = Draft {
         name: name.to_owned(),
         language: language.to_owned(),
         category: category.to_owned(),
-        status: status.to_owned(),
-        components: components.to_string(),
+        components: components.as_array().cloned().unwrap(),
+        ..Draft::default()
     };
-    store.add_template(&Actor::system(), (&tree.business, tree.account), &template, now).await.unwrap();
+    let directory = Directory::new(store.clone(), Vault::for_tests(), Policy::default());
+    let templates =
+        Templates::new(store.clone(), directory, Enqueuer::start(std::sync::Arc::new(EmbeddedQueue::new())));
+    let (by, platform) = (Actor::system(), Subtree::Platform);
+    let added = templates.create((&by, &platform), &tree.business, &draft, true, now).await.unwrap();
+    let decision = match status {
+        "APPROVED" => Decision { action: Action::Approve, reason: None, version: None },
+        _ => Decision { action: Action::Reject, reason: Some("Not this one.".to_owned()), version: None },
+    };
+    templates.decide(&Reviewer::vouched(by), &platform, added.id, &decision, now).await.unwrap();
 }
 
 /// Another code of as many digits.

@@ -282,7 +282,7 @@ impl Store {
         let mut conn = self.pools.read().await?;
         let query = templates::table
             .filter(templates::account_id.eq(account.0))
-            .filter(templates::status.eq("APPROVED"))
+            .filter(templates::used_state.eq("approved"))
             .order((templates::name, templates::language))
             .limit(limit)
             .select((templates::name, templates::language));

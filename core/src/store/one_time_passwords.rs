@@ -76,7 +76,7 @@ struct Due {
 }
 
 impl Store {
-    /// Name and language of the oldest authentication template of `account`, approved ones
+    /// Name and language of the oldest authentication template of `account`, those in use
     /// before all others, in `language` if that is given.
     pub(crate) async fn authentication_template(
         &self,
@@ -88,7 +88,7 @@ impl Store {
             let mut query = templates::table
                 .filter(templates::account_id.eq(account.0))
                 .filter(templates::category.eq(AUTHENTICATION))
-                .order((templates::status.eq("APPROVED").desc(), templates::created_at, templates::id))
+                .order((templates::used_state.is_null(), templates::created_at, templates::id))
                 .select((templates::name, templates::language))
                 .into_boxed();
             if let Some(language) = language {
