@@ -30,5 +30,6 @@ mod shutdown;
 mod story;
 mod support;
 mod tenancy;
+mod upstream;
 mod webhooks;
 mod wiped_queue;
