@@ -29,6 +29,7 @@ mod path;
 mod shutdown;
 mod story;
 mod support;
+mod template_review;
 mod tenancy;
 mod upstream;
 mod webhooks;

@@ -20,6 +20,7 @@ pub mod render;
 pub mod request;
 mod rules;
 pub(crate) mod sealed;
+pub mod sms;
 pub mod state;
 pub mod template;
 #[cfg(test)]

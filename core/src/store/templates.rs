@@ -18,6 +18,7 @@ use super::{
     connection::{Conn, on},
     deliveries,
     schema::{accounts, businesses, endpoints, resellers, senders, template_names, template_versions, templates},
+    tenancy::lower,
 };
 use crate::{
     audit::{Actor, Entry},
@@ -29,7 +30,7 @@ use crate::{
     paging::{Page, Paging},
     templates::{
         Action, Content, NetworkEvent, ParameterFormat, Side, State, TemplateCounts, TemplateFilter, TemplateView,
-        Verdict, VersionView, WaitingTemplate, limits, sandbox_review,
+        Verdict, VersionView, WaitingFilter, WaitingTemplate, limits, sandbox_review,
     },
     tenancy::{SANDBOX, Subtree},
     webhooks::templates::Notice,
@@ -710,6 +711,7 @@ impl Store {
     pub(crate) async fn waiting_templates(
         &self,
         subtree: &Subtree,
+        filter: &WaitingFilter,
         paging: &Paging,
     ) -> Result<Page<WaitingTemplate>, ApiError> {
         let after = match &paging.after {
@@ -752,6 +754,17 @@ impl Store {
                 Subtree::Platform => {}
                 Subtree::Reseller(own) => query = query.filter(businesses::reseller_id.eq(own.key())),
                 Subtree::Business(own) => query = query.filter(businesses::id.eq(own.key())),
+            }
+            if let Some(category) = filter.category {
+                query = query.filter(template_versions::category.eq(category.name().to_ascii_uppercase()));
+            }
+            if let Some(language) = &filter.language {
+                query = query.filter(templates::language.eq(language));
+            }
+            if let Some(search) = &filter.search {
+                let search = pattern(&search.to_lowercase());
+                let named = templates::name.like(search.clone()).escape('\\');
+                query = query.filter(named.or(lower(businesses::name).like(search).escape('\\')));
             }
             query.load(c).await
         })?;

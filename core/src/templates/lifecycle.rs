@@ -421,7 +421,7 @@ async fn the_queue_shows_what_waits_longest_first() {
         }
         desk.written("draft", false).await;
         let queue = async |subtree: &Subtree, paging: &Paging| {
-            desk.templates.review_queue(&desk.judge, subtree, paging).await.unwrap()
+            desk.templates.review_queue(&desk.judge, subtree, &WaitingFilter::default(), paging).await.unwrap()
         };
         let first = queue(&Subtree::Platform, &Paging::read(None, Some(2)).unwrap()).await;
         let names: Vec<&str> = first.entries.iter().map(|one| one.name.as_str()).collect();
@@ -429,6 +429,18 @@ async fn the_queue_shows_what_waits_longest_first() {
         let rest = queue(&desk.own, &Paging::read(first.next.as_deref(), Some(2)).unwrap()).await;
         assert_eq!((rest.entries[0].name.as_str(), rest.next), ("late", None));
         assert!(queue(&Subtree::Business(BusinessId::generate()), &Paging::default()).await.entries.is_empty());
+        let narrowed = async |filter: WaitingFilter| {
+            let page = desk.templates.review_queue(&desk.judge, &desk.own, &filter, &Paging::default()).await.unwrap();
+            page.entries.into_iter().map(|one| one.name).collect::<Vec<_>>()
+        };
+        let search = |text: &str| WaitingFilter { search: Some(text.to_owned()), ..WaitingFilter::default() };
+        assert_eq!(narrowed(search("ARL")).await, ["early"]);
+        assert_eq!(narrowed(search("%")).await.len(), 0);
+        assert_eq!(narrowed(search("b")).await.len(), 3, "the business's name is b");
+        let utility = Some(crate::messages::Category::Utility);
+        assert_eq!(narrowed(WaitingFilter { category: utility, ..WaitingFilter::default() }).await.len(), 3);
+        let german = Some("de".to_owned());
+        assert_eq!(narrowed(WaitingFilter { language: german, ..WaitingFilter::default() }).await.len(), 0);
         desk.decide(rest.entries[0].id, Action::Reject).await.unwrap();
         assert_eq!(queue(&desk.own, &Paging::default()).await.entries.len(), 2);
     }

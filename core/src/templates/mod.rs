@@ -37,7 +37,9 @@ pub use network::{NetworkEvent, SANDBOX_NAMES, sandbox_review};
 use placeholders::{Malformed, Text};
 pub use service::{Templates, place_of};
 pub use state::{Action, Refusal, Side, State};
-pub use views::{Decision, TemplateCounts, TemplateFilter, TemplateView, Verdict, VersionView, WaitingTemplate};
+pub use views::{
+    Decision, TemplateCounts, TemplateFilter, TemplateView, Verdict, VersionView, WaitingFilter, WaitingTemplate,
+};
 
 /// A template in one language, ready to be filled.
 #[derive(Debug)]

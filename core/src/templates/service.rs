@@ -9,7 +9,7 @@ use super::{
     lint::{self, Finding},
     network::NetworkEvent,
     state::{Action, Refusal},
-    views::{Decision, TemplateCounts, TemplateFilter, TemplateView, VersionView, WaitingTemplate},
+    views::{Decision, TemplateCounts, TemplateFilter, TemplateView, VersionView, WaitingFilter, WaitingTemplate},
 };
 use crate::{
     audit::{Actor, ActorKind},
@@ -309,9 +309,10 @@ impl Templates {
         &self,
         _by: &Reviewer,
         subtree: &Subtree,
+        filter: &WaitingFilter,
         paging: &Paging,
     ) -> Result<Page<WaitingTemplate>, ApiError> {
-        self.store.waiting_templates(subtree, paging).await
+        self.store.waiting_templates(subtree, filter, paging).await
     }
 
     /// Takes a reviewer's step: `approve`, `request_changes` or `reject`.

@@ -123,6 +123,17 @@ pub struct WaitingTemplate {
     pub is_change: bool,
 }
 
+/// Which versions of those that wait.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WaitingFilter {
+    /// Of this category.
+    pub category: Option<Category>,
+    /// In this language.
+    pub language: Option<String>,
+    /// With this in the name of the template or of its business.
+    pub search: Option<String>,
+}
+
 /// Which templates of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TemplateFilter {
