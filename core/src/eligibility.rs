@@ -11,12 +11,13 @@ use std::{
 use waystation_adapter_sdk::UpstreamError;
 
 use crate::{
-    clock::Millis,
-    error::{ApiError, ErrorKind},
-    ids::{AccountId, BusinessId, SenderId},
+    clock::{Millis, rfc3339},
+    contacts::{consent, suppression::Suppressed},
+    error::{ApiError, Breach, ErrorKind},
+    ids::{AccountId, BusinessId, MessageId, SenderId},
     messages::{Category, address::Address},
     store::{Store, StoreError},
-    tenancy::{Directory, Sender},
+    tenancy::{ConsentPolicy, Directory, Sender},
 };
 
 /// Templates that a refusal names at most.
@@ -25,6 +26,8 @@ const TEMPLATES_NAMED_MAX: i64 = 10;
 /// May this message go to this person now?
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'q> {
+    /// Which message.
+    pub message: &'q MessageId,
     /// Who sends.
     pub business: &'q BusinessId,
     /// Through which number.
@@ -67,6 +70,8 @@ impl Eligibility {
     pub async fn check(&self, questions: &[Question<'_>], now: Millis) -> Result<Vec<Option<Refusal>>, StoreError> {
         let mut refusals = vec![None; questions.len()];
         self.refuse_blocked(questions, &mut refusals).await?;
+        self.refuse_opted_out(questions, &mut refusals).await?;
+        self.refuse_without_consent(questions, &mut refusals).await?;
         self.care_window(questions, &mut refusals, now).await?;
         Ok(refusals)
     }
@@ -93,6 +98,96 @@ impl Eligibility {
             }
         }
         Ok(())
+    }
+
+    /// What whoever sends this message should know, although it goes out.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn warnings(&self, question: &Question<'_>) -> Result<Vec<Breach>, StoreError> {
+        let missing = self.without_consent(std::slice::from_ref(question), ConsentPolicy::Warn).await?;
+        let warn = |details| Breach { pointer: "/to".to_owned(), message: details, limit: None, actual: None };
+        Ok(missing.into_values().map(warn).collect())
+    }
+
+    /// Nobody who opted out gets what they opted out of. The one message that confirms it does go out.
+    async fn refuse_opted_out(
+        &self,
+        questions: &[Question<'_>],
+        refusals: &mut [Option<Refusal>],
+    ) -> Result<(), StoreError> {
+        let person = |question: &Question<'_>| self.store.person(question.business, question.recipient);
+        let people = questions.iter().map(person).collect::<Result<Vec<_>, _>>()?;
+        if people.is_empty() {
+            return Ok(());
+        }
+        let mut suppressed: HashMap<String, Vec<Suppressed>> = HashMap::new();
+        for row in self.store.suppressed(&people).await? {
+            suppressed.entry(row.person.clone()).or_default().push(row);
+        }
+        if suppressed.is_empty() {
+            return Ok(());
+        }
+        for ((question, person), refusal) in questions.iter().zip(&people).zip(refusals) {
+            let Some(rows) = suppressed.get(person) else { continue };
+            let Some(sender) = self.directory.any_sender(question.sender).await? else { continue };
+            let holds = |row: &&Suppressed| {
+                let confirms = row.confirmation_id.as_deref() == Some(question.message.key());
+                row.holds(&sender.channel, question.category == Category::Marketing) && !confirms
+            };
+            if let Some(row) = rows.iter().filter(holds).min_by_key(|row| row.reach) {
+                *refusal = Some(Refusal { kind: row.kind(), details: row.details() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the policy is strict, nobody gets marketing who is not known to have agreed.
+    async fn refuse_without_consent(
+        &self,
+        questions: &[Question<'_>],
+        refusals: &mut [Option<Refusal>],
+    ) -> Result<(), StoreError> {
+        for (index, details) in self.without_consent(questions, ConsentPolicy::Strict).await? {
+            refusals[index].get_or_insert(Refusal { kind: ErrorKind::ConsentMissing, details });
+        }
+        Ok(())
+    }
+
+    /// Which of the questions are marketing to somebody who is not known to have agreed, under this
+    /// policy, and what is known instead.
+    async fn without_consent(
+        &self,
+        questions: &[Question<'_>],
+        policy: ConsentPolicy,
+    ) -> Result<HashMap<usize, String>, StoreError> {
+        let mut asked: Vec<(usize, String, Arc<Sender>)> = Vec::new();
+        for (index, question) in questions.iter().enumerate() {
+            if question.category != Category::Marketing {
+                continue;
+            }
+            let sender = self.directory.any_sender(question.sender).await?;
+            if let Some(sender) = sender.filter(|sender| sender.policy.marketing_consent == Some(policy)) {
+                asked.push((index, self.store.person(question.business, question.recipient)?, sender));
+            }
+        }
+        if asked.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let people: Vec<String> = asked.iter().map(|(_, person, _)| person.clone()).collect();
+        let histories = self.store.marketing_histories(&people).await?;
+        let mut missing = HashMap::new();
+        for (index, person, sender) in asked {
+            let history = histories.get(&person).map(Vec::as_slice).unwrap_or_default();
+            let held = consent::current(history).into_iter().find(|line| line.channel == sender.channel);
+            let details = match held {
+                Some(line) if line.granted => continue,
+                Some(line) => format!("The recipient took back their consent to marketing on {}.", rfc3339(line.at)),
+                None => format!("No consent to marketing over {} is recorded for the recipient.", sender.channel),
+            };
+            missing.insert(index, details);
+        }
+        Ok(missing)
     }
 
     /// Refuses free-form messages to people whose customer-care window is closed, through senders whose network has one.

@@ -249,6 +249,27 @@ errors! {
         title: "Re-engagement message",
         advice: "Send an approved template; the details name some. Anything else can be sent within 24 hours of the person's last message.",
     }
+    /// The recipient wants no more messages.
+    RecipientOptedOut {
+        name: "recipient_opted_out", code: 131050, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Recipient opted out",
+        advice: "Write to this person no more, until they write a word such as START or the suppression is removed.",
+    }
+    /// The recipient wants no more marketing.
+    MarketingOptedOut {
+        name: "marketing_opted_out", code: 131050, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "User stopped marketing messages",
+        advice: "Send this person no marketing, until they ask for it again; other messages still reach them.",
+    }
+    /// Marketing to somebody who is not known to have agreed.
+    ConsentMissing {
+        name: "consent_missing", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "No consent to marketing",
+        advice: "Record the person's consent at /v1/contacts/{contact}/consents first; the policy of this business asks for it.",
+    }
     /// The template does not take as many parameters as were given.
     TemplateParameterCount {
         name: "template_parameter_count", code: 132000, kind_of: "OAuthException",

@@ -124,6 +124,14 @@ text_ids! {
     CallbackId, "callback", "cb_";
     /// A verification document of a business.
     DocumentId, "document", "doc_";
+    /// A person that a business writes to.
+    ContactId, "contact", "con_";
+    /// What a person agreed to, or took back.
+    ConsentId, "consent", "cst_";
+    /// Somebody who must not be written to.
+    SuppressionId, "suppression", "sup_";
+    /// A table of contacts that was read in.
+    ImportId, "import", "imp_";
     /// One time that a business was handed in for review.
     SubmissionId, "submission", "sub_";
 }

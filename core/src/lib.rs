@@ -9,6 +9,7 @@
 //! - [`templates`]: what an approved template asks of a message;
 //! - [`eligibility`]: who may get a message now;
 //! - [`store`]: the only room that speaks SQL;
+//! - [`contacts`]: whom a business writes to, what they agreed to and what they want no more of;
 //! - [`queue`]: what is due when, and in which lane;
 //! - [`inbound`]: what people send, the customer-care window, who is blocked;
 //! - [`delivery`]: the engine, its couriers and the reconciler;
@@ -27,6 +28,7 @@ pub mod audit;
 pub mod batch;
 pub mod clock;
 mod codes;
+pub mod contacts;
 pub mod credentials;
 pub mod delivery;
 pub mod egress;

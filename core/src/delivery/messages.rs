@@ -154,6 +154,7 @@ impl MessageCourier {
         let questions: Vec<Question<'_>> = messages
             .iter()
             .map(|ClaimedMessage { row, .. }| Question {
+                message: &row.id,
                 business: &row.business_id,
                 sender: row.sender_id,
                 recipient: &row.recipient,
@@ -217,7 +218,7 @@ impl MessageCourier {
             return (name, Outcome::Expired);
         }
         if let Some(refusal) = &message.refused {
-            return (name, Outcome::Rejected { error: refusal.clone().into() });
+            return (name, Outcome::Refused { error: refusal.clone().into() });
         }
         let Some(adapter) = self.adapters.get(&name) else {
             let error = UpstreamError::new("The adapter is not loaded")

@@ -24,8 +24,8 @@ use crate::{
     plugins::{AdapterHost, ReceiveFailure},
     queue::{Claimed, Job, Settle, Topic},
     store::{
-        ClaimedCallback, MessageRow, NewCallback, NewDelivery, NewPretendMessage, ReceiptBatch, ReceiptOutcome, Store,
-        StoreError,
+        ClaimedCallback, MessageRow, NewCallback, NewDelivery, NewMessage, NewPretendMessage, ReceiptBatch,
+        ReceiptOutcome, Store, StoreError,
     },
     tenancy::Directory,
     vault::Vault,
@@ -121,6 +121,7 @@ impl Courier for CallbackCourier {
         let outcome = self.store.apply_receipts(batch, now, |rows| self.decide(done, rows, &context, now)).await?;
         self.enqueuer.enqueue(Topic::Webhooks, outcome.deliveries.iter().map(delivery_job).collect());
         self.enqueuer.enqueue(Topic::Callbacks, outcome.parked.iter().filter_map(callback_job).collect());
+        self.enqueuer.enqueue(Topic::Messages, outcome.confirmations.iter().map(message_job).collect());
         Ok(settles)
     }
 
@@ -258,7 +259,10 @@ impl CallbackCourier {
         }
         for preference in &heard.preferences {
             match Wanted::new(sender.clone(), endpoints.clone(), preference.clone(), now) {
-                Some(wanted) => outcome.deliveries.extend(wanted.tell()),
+                Some(wanted) => {
+                    outcome.deliveries.extend(wanted.tell());
+                    outcome.wanted.push(wanted);
+                }
                 None => unfit = Some("a wish of nobody with a number or a user id"),
             }
         }
@@ -319,6 +323,10 @@ fn arrival(business: &BusinessId, text: &PretendText, now: Millis) -> NewPretend
         at: text.at_ms,
         arrived_at: now,
     }
+}
+
+fn message_job(message: &NewMessage) -> Job {
+    Job { lane: message.sender_id.to_string().into(), id: message.id.key().into(), due_ms: message.accepted_at }
 }
 
 pub(crate) fn callback_job(callback: &NewCallback) -> Option<Job> {

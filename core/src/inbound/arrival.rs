@@ -138,10 +138,10 @@ fn next_id() -> MessageId {
 /// What somebody wants to get from now on, on its way into the database.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
-    sender: Arc<Sender>,
+    pub(crate) sender: Arc<Sender>,
     endpoints: Arc<Vec<Endpoint>>,
-    from: Person,
-    preference: UserPreference,
+    pub(crate) from: Person,
+    pub(crate) preference: UserPreference,
     received_at: Millis,
 }
 

@@ -394,6 +394,7 @@ async fn commit(store: &Store, eligibility: &Eligibility, enqueuer: &Enqueuer, b
 fn question(prepared: &Prepared) -> Question<'_> {
     let message = &prepared.message;
     Question {
+        message: &message.id,
         business: &message.business_id,
         sender: message.sender_id,
         recipient: &prepared.recipient,

@@ -225,6 +225,11 @@ pub enum Outcome {
         /// What it said.
         error: UpstreamError,
     },
+    /// We refused to send it, since the person must not get it: nothing reached the network.
+    Refused {
+        /// Which rule says so.
+        error: UpstreamError,
+    },
     /// The attempt may or may not have reached the network.
     Ambiguous {
         /// What is known.
@@ -426,6 +431,11 @@ impl Progress {
                 self.end(State::Failed);
                 self.error = Some(error);
                 vec![self.note("failed", None), Effect::Tell(State::Failed)]
+            }
+            Outcome::Refused { error } => {
+                self.end(State::Failed);
+                self.error = Some(error);
+                vec![self.note("refused", None), Effect::Tell(State::Failed)]
             }
             Outcome::Ambiguous { error } => self.unclear(error, policy, now),
             Outcome::Postponed { until, error } => {

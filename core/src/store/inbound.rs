@@ -12,18 +12,21 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
+use waystation_adapter_sdk::Wish;
 
 use super::{
-    NewDelivery, Store, StoreError,
+    Heard, NewDelivery, Said, Store, StoreError,
     blocked::drop_blocked,
     connection::{Conn, on},
+    heard::heard_from,
     schema::{inbound_messages, messages, senders, templates, windows},
     statement::Statement,
 };
 use crate::{
     clock::Millis,
+    contacts::People,
     ids::{AccountId, BusinessId, MessageId, SenderId},
-    inbound::{Arrival, ENTRY_ANSWER_MS, ENTRY_MS, Entry, InboundFilter, InboundView, Window},
+    inbound::{Arrival, ENTRY_ANSWER_MS, ENTRY_MS, Entry, InboundFilter, InboundView, Wanted, Window},
     messages::address::Address,
     paging::{Page, Paging},
     tenancy::SANDBOX,
@@ -31,6 +34,18 @@ use crate::{
 
 /// Messages of one person that are marked as read at once; older ones were read long ago.
 const READ_AT_ONCE_MAX: i64 = 1_000;
+
+/// The category of the preferences that networks have so far.
+const MARKETING: &str = "marketing_messages";
+
+/// What was filed.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// What tells of it.
+    pub(super) deliveries: Vec<NewDelivery>,
+    /// What had not come before.
+    pub(super) new: Vec<Arrival>,
+}
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = inbound_messages)]
@@ -365,10 +380,10 @@ impl Store {
 }
 
 /// Files what people sent in the transaction of `conn`: each message once, with the windows that it opens. Answers the
-/// deliveries that tell of it.
-pub(super) async fn keep(conn: &mut Conn, mut arrivals: Vec<Arrival>) -> Result<Vec<NewDelivery>, StoreError> {
+/// deliveries that tell of it, and which of it is new.
+pub(super) async fn keep(conn: &mut Conn, mut arrivals: Vec<Arrival>) -> Result<Kept, StoreError> {
     if arrivals.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Kept::default());
     }
     drop_blocked(conn, &mut arrivals).await?;
     let mut ids = known_ids(conn, &arrivals).await?;
@@ -422,7 +437,48 @@ pub(super) async fn keep(conn: &mut Conn, mut arrivals: Vec<Arrival>) -> Result<
         open_window(conn, sender, address, &arrivals).await?;
     }
     // Told in the order in which they came.
-    Ok(new.iter().filter_map(|arrival| deliveries.remove(arrival.id.key())).flatten().collect())
+    let mut kept = Kept::default();
+    for arrival in new {
+        if let Some(told) = deliveries.remove(arrival.id.key()) {
+            kept.deliveries.extend(told);
+            kept.new.push(arrival.clone());
+        }
+    }
+    Ok(kept)
+}
+
+/// Notes what `arrivals` and `wishes` say of the people they are from, in the transaction of `conn`: who they are, and
+/// what they want no more of. What one person said is taken in the order in which it came.
+pub(super) async fn listen(
+    conn: &mut Conn,
+    with: (&People, i32),
+    arrivals: &[Arrival],
+    wishes: &[Wanted],
+    now: Millis,
+) -> Result<Vec<Heard>, StoreError> {
+    let mut heard = Vec::new();
+    // In one order everywhere, so that two batches never wait for each other.
+    let mut people: Vec<&Arrival> = arrivals.iter().filter(|arrival| arrival.opens_window()).collect();
+    people.sort_by(|one, other| one.addresses().next().cmp(&other.addresses().next()));
+    for arrival in people {
+        let (text, payload) = words(&arrival.message.message);
+        let said = Said::Message { text, payload };
+        heard.extend(heard_from(conn, with, &arrival.sender, &arrival.from, said, (arrival.sent_at(), now)).await?);
+    }
+    for wanted in wishes.iter().filter(|wanted| wanted.preference.category == MARKETING) {
+        let said = Said::Preference { stop: wanted.preference.wish == Wish::Stop };
+        let at = wanted.preference.at_ms;
+        heard.extend(heard_from(conn, with, &wanted.sender, &wanted.from, said, (at, now)).await?);
+    }
+    Ok(heard)
+}
+
+/// What a message says in so many words: its text or that of the button that was pressed, and the button's payload.
+fn words(object: &Value) -> (Option<&str>, Option<&str>) {
+    let of = |place: &str| object.pointer(place).and_then(Value::as_str);
+    let text = ["/text/body", "/button/text", "/interactive/button_reply/title", "/interactive/list_reply/title"];
+    let payload = ["/button/payload", "/interactive/button_reply/id", "/interactive/list_reply/id"];
+    (text.into_iter().find_map(of), payload.into_iter().find_map(of))
 }
 
 /// Our ids of what `arrivals` are or name, by sender and the network's id: of messages that were sent or received before.

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     abuse::Signal,
     clock::{Millis, rfc3339},
+    contacts::People,
     delivery::Times,
     eligibility::Refusal,
     ids::{BusinessId, MessageId, SenderId},
@@ -255,7 +256,7 @@ pub(crate) struct MessageRecord {
 #[diesel(table_name = message_events)]
 pub(crate) struct EventRow {
     message_id: String,
-    at: Millis,
+    pub(super) at: Millis,
     name: &'static str,
     attempt: Option<i32>,
     adapter: Option<String>,
@@ -263,6 +264,9 @@ pub(crate) struct EventRow {
     /// What it says against the sender.
     #[diesel(skip_insertion)]
     signal: Option<NewSignal>,
+    /// Who wants no more marketing, as the network said.
+    #[diesel(skip_insertion)]
+    pub(super) opted_out: Option<(BusinessId, Address)>,
 }
 
 #[derive(Default, Serialize)]
@@ -288,6 +292,7 @@ impl EventRow {
         let counts = note.name == State::Failed.name() || (note.name == "throttled" && note.attempt == Some(1));
         let code = note.error.as_ref().filter(|_| counts).and_then(|error| error.code);
         let signal = code.and_then(Signal::of_code);
+        let opted_out = (signal == Some(Signal::OptOut)).then(|| (row.business_id.clone(), row.recipient.clone()));
         let detail = EventDetail {
             source: if note.from_receipt { "network" } else { "engine" },
             started_at: times.started.map(rfc3339),
@@ -305,6 +310,7 @@ impl EventRow {
             adapter: Some(adapter.to_owned()),
             detail: serde_json::to_string(&detail).ok(),
             signal: signal.map(|signal| NewSignal { sender: row.sender_id, day: day_of(times.at), signal }),
+            opted_out,
         }
     }
 }
@@ -321,6 +327,7 @@ impl EventRow {
             adapter: None,
             detail: serde_json::to_string(&detail).ok(),
             signal: None,
+            opted_out: None,
         }
     }
 }
@@ -525,8 +532,9 @@ impl Store {
         records: &[MessageRecord],
         now: Millis,
     ) -> Result<HashSet<String>, StoreError> {
+        let people = self.people()?;
         let mut conn = self.pools.begin().await?;
-        let result = record(&mut conn, owner, records, now).await;
+        let result = record(&mut conn, people, owner, records, now).await;
         conn.finish(result).await
     }
 
@@ -786,6 +794,7 @@ pub(super) async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, sha
 
 async fn record(
     conn: &mut Conn,
+    people: &People,
     owner: &str,
     records: &[MessageRecord],
     now: Millis,
@@ -794,7 +803,9 @@ async fn record(
         records.iter().map(|record| ProgressUpdate::new(&record.id, record.attempt, &record.progress)).collect();
     let written = update_progress(conn, updates, Some(owner), now).await?;
     let ours = || records.iter().filter(|record| written.contains(record.id.key()));
-    insert_events(conn, ours().flat_map(|record| record.events.iter().cloned()).collect()).await?;
+    let events: Vec<EventRow> = ours().flat_map(|record| record.events.iter().cloned()).collect();
+    super::suppressions::told_by_network(conn, people, &events).await?;
+    insert_events(conn, events).await?;
     super::deliveries::insert(conn, ours().flat_map(|record| record.deliveries.iter().cloned()).collect()).await?;
     let answered = ours().filter_map(|record| record.answered.as_ref());
     let answered = answered.map(|(sender, person)| (sender.0, person.as_str())).collect();

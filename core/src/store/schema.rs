@@ -604,3 +604,114 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(inbound_messages, windows);
 diesel::allow_tables_to_appear_in_same_query!(sessions, sign_in_links, users);
+
+diesel::table! {
+    hash_keys (name) {
+        name -> Text,
+        sealed -> Binary,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    contacts (id) {
+        id -> Text,
+        business_id -> Text,
+        phone -> Nullable<Text>,
+        phone_hash -> Nullable<Text>,
+        user_id -> Nullable<Text>,
+        user_hash -> Nullable<Text>,
+        profile_name -> Nullable<Text>,
+        given_name -> Nullable<Text>,
+        language -> Nullable<Text>,
+        time_zone -> Nullable<Text>,
+        tags -> Text,
+        attributes -> Text,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    contact_terms (business_id, term, contact_id) {
+        business_id -> Text,
+        term -> Text,
+        contact_id -> Text,
+    }
+}
+
+diesel::table! {
+    contact_attributes (business_id, name) {
+        business_id -> Text,
+        name -> Text,
+        kind -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    contact_consents (id) {
+        id -> Text,
+        business_id -> Text,
+        contact_id -> Text,
+        channel -> Text,
+        category -> Text,
+        granted -> Bool,
+        source -> Text,
+        text_version -> Nullable<Text>,
+        evidence -> Nullable<Text>,
+        at -> BigInt,
+        recorded_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    suppressions (id) {
+        id -> Text,
+        business_id -> Text,
+        person -> Text,
+        address -> Nullable<Text>,
+        channel -> Text,
+        category -> Text,
+        source -> Text,
+        detail -> Nullable<Text>,
+        confirmation_id -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    opt_out_settings (business_id) {
+        business_id -> Text,
+        stop_text -> Nullable<Text>,
+        start_text -> Nullable<Text>,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    contact_imports (id) {
+        id -> Text,
+        business_id -> Text,
+        state -> Text,
+        rows_read -> BigInt,
+        rows_created -> BigInt,
+        rows_updated -> BigInt,
+        rows_failed -> BigInt,
+        failure -> Nullable<Text>,
+        started_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    contact_import_errors (import_id, line, place) {
+        import_id -> Text,
+        line -> BigInt,
+        place -> BigInt,
+        name -> Text,
+        message -> Text,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(contact_consents, contact_terms, contacts, suppressions);

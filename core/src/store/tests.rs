@@ -1,6 +1,7 @@
 //! The whole store on both databases: a real SQLite file and a real PostgreSQL.
 
 mod administration;
+mod contacts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +41,7 @@ pub(crate) async fn both() -> Vec<Fixture> {
     for (url, folder) in [(file, folder), (StoreUrl::Postgres(postgres), tempfile::tempdir().unwrap())] {
         let store = Store::open(&StoreSettings { url, connections: 4 }).await.unwrap();
         store.migrate(Direction::Up).await.unwrap();
+        store.adopt_people(&crate::vault::Vault::for_tests(), 0).await.unwrap();
         fixtures.push(Fixture { store, _folder: folder });
     }
     fixtures

@@ -13,7 +13,7 @@ mod registry;
 use std::fmt;
 
 pub use directory::{Directory, FOLLOW_EVERY};
-pub use policy::{Limits, Policy};
+pub use policy::{ConsentPolicy, Limits, Policy};
 pub use principal::{Level, Mode, Partner, Principal, Scope, Scopes, Tenant};
 pub use registry::{
     BusinessRequest, ENDPOINTS_MAX_PER_BUSINESS, EndpointRequest, NAME_MAX_CHARS, REASON_MAX_CHARS, Registry,
