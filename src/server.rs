@@ -14,7 +14,7 @@ use tokio::{
     task::JoinHandle,
 };
 use waystation_admin_web::{AdapterCard, Dashboard};
-use waystation_core::{access::Access, clock::now_ms, delivery::Runtime, plugins::Health};
+use waystation_core::{access::Access, clock::now_ms, contacts::Contacts, delivery::Runtime, plugins::Health};
 use waystation_tenant_api::{Api, Guard, TrustedProxies};
 
 use crate::{
@@ -65,6 +65,7 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
         one_time_passwords: installation.one_time_passwords(&intake),
         intake,
         inbox: installation.inbox(),
+        contacts: Contacts::new(installation.store.clone()),
         store: installation.store.clone(),
         directory: installation.directory.clone(),
         limiter: installation.limiter.clone(),

@@ -35,6 +35,7 @@ use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_actix_web::AppExt;
 use waystation_core::{
     abuse::Abuse,
+    contacts::Contacts,
     credentials::Credentials,
     delivery::Listener,
     inbound::Inbox,
@@ -65,6 +66,8 @@ pub struct Api {
     pub one_time_passwords: OneTimePasswords,
     /// What was received.
     pub inbox: Inbox,
+    /// Whom businesses write to.
+    pub contacts: Contacts,
     /// For reading.
     pub store: Store,
     /// Who asks.
@@ -154,6 +157,28 @@ where
         .service(platform::otp::send_one_time_password)
         .service(platform::otp::verify_one_time_password)
         .service(cloud::messages::mark_message_as_read)
+        .service(platform::contacts::list_contacts)
+        .service(platform::contacts::add_contact)
+        .service(platform::contacts::upsert_contact)
+        .service(platform::contacts::export_contacts)
+        .service(platform::contacts::import_contacts)
+        .service(platform::contacts::get_import)
+        .service(platform::contacts::list_import_errors)
+        .service(platform::contacts::get_contact)
+        .service(platform::contacts::change_contact)
+        .service(platform::contacts::erase_contact)
+        .service(platform::contacts::merge_contacts)
+        .service(platform::contacts::list_consents)
+        .service(platform::contacts::record_consent)
+        .service(platform::contacts::list_attributes)
+        .service(platform::contacts::define_attribute)
+        .service(platform::contacts::remove_attribute)
+        .service(platform::contacts::list_suppressions)
+        .service(platform::contacts::add_suppression)
+        .service(platform::contacts::get_suppression)
+        .service(platform::contacts::remove_suppression)
+        .service(platform::contacts::get_opt_out_texts)
+        .service(platform::contacts::set_opt_out_texts)
         .service(platform::inbound::list_inbound_messages)
         .service(platform::inbound::get_inbound_message)
         .service(platform::inbound::mark_as_read)
@@ -229,6 +254,8 @@ where
             blocked."),
         (name = "Sandbox", description = "The pretend phones behind the sandbox: look at what they show, and have them \
             write to you."),
+        (name = "Contacts", description = "The people that the business writes to, and what they agreed to."),
+        (name = "Suppressions", description = "The people that must not be written to."),
         (name = "Account", description = "The business itself, and what it used."),
         (name = "Senders", description = "The phone numbers that the business sends from."),
         (name = "Webhooks", description = "Where the business wants to be told."),

@@ -77,6 +77,7 @@ enum Body {
     None,
     Json(Value),
     Document,
+    Csv(&'static str),
 }
 
 /// What others get.
@@ -167,6 +168,9 @@ struct Side {
     draft: String,
     document: String,
     case: String,
+    contact: String,
+    suppression: String,
+    import: String,
     /// A phone of the sandbox that a code was sent to.
     phone: String,
     /// A sender on a network that registers numbers, whose number is proven.
@@ -216,6 +220,9 @@ impl Side {
             draft: String::new(),
             document: String::new(),
             case: format!("01JDC7M1Q2ZJ3W4X5Y6Z7{}", &info.business_id[info.business_id.len() - 5..]),
+            contact: String::new(),
+            suppression: String::new(),
+            import: String::new(),
             phone: String::new(),
             registered: String::new(),
             marks: Vec::new(),
@@ -274,6 +281,7 @@ impl Side {
         self.own_key = string(&partner.made(201, "/partner/v1/api_keys", &json!({"name": "k"})).await["id"]);
         let endpoint = json!({"url": self.sink.url(), "verify_token": "verify token of the walk"});
         self.endpoint = string(&partner.made(201, &format!("{business}/webhook_endpoints"), &endpoint).await["id"]);
+        self.furnish_people().await;
         let sibling = partner.made(201, "/partner/v1/businesses", &json!({"name": "Sibling"})).await;
         self.sibling = self.tenant.with(&string(&sibling["test_key"]["api_key"]));
         self.sibling_id = string(&sibling["id"]);
@@ -312,7 +320,39 @@ impl Side {
             self.phone.clone(),
             self.registered.clone(),
             self.sibling_id.clone(),
+            self.contact.clone(),
+            self.suppression.clone(),
+            self.import.clone(),
         ]);
+    }
+
+    /// Somebody who is known, somebody who is protected, and a table that was read in.
+    async fn furnish_people(&mut self) {
+        self.contact = self.new_contact().await;
+        let tenant = &self.tenant;
+        let kind = tenant.request(Method::PUT, "/v1/contact_attributes/loyalty_points").body(r#"{"type":"number"}"#);
+        assert_eq!(exchange(kind).await.expect("an answer").status, 200);
+        self.suppression = self.new_suppression().await;
+        let table = tenant.request(Method::POST, "/v1/contacts/imports").body("phone\nnobody\n");
+        let answer = exchange(table).await.expect("an answer");
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        self.import = string(&answer.json()["id"]);
+    }
+
+    async fn new_contact(&self) -> String {
+        string(&self.tenant.made(201, "/v1/contacts", &json!({"phone": phone(), "tags": ["walk"]})).await["id"])
+    }
+
+    async fn new_attribute(&self) -> String {
+        let name = format!("walk_{}", phone());
+        let path = format!("/v1/contact_attributes/{name}");
+        let defined = self.tenant.request(Method::PUT, &path).body(r#"{"type":"string"}"#);
+        assert_eq!(exchange(defined).await.expect("an answer").status, 200);
+        name
+    }
+
+    async fn new_suppression(&self) -> String {
+        string(&self.tenant.made(201, "/v1/suppressions", &json!({"phone": phone()})).await["id"])
     }
 
     fn admin(&self, level: Level) -> &Client {
@@ -486,6 +526,29 @@ impl Side {
                 let mark = json!({"messaging_product": "whatsapp", "status": "read", "message_id": self.inbound});
                 Case::new(params).json(mark)
             }
+            "listContacts" => Case::anybodys().query("limit=200").shows(&self.contact),
+            "addContact" | "upsertContact" => Case::anybodys().json(json!({"phone": phone()})),
+            "exportContacts" => Case::anybodys().shows(&self.contact),
+            "importContacts" => Case { body: Body::Csv("phone\n+16505559876\n"), ..Case::anybodys() },
+            "getContactImport" | "listContactImportErrors" => own("import", &self.import),
+            "getContact" => own("contact", &self.contact),
+            "changeContact" => own("contact", &self.contact).json(json!({"given_name": "Ana"})),
+            "eraseContact" => own("contact", &self.new_contact().await),
+            "mergeContacts" => own("contact", &self.contact).json(json!({"other": self.new_contact().await})),
+            "listConsents" => own("contact", &self.contact),
+            "recordConsent" => own("contact", &self.contact)
+                .json(json!({"category": "marketing", "granted": true, "source": "the walk"})),
+            "listContactAttributes" => Case::anybodys(),
+            "defineContactAttribute" => {
+                Case { others: Others::TheirOwn, ..own("attribute", "loyalty_points") }.json(json!({"type": "number"}))
+            }
+            "removeContactAttribute" => own("attribute", &self.new_attribute().await),
+            "listSuppressions" => Case::anybodys().query("limit=200").shows(&self.suppression),
+            "addSuppression" => Case::anybodys().json(json!({"phone": phone(), "reason": "the walk"})),
+            "getSuppression" => own("suppression", &self.suppression),
+            "removeSuppression" => own("suppression", &self.new_suppression().await),
+            "getOptOutTexts" => Case::anybodys(),
+            "setOptOutTexts" => Case::anybodys().json(json!({"stop_text": "No more messages."})),
             "listInboundMessages" => Case::anybodys().shows(&self.inbound),
             "getInboundMessage" | "markAsRead" | "showTyping" => own("message", &self.inbound),
             "getConversation" => {
@@ -704,6 +767,7 @@ async fn send(client: &Client, operation: &Operation, case: &Case, token: Option
         Body::None => request,
         Body::Json(body) => request.header("content-type", "application/json").body(body.to_string()),
         Body::Document => document(request),
+        Body::Csv(table) => request.header("content-type", "text/csv").body(*table),
     };
     let answer = exchange(request).await.expect("an answer");
     assert!(

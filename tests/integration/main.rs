@@ -14,6 +14,7 @@ mod approval;
 mod browser;
 mod cli;
 mod cluster;
+mod contacts;
 mod crash;
 mod credentials;
 mod dashboard;

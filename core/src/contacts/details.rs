@@ -233,6 +233,10 @@ pub struct ContactChange {
     /// Attributes by their names, each of the type that the business defined. Those left out stay; `null` removes one.
     #[schema(value_type = Option<Object>, example = json!({"loyalty_points": 120}))]
     pub attributes: Option<Map<String, Value>>,
+    /// Whether the tags are added to those that are there.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) adds_tags: bool,
 }
 
 /// A member that is there, if only as `null`.
@@ -321,7 +325,10 @@ impl ContactChange {
         set(&mut details.language, &self.language);
         set(&mut details.time_zone, &self.time_zone);
         if let Some(tags) = &self.tags {
-            details.tags = tags.iter().cloned().collect();
+            if !self.adds_tags {
+                details.tags.clear();
+            }
+            details.tags.extend(tags.iter().cloned());
         }
         for (name, value) in self.attributes.iter().flatten() {
             if value.is_null() {

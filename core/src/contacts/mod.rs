@@ -14,8 +14,10 @@
 
 pub(crate) mod consent;
 pub(crate) mod details;
+pub(crate) mod import;
 mod keywords;
 mod people;
+mod service;
 pub(crate) mod suppression;
 mod zones;
 
@@ -24,7 +26,12 @@ pub use details::{
     ATTRIBUTE_NAME_MAX_CHARS, ATTRIBUTE_TEXT_MAX_CHARS, ATTRIBUTES_MAX, AttributeKind, Contact, ContactChange, Details,
     NAME_MAX_CHARS, TAG_MAX_CHARS, TAGS_MAX,
 };
+pub use import::{IMPORT_MAX_COLUMNS, IMPORT_MAX_ROWS, IMPORT_ROW_MAX_BYTES, Import};
 pub use keywords::{START_PAYLOAD, STOP_MARKETING_PAYLOAD, STOP_PAYLOAD, Wish, wish_of_payload, wish_of_text};
 pub(crate) use people::{KEY_BYTES as PEOPLE_KEY_BYTES, People};
+pub use service::{
+    ContactQuery, ContactView, Contacts, OPT_OUT_TEXT_MAX_CHARS, OptOut, SUPPRESSION_REASON_MAX_CHARS,
+    SuppressionRequest,
+};
 pub use suppression::{EVERY_CHANNEL, Reach, Suppression, SuppressionSource};
 pub use zones::{is_zone, zone_of_phone};

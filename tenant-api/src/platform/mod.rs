@@ -1,6 +1,7 @@
 //! `/v1`: the platform's own routes.
 
 pub(crate) mod blocking;
+pub(crate) mod contacts;
 pub(crate) mod inbound;
 pub(crate) mod messages;
 pub(crate) mod otp;
