@@ -1,5 +1,5 @@
-//! The one way out: every HTTP request that a tenant, a template or an adapter can
-//! cause goes through here, and none reaches a private, loopback, link-local or
+//! The one way out: every HTTP request and every stream that a tenant, a template or an
+//! adapter can cause goes through here, and none reaches a private, loopback, link-local or
 //! metadata address unless the operator allows it.
 //!
 //! Names are checked after they are resolved and the checked address is the one that
@@ -13,6 +13,15 @@ use std::{
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, crypto::ring, pki_types::ServerName},
+};
 use url::{Host, Url};
 
 /// Connections kept open to one host while idle.
@@ -47,8 +56,13 @@ pub enum EgressError {
 #[derive(Debug, Clone)]
 pub struct Egress {
     client: reqwest::Client,
-    allow_private_networks: bool,
+    settings: EgressSettings,
 }
+
+/// A connection to a peer, with or without TLS.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 impl Egress {
     /// Builds the client.
@@ -66,7 +80,7 @@ impl Egress {
             .dns_resolver(Arc::new(GuardedResolver { allow_private_networks: settings.allow_private_networks }))
             .build()
             .map_err(|error| format!("the HTTP client could not be set up: {error}"))?;
-        Ok(Self { client, allow_private_networks: settings.allow_private_networks })
+        Ok(Self { client, settings: settings.clone() })
     }
 
     /// Whether `url` may be asked at all: `http` or `https`, and not a literal address
@@ -85,7 +99,7 @@ impl Egress {
             None => return Err(EgressError::Refused("the address has no host".to_owned())),
         };
         match literal {
-            Some(address) if !self.allow_private_networks && !is_public(address) => {
+            Some(address) if !self.settings.allow_private_networks && !is_public(address) => {
                 Err(EgressError::Refused(refusal(&address)))
             }
             _ => Ok(()),
@@ -108,6 +122,44 @@ impl Egress {
             Ok(result) => result,
             Err(_) => Err(EgressError::NoAnswer(format!("none within {} ms", timeout.as_millis()))),
         }
+    }
+
+    /// Connects to `port` of `host`, a name or an address; with `tls` the peer's certificate must be one that the
+    /// system trusts for it.
+    ///
+    /// # Errors
+    /// [`EgressError::Refused`] and [`EgressError::NotConnected`]: the peer has been told nothing.
+    pub async fn open(&self, host: &str, port: u16, tls: bool) -> Result<Box<dyn ByteStream>, EgressError> {
+        let patience = self.settings.connect_timeout;
+        match tokio::time::timeout(patience, self.connect(host, port, tls)).await {
+            Ok(result) => result,
+            Err(_) => Err(EgressError::NotConnected(format!("not within {} ms", patience.as_millis()))),
+        }
+    }
+
+    async fn connect(&self, host: &str, port: u16, tls: bool) -> Result<Box<dyn ByteStream>, EgressError> {
+        let failed = |error: std::io::Error| EgressError::NotConnected(error.to_string());
+        let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await.map_err(failed)?.collect();
+        let may = |address: &&SocketAddr| self.settings.allow_private_networks || is_public(address.ip());
+        let allowed: Vec<SocketAddr> = found.iter().filter(may).copied().collect();
+        if let (Some(refused), true) = (found.first(), allowed.is_empty()) {
+            return Err(EgressError::Refused(refusal(&refused.ip())));
+        }
+        let stream = TcpStream::connect(allowed.as_slice()).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        if !tls {
+            return Ok(Box::new(stream));
+        }
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| EgressError::Refused(format!("{host:?} is no name that a certificate can have")))?;
+        let unfit = |error: tokio_rustls::rustls::Error| EgressError::NotConnected(format!("TLS: {error}"));
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(BuilderVerifierExt::with_platform_verifier)
+            .map_err(unfit)?
+            .with_no_client_auth();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(failed)?;
+        Ok(Box::new(stream))
     }
 
     async fn exchange(&self, request: reqwest::Request, max_bytes: usize) -> Result<Answer, EgressError> {
@@ -267,5 +319,9 @@ mod tests {
             assert!(error.to_string().contains("private"), "{url}: {error}");
         }
         assert!(egress.check(&"ftp://example.com/".parse().unwrap()).is_err());
+        for host in ["127.0.0.1", "::1", "localhost"] {
+            let Err(error) = egress.open(host, 9, false).await else { panic!("{host} was reached") };
+            assert!(matches!(&error, EgressError::Refused(reason) if reason.contains("private")), "{host}: {error}");
+        }
     }
 }

@@ -14,11 +14,12 @@ use crate::abi::{Status, WAYSTATION_ADAPTER_MAGIC, WAYSTATION_ADAPTER_MAJOR};
 use crate::caller::{Entry, Plugin};
 use crate::inbound::MarkError;
 use crate::io::LogLine;
+use crate::link::Disconnected;
 use crate::number::NumberError;
 use crate::testing;
 use crate::types::{Description, ReceiveError, SendError};
 use crate::wire::{
-    AdmitAnswer, Described, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, NumberAnswer, OP_ADMIT, OP_DELIVER_CODE,
+    AdmitAnswer, Described, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, NumberAnswer, OP_ADMIT, OP_CONNECT, OP_DELIVER_CODE,
     OP_MARK_READ, OP_REGISTER, OP_REQUEST_CODE, OP_VERIFY_CODE, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer,
     Step,
 };
@@ -226,6 +227,9 @@ cases! {
     C46 Must Calls admits_as_described, "`admit` is unsupported if and only if the description says so";
     C47 Must Calls admit_without_callback, "`start` answers an `admit` without a callback with BAD_INPUT";
     C48 Must Calls strangers_are_turned_away, "A callback that nothing shows to be the network's is not kept";
+    C49 Must Calls connects_as_described, "`connect` is unsupported if and only if the description says so";
+    C50 Must Calls connect_without_link, "`start` answers a `connect` without a link with BAD_INPUT";
+    C51 Must Calls lost_connection_ends, "A connection that cannot be made, or that the peer closes, ends as lost";
 }
 
 /// Runs every case. Cases that need a working table are skipped without one.
@@ -487,6 +491,20 @@ impl Bench<'_> {
             Some(outcome) => Ok(Some((outcome, ended))),
             None => Err(Not::Passed(format!("{op} ended without an outcome"))),
         }
+    }
+
+    fn connect(&self, answer: impl Fn(&IoOp) -> IoAnswer) -> Result<Disconnected, Not> {
+        let document = json!({
+            "v": SCHEMA_VERSION, "op": OP_CONNECT,
+            "link": {"sender": {"id": "snd_conformance", "phone": "15550001111"}, "connection": self.sample.connection},
+        });
+        let (status, task, first) = self.plugin.start(document.to_string().as_bytes());
+        if status == Status::Unsupported as i32 {
+            require(task == 0, "an unsupported operation left a task")?;
+            return Ok(Disconnected::Unsupported);
+        }
+        let ended = self.finish(self.read(status, task, &first)?, answer)?;
+        ended.step.connect.ok_or_else(|| Not::Passed("a connection ended without saying how".to_owned()))
     }
 
     fn description(&self) -> Result<Description, Not> {
@@ -765,6 +783,27 @@ fn receives_as_described(bench: &Bench<'_>) -> Verdict {
     let outcome = bench.receive(&json!("{}"))?;
     let unsupported = outcome == ReceiveAnswer::Failed(crate::ReceiveError::Unsupported);
     require(receives != unsupported, format!("the description says {receives}, the outcome is {outcome:?}"))
+}
+
+fn connects_as_described(bench: &Bench<'_>) -> Verdict {
+    let described = bench.description()?.capabilities.connects;
+    let end = bench.connect(|op| testing::fail(op, true))?;
+    let supported = end != Disconnected::Unsupported;
+    require(described == supported, format!("the description says {described}, the outcome is {end:?}"))
+}
+
+fn connect_without_link(bench: &Bench<'_>) -> Verdict {
+    bench.refuses(b"{\"v\":1,\"op\":\"connect\"}", Status::BadInput)
+}
+
+fn lost_connection_ends(bench: &Bench<'_>) -> Verdict {
+    if !bench.description()?.capabilities.connects {
+        return skip("the adapter keeps no connections");
+    }
+    for end in [bench.connect(|op| testing::fail(op, true))?, bench.connect(|op| bench.agree(op))?] {
+        require(matches!(end, Disconnected::Lost { .. }), format!("it ended as {end:?}"))?;
+    }
+    Ok(())
 }
 
 fn receive_garbage(bench: &Bench<'_>) -> Verdict {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::io::LogLine;
+use crate::link::Disconnected;
 use crate::wire::{
     AdmitAnswer, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, NumberAnswer, ReceiveAnswer, SendAnswer,
 };
@@ -28,6 +29,7 @@ pub(crate) enum Outcome {
     Receive(ReceiveAnswer),
     Mark(MarkAnswer),
     Number(NumberAnswer),
+    Connect(Disconnected),
 }
 
 /// A suspended adapter future.

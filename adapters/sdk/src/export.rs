@@ -17,7 +17,7 @@ use crate::coroutine::{Outcome, Shared, Task};
 use crate::io::Io;
 use crate::types::TransportAdapter;
 use crate::wire::{
-    Described, OP_ADMIT, OP_DELIVER_CODE, OP_MARK_READ, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND,
+    Described, OP_ADMIT, OP_CONNECT, OP_DELIVER_CODE, OP_MARK_READ, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND,
     OP_VERIFY_CODE, Resume, SCHEMA_VERSION, Start, Step,
 };
 
@@ -149,6 +149,10 @@ impl<A: TransportAdapter + Default> Runtime<A> {
                 let Some(registration) = start.registration else { return lacks("registration") };
                 Box::pin(async move { Outcome::Number(adapter().register(&io, registration).await.into()) })
             }
+            OP_CONNECT => {
+                let Some(link) = start.link else { return lacks("link") };
+                Box::pin(async move { Outcome::Connect(adapter().connect(&io, link).await) })
+            }
             other => {
                 return refuse(Status::Unsupported, format!("this SDK does not know the op `{other}`"));
             }
@@ -185,6 +189,7 @@ impl<A: TransportAdapter + Default> Runtime<A> {
                     Outcome::Receive(answer) => step.receive = Some(answer),
                     Outcome::Mark(answer) => step.mark = Some(answer),
                     Outcome::Number(answer) => step.number = Some(answer),
+                    Outcome::Connect(end) => step.connect = Some(end),
                 }
                 (Status::Done, 0, encode(&step))
             }

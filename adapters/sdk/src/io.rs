@@ -23,6 +23,10 @@ impl Io {
         Self { shared }
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Makes an HTTP request through the host, which owns pools, TLS, timeouts and the rules of egress. It follows no
     /// redirect and repeats no request.
     ///
@@ -61,12 +65,12 @@ impl Io {
         self.shared.log(LogLine { level, text: text.to_owned() });
     }
 
-    fn exchange(&self, op: IoOp) -> Exchange {
+    pub(crate) fn exchange(&self, op: IoOp) -> Exchange {
         Exchange::new(Arc::clone(&self.shared), op)
     }
 }
 
-const MISMATCH: &str = "the host answered a request with the result of another kind of request";
+pub(crate) const MISMATCH: &str = "the host answered a request with the result of another kind of request";
 
 /// An HTTP request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

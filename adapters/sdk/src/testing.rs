@@ -55,9 +55,10 @@ use std::sync::Arc;
 use crate::coroutine::{Outcome, Shared, Task};
 use crate::inbound::{MarkError, ReadMark};
 use crate::io::{HttpError, HttpResponse, Io, LogLine};
+use crate::link::{Disconnected, Link};
 use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
 use crate::types::{Accepted, Admission, Callback, Outbound, ReceiveError, Received, SendError, TransportAdapter};
-use crate::wire::{IoAnswer, IoOp, IoResult};
+use crate::wire::{IoAnswer, IoOp, IoRequest, IoResult};
 
 /// Steps after which a run is given up as endless.
 const STEPS_MAX: usize = 10_000;
@@ -193,6 +194,39 @@ where
     Run { outcome: outcome.into(), requests: run.requests, log: run.log }
 }
 
+/// Runs a connection; `answer` plays the host. It is asked about every request that is open, in the order in which they
+/// were made, and answers `None` while there is nothing to say yet; with an answer all are asked anew.
+///
+/// # Panics
+/// If the adapter does, if it goes on for ever, or if no request is answered.
+pub fn connect<A: TransportAdapter>(
+    adapter: &'static A,
+    link: Link,
+    mut answer: impl FnMut(&IoOp) -> Option<IoAnswer>,
+) -> Run<Disconnected> {
+    let shared = Arc::new(Shared::default());
+    let io = Io::new(Arc::clone(&shared));
+    let mut task = Task::new(shared, Box::pin(async move { Outcome::Connect(adapter.connect(&io, link).await) }));
+    let (mut requests, mut log, mut results) = (Vec::new(), Vec::new(), Vec::new());
+    let mut open: Vec<IoRequest> = Vec::new();
+    for _ in 0..STEPS_MAX {
+        let outcome = task.step(std::mem::take(&mut results));
+        log.extend(task.take_log());
+        if let Some(outcome) = outcome {
+            let Outcome::Connect(outcome) = outcome else { unreachable!("a connection ends as one") };
+            return Run { outcome, requests, log };
+        }
+        for request in task.take_requests() {
+            requests.push(request.op.clone());
+            open.push(request);
+        }
+        let answered = open.iter().enumerate().find_map(|(place, request)| Some((place, answer(&request.op)?)));
+        let (place, result) = answered.unwrap_or_else(|| panic!("nothing is answered of {open:?}"));
+        results.push(IoResult { id: open.remove(place).id, result });
+    }
+    panic!("the connection did not end after {STEPS_MAX} steps");
+}
+
 /// The answer of a host that does what it is asked, with an empty `200` to every HTTP request.
 #[must_use]
 pub fn agree(op: &IoOp) -> IoAnswer {
@@ -200,6 +234,12 @@ pub fn agree(op: &IoOp) -> IoAnswer {
         IoOp::Http(_) => json_response(200, ""),
         IoOp::Sleep { .. } => IoAnswer::Slept,
         IoOp::Callbacks(_) => IoAnswer::Stored,
+        IoOp::Open(_) => IoAnswer::Opened { stream: 1 },
+        IoOp::Read { .. } => IoAnswer::Bytes(crate::Payload::default()),
+        IoOp::Write { .. } => IoAnswer::Written,
+        IoOp::Close { .. } => IoAnswer::Closed,
+        IoOp::NextSend => IoAnswer::NoMoreSends,
+        IoOp::Conclude { .. } => IoAnswer::Concluded,
     }
 }
 
@@ -212,6 +252,10 @@ pub fn fail(op: &IoOp, may_have_left: bool) -> IoAnswer {
         IoOp::Http(_) => IoAnswer::HttpFailed(HttpError::NotSent { details }),
         IoOp::Sleep { .. } => IoAnswer::Slept,
         IoOp::Callbacks(_) => IoAnswer::StoreFailed { details },
+        IoOp::Open(_) | IoOp::Read { .. } | IoOp::Write { .. } => IoAnswer::StreamFailed { details },
+        IoOp::Close { .. } => IoAnswer::Closed,
+        IoOp::NextSend => IoAnswer::NoMoreSends,
+        IoOp::Conclude { .. } => IoAnswer::Concluded,
     }
 }
 

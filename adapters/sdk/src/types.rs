@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::inbound::{InboundMessage, MarkError, ReadMark, UserPreference};
 use crate::io::{HttpError, Io};
+use crate::link::{Disconnected, Link};
 use crate::number::{CodeCheck, CodeDelivery, CodeMethod, CodeRequest, NumberDone, NumberError, Registration};
 
 /// A transport: turns an accepted message into a call to some network, and that network's callbacks into events.
@@ -101,6 +102,17 @@ pub trait TransportAdapter: Send + Sync + 'static {
         let _ = (io, registration);
         Err(NumberError::Unsupported)
     }
+
+    /// Opens a connection and keeps it until it is lost or the host wants no more of it ([`Io::next_send`]). For
+    /// networks that are spoken to over a connection ([`Capabilities::connects`]): the host runs one of these for each
+    /// sender, again after a pause when it has ended, and hands it the sender's messages one by one, as it asks for
+    /// them. Such an adapter's [`TransportAdapter::send`] is not called.
+    ///
+    /// A message that was handed over and not concluded when this ends counts as [`SendError::Ambiguous`].
+    async fn connect(&self, io: &Io, link: Link) -> Disconnected {
+        let _ = (io, link);
+        Disconnected::Unsupported
+    }
 }
 
 /// The kind of network behind an adapter.
@@ -172,6 +184,8 @@ pub struct Capabilities {
     /// Whether its network checks itself whose a number is: it implements [`TransportAdapter::request_code`],
     /// [`TransportAdapter::verify_code`] and [`TransportAdapter::register`].
     pub verifies_numbers: bool,
+    /// Whether it sends over a connection that it keeps: it implements [`TransportAdapter::connect`].
+    pub connects: bool,
 }
 
 /// One attempt to send one message.

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::inbound::{MarkError, ReadMark};
 use crate::io::{HttpError, HttpRequest, HttpResponse, LogLine, ScheduledCallback};
+use crate::link::{Disconnected, Endpoint, Link};
 use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
-use crate::types::{Accepted, Admission, Callback, Description, Outbound, ReceiveError, Received, SendError};
+use crate::types::{Accepted, Admission, Callback, Description, Outbound, Payload, ReceiveError, Received, SendError};
 
 /// The schema of the documents in this module.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -36,6 +37,9 @@ pub const OP_VERIFY_CODE: &str = "verify_code";
 
 /// `op` of a [`Start`] that registers a number.
 pub const OP_REGISTER: &str = "register";
+
+/// `op` of a [`Start`] that opens a connection and keeps it.
+pub const OP_CONNECT: &str = "connect";
 
 /// Answer of `describe`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,6 +78,9 @@ pub struct StartRef<'a> {
     /// The number, for [`OP_REGISTER`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registration: Option<&'a Registration>,
+    /// The connection, for [`OP_CONNECT`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<&'a Link>,
 }
 
 impl<'a> StartRef<'a> {
@@ -125,6 +132,12 @@ impl<'a> StartRef<'a> {
         Self { registration: Some(registration), ..Self::of(OP_REGISTER) }
     }
 
+    /// The request to open a connection and keep it.
+    #[must_use]
+    pub fn connect(link: &'a Link) -> Self {
+        Self { link: Some(link), ..Self::of(OP_CONNECT) }
+    }
+
     fn of(op: &'a str) -> Self {
         Self { v: SCHEMA_VERSION, op, ..Self::default() }
     }
@@ -158,6 +171,9 @@ pub struct Start {
     /// The number, for [`OP_REGISTER`].
     #[serde(default)]
     pub registration: Option<Registration>,
+    /// The connection, for [`OP_CONNECT`].
+    #[serde(default)]
+    pub link: Option<Link>,
 }
 
 /// Input of `resume`.
@@ -199,6 +215,9 @@ pub struct Step {
     /// The outcome of any operation on a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<NumberAnswer>,
+    /// The outcome of [`OP_CONNECT`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Disconnected>,
     /// What was wrong with the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -227,10 +246,40 @@ pub enum IoOp {
     /// Store these and hand each to `receive` after its delay; answered, once they are on disk, with
     /// [`IoAnswer::Stored`] or else [`IoAnswer::StoreFailed`].
     Callbacks(Vec<ScheduledCallback>),
+    /// Open a stream of bytes; answered with [`IoAnswer::Opened`] or [`IoAnswer::StreamFailed`].
+    Open(Endpoint),
+    /// Read what has arrived, or wait for it; answered with [`IoAnswer::Bytes`], which are none when the peer has
+    /// closed its side, or [`IoAnswer::StreamFailed`].
+    Read {
+        /// The stream.
+        stream: u64,
+    },
+    /// Write all of this; answered with [`IoAnswer::Written`] or [`IoAnswer::StreamFailed`].
+    Write {
+        /// The stream.
+        stream: u64,
+        /// What to write.
+        bytes: Payload,
+    },
+    /// Close a stream; answered with [`IoAnswer::Closed`].
+    Close {
+        /// The stream.
+        stream: u64,
+    },
+    /// Hand over the next message for this connection, in [`OP_CONNECT`] only; answered with [`IoAnswer::Send`] or,
+    /// when the connection is to end, [`IoAnswer::NoMoreSends`]. The first one says that the connection is up.
+    NextSend,
+    /// What became of a message that was handed over; answered with [`IoAnswer::Concluded`].
+    Conclude {
+        /// Which one.
+        ticket: u64,
+        /// Its outcome.
+        answer: SendAnswer,
+    },
 }
 
 /// The result of one [`IoRequest`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IoResult {
     /// The id of the request.
     pub id: u64,
@@ -239,7 +288,7 @@ pub struct IoResult {
 }
 
 /// What came of an [`IoOp`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IoAnswer {
     /// The peer answered.
@@ -255,6 +304,33 @@ pub enum IoAnswer {
         /// Why.
         details: String,
     },
+    /// The stream is open.
+    Opened {
+        /// Its number, unique within the task.
+        stream: u64,
+    },
+    /// The stream could not be opened, or is broken.
+    StreamFailed {
+        /// Why.
+        details: String,
+    },
+    /// What arrived.
+    Bytes(Payload),
+    /// Everything was handed to the network. The peer need not have it.
+    Written,
+    /// The stream is closed.
+    Closed,
+    /// A message for this connection.
+    Send {
+        /// What concludes it.
+        ticket: u64,
+        /// The message.
+        message: Box<Outbound>,
+    },
+    /// The host wants the connection to end.
+    NoMoreSends,
+    /// The host knows.
+    Concluded,
 }
 
 /// The outcome of [`OP_SEND`].

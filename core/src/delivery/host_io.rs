@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::header::{HeaderName, HeaderValue};
-use waystation_adapter_sdk::{HttpError, HttpRequest, HttpResponse, ScheduledCallback};
+use waystation_adapter_sdk::{Endpoint, HttpError, HttpRequest, HttpResponse, ScheduledCallback};
 
 use super::{engine::Enqueuer, listener::Keeper};
 use crate::{
     clock::now_ms,
-    egress::{Egress, EgressError},
+    egress::{ByteStream, Egress, EgressError},
     ids::SenderId,
     plugins::{CallbackOrigin, HostIo},
     store::{NewCallback, Store},
@@ -73,6 +73,10 @@ impl HostIo for PluginIo {
             })
             .collect();
         self.keeper.keep(rows).await
+    }
+
+    async fn open(&self, endpoint: &Endpoint) -> Result<Box<dyn ByteStream>, String> {
+        self.egress.open(&endpoint.host, endpoint.port, endpoint.tls).await.map_err(|error| error.to_string())
     }
 }
 

@@ -10,6 +10,7 @@
 mod engine;
 mod host_io;
 mod lapse;
+mod links;
 mod listener;
 mod messages;
 mod receipts;

@@ -8,6 +8,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     engine::{self, EngineSettings, Enqueuer},
     lapse::Lapse,
+    links::Links,
     messages::MessageCourier,
     receipts::CallbackCourier,
     reconciler::Reconciler,
@@ -77,6 +78,8 @@ pub struct Equipment {
 pub struct Runtime {
     shutdown: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    end_links: watch::Sender<bool>,
+    links: JoinHandle<()>,
 }
 
 /// Settles what the last run left behind and starts the couriers.
@@ -98,6 +101,9 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
         interval: settings.reconcile,
         alone: settings.alone,
     };
+    let (end_links, links_end) = watch::channel(false);
+    let links = Links { store: store.clone(), directory: directory.clone(), adapters: adapters.clone() };
+    let links = links.spawn(links_end);
     let mut tasks = vec![reconciler.start(stopping.clone()).await];
     let engine = |in_flight, lane_in_flight| EngineSettings { in_flight, lane_in_flight, lease_ms };
     tasks.push(engine::spawn(
@@ -138,7 +144,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
         engine(settings.webhooks_in_flight, settings.endpoint_in_flight),
         stopping,
     ));
-    Runtime { shutdown, tasks }
+    Runtime { shutdown, tasks, end_links, links }
 }
 
 impl Runtime {
@@ -150,6 +156,11 @@ impl Runtime {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a courier failed");
             }
+        }
+        // Only now, when no attempt needs them any more.
+        let _ = self.end_links.send(true);
+        if let Err(error) = self.links.await {
+            tracing::error!(%error, "the connections could not be ended");
         }
     }
 }

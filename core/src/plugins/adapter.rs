@@ -14,12 +14,13 @@ use waystation_adapter_sdk::wire::{
     IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, StartRef, Step,
 };
 use waystation_adapter_sdk::{
-    Accepted, Admission, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Event, Level, MarkError,
+    Accepted, Admission, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Disconnected, Event, Level, Link, MarkError,
     NumberDone, NumberError, Outbound, PretendText, ReadMark, ReceiveError, Received, Registration, SendError,
     UpstreamError,
 };
 
 use super::library::{Library, LoadError};
+use super::link::{Links, Run, Streams};
 use super::pool::{CallFault, CallResult, Called, Pool, Watchdog};
 use super::{CallbackOrigin, HostIo, HostSettings};
 
@@ -28,6 +29,9 @@ const OPEN_REQUESTS_MAX: usize = 64;
 
 /// Steps of one operation.
 const STEPS_MAX: usize = 10_000;
+
+/// Longest pause of a connection.
+const LINK_SLEEP_MAX: Duration = Duration::from_secs(3_600);
 
 /// Longest log line of an adapter that is passed on.
 const LOG_TEXT_MAX_BYTES: usize = 2048;
@@ -42,6 +46,7 @@ pub struct Adapter {
     pool: Pool,
     io: Arc<dyn HostIo>,
     operation_deadline: Duration,
+    links: Links,
 }
 
 /// Whether an adapter is fit for work.
@@ -110,11 +115,15 @@ struct Operation<'a> {
     secret: Option<&'a str>,
     /// Whether it asked for anything that could carry a message out.
     may_have_left: bool,
+    /// The streams that it opened.
+    streams: Arc<Streams>,
+    /// The connection that it is, which may take as many steps and as long as it likes.
+    run: Option<Arc<Run>>,
 }
 
 impl<'a> Operation<'a> {
     fn of(sender_id: &'a str) -> Self {
-        Self { sender_id, secret: None, may_have_left: false }
+        Self { sender_id, secret: None, may_have_left: false, streams: Arc::default(), run: None }
     }
 
     fn redact(&self, text: String) -> String {
@@ -146,7 +155,7 @@ impl Adapter {
             watchdog,
         )
         .map_err(|source| LoadError::NoThread { path: library.path().to_owned(), source })?;
-        Ok(Self { library, description, pool, io, operation_deadline: settings.call_deadline })
+        Ok(Self { library, description, pool, io, operation_deadline: settings.call_deadline, links: Links::default() })
     }
 
     /// What the adapter said it is, when it was loaded.
@@ -186,6 +195,9 @@ impl Adapter {
     /// this process, [`SendError::Ambiguous`] when it had; [`SendError::ChannelDown`] when it could not be called at
     /// all, [`SendError::RetryAfter`] when too many calls wait for it.
     pub async fn send(&self, message: &Outbound) -> Result<Accepted, SendError> {
+        if self.description.capabilities.connects {
+            return self.links.hand_over(message, self.operation_deadline).await;
+        }
         let input = encode(&StartRef::send(message));
         let mut operation = Operation::of(&message.sender.id);
         let step = match self.operate(input, &mut operation).await {
@@ -323,6 +335,24 @@ impl Adapter {
         self.number(&StartRef::register(registration), &registration.sender.id, Some(&registration.pin)).await
     }
 
+    /// Makes a connection and keeps it until it ends, without a deadline.
+    pub(super) async fn connect(&self, link: &Link, run: Arc<Run>) -> Disconnected {
+        let mut operation = Operation { run: Some(run), ..Operation::of(&link.sender.id) };
+        let lost = |title: &str, details: String, needs_operator: bool| Disconnected::Lost {
+            error: UpstreamError::new(title).details(format!("adapter `{}`: {details}", self.description.name)),
+            needs_operator,
+        };
+        match self.run(encode(&StartRef::connect(link)), &mut operation).await {
+            Ok(Step { connect: Some(end), .. }) => end,
+            Ok(_) => lost("The adapter failed", "it ended a connection without saying how".to_owned(), true),
+            Err(fault) => lost("The adapter failed", fault.text, fault.kind != FaultKind::Busy),
+        }
+    }
+
+    pub(super) fn links(&self) -> &Links {
+        &self.links
+    }
+
     async fn number(
         &self,
         start: &StartRef<'_>,
@@ -404,14 +434,16 @@ impl Adapter {
             CallbackOrigin { adapter: self.description.name.clone(), sender_id: operation.sender_id.to_owned() };
         let mut open: FuturesUnordered<BoxFuture<'_, IoResult>> = FuturesUnordered::new();
         let mut step = first;
-        for _ in 0..STEPS_MAX {
+        let mut steps = 0;
+        while steps < STEPS_MAX {
+            steps += usize::from(operation.run.is_none());
             self.pass_on_log(&step, operation);
             if open.len() + step.io.len() > OPEN_REQUESTS_MAX {
                 return Err(operation.defect(format!("it has more than {OPEN_REQUESTS_MAX} requests open")));
             }
             for request in step.io {
                 operation.may_have_left |= !matches!(request.op, IoOp::Sleep { .. });
-                open.push(self.perform(&origin, request));
+                open.push(self.perform(&origin, &operation.streams, operation.run.as_ref(), request));
             }
             if open.is_empty() {
                 return Err(operation.defect("it waits for nothing"));
@@ -467,7 +499,14 @@ impl Adapter {
         Err(Fault { kind, may_have_left, text })
     }
 
-    fn perform<'a>(&'a self, origin: &'a CallbackOrigin, request: IoRequest) -> BoxFuture<'a, IoResult> {
+    fn perform<'a>(
+        &'a self,
+        origin: &'a CallbackOrigin,
+        streams: &Arc<Streams>,
+        run: Option<&Arc<Run>>,
+        request: IoRequest,
+    ) -> BoxFuture<'a, IoResult> {
+        let (streams, run) = (Arc::clone(streams), run.cloned());
         Box::pin(async move {
             let result = match request.op {
                 IoOp::Http(http) => match self.io.http(http).await {
@@ -476,7 +515,8 @@ impl Adapter {
                 },
                 IoOp::Sleep { ms } => {
                     // Past the operation's own end there is nothing to wake for.
-                    let pause = Duration::from_millis(ms).min(self.operation_deadline * 2);
+                    let longest = if run.is_some() { LINK_SLEEP_MAX } else { self.operation_deadline * 2 };
+                    let pause = Duration::from_millis(ms).min(longest);
                     tokio::time::sleep(pause).await;
                     IoAnswer::Slept
                 }
@@ -484,6 +524,24 @@ impl Adapter {
                     Ok(()) => IoAnswer::Stored,
                     Err(details) => IoAnswer::StoreFailed { details },
                 },
+                IoOp::Open(endpoint) => match self.io.open(&endpoint).await {
+                    Ok(stream) => streams.add(stream),
+                    Err(details) => IoAnswer::StreamFailed { details },
+                },
+                IoOp::Read { stream } => streams.read(stream).await,
+                IoOp::Write { stream, bytes } => streams.write(stream, bytes.as_bytes()).await,
+                IoOp::Close { stream } => streams.close(stream),
+                IoOp::NextSend => match &run {
+                    Some(run) => run.next_send().await,
+                    None => IoAnswer::NoMoreSends,
+                },
+                IoOp::Conclude { ticket, answer } => {
+                    let fit = !matches!(&answer, SendAnswer::Accepted(accepted) if !is_fit_id(&accepted.upstream_id));
+                    if let Some(run) = &run {
+                        run.conclude(ticket, if fit { answer.into() } else { Err(unfit_acceptance()) });
+                    }
+                    IoAnswer::Concluded
+                }
             };
             IoResult { id: request.id, result }
         })
@@ -532,6 +590,11 @@ impl Drop for TaskGuard<'_> {
 const UPSTREAM_ID_RULE: &str = "it must have 1 to 512 bytes and no control character";
 /// Longest id of a network, in bytes.
 const UPSTREAM_ID_MAX_BYTES: usize = 512;
+
+fn unfit_acceptance() -> SendError {
+    let details = format!("it accepted the message with an upstream id that is none: {UPSTREAM_ID_RULE}");
+    SendError::Ambiguous { error: UpstreamError::new("The adapter failed after sending").details(details) }
+}
 
 pub(crate) fn is_fit_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= UPSTREAM_ID_MAX_BYTES && !id.chars().any(char::is_control)

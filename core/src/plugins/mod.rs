@@ -13,6 +13,7 @@ mod adapter;
 mod bundled;
 #[allow(unsafe_code, reason = "opens shared libraries and reads the one symbol they export")]
 mod library;
+mod link;
 mod pool;
 
 #[cfg(test)]
@@ -24,13 +25,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use waystation_adapter_sdk::{HttpError, HttpRequest, HttpResponse, ScheduledCallback};
+use waystation_adapter_sdk::{Endpoint, HttpError, HttpRequest, HttpResponse, ScheduledCallback};
 
 pub(crate) use adapter::is_fit_id;
 pub use adapter::{Adapter, Health, ReceiveFailure};
 pub use bundled::bundled_dirs;
 pub use library::{Library, LoadError};
+pub use link::KeptLink;
 
+use crate::egress::ByteStream;
 use pool::Watchdog;
 
 /// What the host does for plugins, beyond waiting and logging.
@@ -47,6 +50,15 @@ pub trait HostIo: Send + Sync + 'static {
     /// # Errors
     /// Why none of them was stored.
     async fn callbacks(&self, origin: &CallbackOrigin, callbacks: Vec<ScheduledCallback>) -> Result<(), String>;
+
+    /// Opens a stream of bytes, by the rules of egress.
+    ///
+    /// # Errors
+    /// Why there is none; the peer has been told nothing.
+    async fn open(&self, endpoint: &Endpoint) -> Result<Box<dyn ByteStream>, String> {
+        let _ = endpoint;
+        Err("this host opens no streams".to_owned())
+    }
 }
 
 /// Who asked for callbacks, and so who gets them.

@@ -684,6 +684,15 @@ impl Store {
         conn.finish(result).await
     }
 
+    /// The senders that use `adapter`, at most `most`, whoever they belong to: for the connections that are kept for them.
+    pub(crate) async fn senders_of_adapter(&self, adapter: &str, most: i64) -> Result<Vec<SenderId>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let of_adapter = senders::table.filter(senders::adapter.eq(adapter));
+        let query = of_adapter.order(senders::id).limit(most).select(senders::id);
+        let ids: Vec<i64> = on!(conn, c => query.load(c).await)?;
+        Ok(ids.into_iter().map(SenderId).collect())
+    }
+
     /// A sender, whoever it belongs to: for the engine and for extractors that
     /// compare its business with the principal's.
     pub(crate) async fn any_sender(&self, id: SenderId) -> Result<Option<SenderView>, StoreError> {
