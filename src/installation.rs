@@ -44,8 +44,10 @@ const KEY_FILE: &str = "vault.key";
 
 /// The adapters whose libraries are built with this binary: the name in the
 /// configuration, the crate, and which build of it.
-const BUNDLED: [(&str, &str, &str); 2] = [
+const BUNDLED: [(&str, &str, &str); 4] = [
     ("sandbox", "waystation-sandbox", waystation_sandbox::BUILD_INFO),
+    ("sms", "waystation-sms", waystation_sms::BUILD_INFO),
+    ("sms-http", "waystation-sms-http", waystation_sms_http::BUILD_INFO),
     ("whatsapp-cloud", "waystation-whatsapp-cloud", waystation_whatsapp_cloud::BUILD_INFO),
 ];
 

@@ -28,6 +28,7 @@ mod outage;
 mod partner;
 mod path;
 mod shutdown;
+mod sms;
 mod story;
 mod support;
 mod template_review;

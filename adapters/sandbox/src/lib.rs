@@ -125,6 +125,7 @@ impl TransportAdapter for Sandbox {
                 marks_read: true,
                 delivers_codes: vec![CodeMethod::Sms, CodeMethod::Voice, CodeMethod::Whatsapp],
                 verifies_numbers: false,
+                connects: false,
             },
             connection_schema: json!({
                 "$schema": "https://json-schema.org/draft/2020-12/schema",

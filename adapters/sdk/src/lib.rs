@@ -50,6 +50,7 @@ mod inbound;
 mod io;
 mod link;
 mod number;
+pub mod sms;
 pub mod testing;
 mod types;
 pub mod wire;

@@ -14,9 +14,9 @@ use waystation_adapter_sdk::wire::{
     IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, StartRef, Step,
 };
 use waystation_adapter_sdk::{
-    Accepted, Admission, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Disconnected, Event, Level, Link, MarkError,
-    NumberDone, NumberError, Outbound, PretendText, ReadMark, ReceiveError, Received, Registration, SendError,
-    UpstreamError,
+    Accepted, Admission, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Disconnected, Event, Level,
+    Link, MarkError, NumberDone, NumberError, Outbound, PretendText, ReadMark, ReceiveError, Received, Registration,
+    SendError, UpstreamError,
 };
 
 use super::library::{Library, LoadError};
