@@ -1,12 +1,18 @@
 //! The SMS adapter with the real binary and an SMSC that this project did not write: what happens to messages when the
 //! network breaks, hangs, has enough, or tells the end before the beginning.
 
-use std::time::Duration;
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpListener,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use waystation_testkit::{process::DemoInfo, smsc::Smsc};
 
-use crate::support::{Client, Profile, Server, Site, eventually, names, stop, text};
+use crate::support::{Client, Profile, Server, Site, eventually, library, names, stop, text, words};
 
 /// The number that messages are from.
 const NUMBER: &str = "15550783882";
@@ -140,7 +146,7 @@ async fn a_half_open_connection_is_found_and_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_person_writes_comes_in_and_stop_is_kept_to() {
+async fn what_a_person_writes_comes_in_and_is_acknowledged_once_it_is_kept() {
     let mut stage = Stage::set(Profile::Embedded).await;
     stage.smsc.mobile_originated("16505550009", NUMBER, "Is it ready? ü").expect("a text");
     stage.says("it was acknowledged", |line| line["mo_status"] == 0).await;
@@ -168,4 +174,60 @@ async fn a_wrong_password_holds_the_messages_until_a_person_mends_it() {
     .await;
     assert!(!Value::from(events).to_string().contains("wrong"), "the password is in no history");
     assert!(smsc.taken().is_empty());
+}
+
+/// An HTTP gateway that takes everything: its address, and the bodies it got.
+fn gateway() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/send", listener.local_addr().expect("an address"));
+    let got: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = Arc::clone(&got);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(stream);
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).unwrap_or(0) <= 2 {
+                    break;
+                }
+                if let Some((name, value)) = line.split_once(':')
+                    && name.eq_ignore_ascii_case("content-length")
+                {
+                    length = value.trim().parse().expect("a length");
+                }
+            }
+            let mut body = vec![0; length];
+            if reader.read_exact(&mut body).is_err() {
+                continue;
+            }
+            kept.lock().expect("no test has failed").push(String::from_utf8_lossy(&body).into_owned());
+            let answer = "HTTP/1.1 201 Created\r\ncontent-length: 13\r\nconnection: close\r\n\r\n{\"sid\":\"SM1\"}";
+            // A client that is gone needs no answer.
+            drop(reader.into_inner().write_all(answer.as_bytes()));
+        }
+    });
+    (url, got)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_speaks_http_needs_no_more_than_its_settings() {
+    let mut site = Site::new(Profile::Embedded).await;
+    site.set("adapters.bundled", "sandbox,sms-http");
+    let info = site.add_business(None);
+    let ((url, got), server) = (gateway(), site.serve("api,worker,admin"));
+    let client = add_sender(&site, &info, &server, "sms-http", &json!({"url": url, "account": "AC1"})).await;
+    let id = client.send(&text("16505550001", "Hi & bye")).await.accepted();
+    client.reaches(&id, "sent").await;
+    let bodies = got.lock().expect("no test has failed").clone();
+    assert_eq!(bodies, [format!("To=%2B16505550001&From=%2B{NUMBER}&Body=Hi%20%26%20bye")]);
+}
+
+#[tokio::test]
+async fn both_libraries_pass_the_conformance_suite() {
+    let site = Site::new(Profile::Embedded).await;
+    for name in ["waystation_sms", "waystation_sms_http"] {
+        let output = site.run(&["adapters", "check", library(name).to_str().expect("a path")]);
+        assert!(output.status.success(), "{}", words(&output));
+    }
 }

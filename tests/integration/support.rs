@@ -665,7 +665,7 @@ pub(crate) fn sandbox_library() -> PathBuf {
 }
 
 /// The shared library of a crate that was built with the program.
-fn library(crate_name: &str) -> PathBuf {
+pub(crate) fn library(crate_name: &str) -> PathBuf {
     let folder = binary().parent().expect("a folder");
     let file = format!("{}{crate_name}{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
     let found = [folder.join("deps").join(&file), folder.join(&file)].into_iter().find(|path| path.is_file());

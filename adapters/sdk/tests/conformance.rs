@@ -10,8 +10,8 @@ use waystation_adapter_sdk::caller::Entry;
 use waystation_adapter_sdk::conformance::{CASES, Level, Outcome, Sample, as_markdown, run};
 use waystation_adapter_sdk::{
     Accepted, Admission, Callback, Capabilities, Channel, CodeCheck, CodeDelivery, CodeMethod, CodeRequest,
-    Description, HttpRequest, Io, NumberDone, NumberError, Outbound, Payload, ReceiveError, Registration, SendError,
-    TransportAdapter, UpstreamError, async_trait, export_adapter,
+    Description, Disconnected, Endpoint, HttpRequest, Io, Link, NumberDone, NumberError, Outbound, Payload,
+    ReceiveError, Registration, SendError, TransportAdapter, UpstreamError, async_trait, export_adapter,
 };
 
 #[derive(Default)]
@@ -28,10 +28,23 @@ impl TransportAdapter for Model {
                 listens: true,
                 delivers_codes: vec![CodeMethod::Voice],
                 verifies_numbers: true,
+                connects: true,
                 ..Capabilities::default()
             },
             connection_schema: serde_json::json!({"type": "object"}),
         }
+    }
+
+    async fn connect(&self, io: &Io, link: Link) -> Disconnected {
+        let endpoint = Endpoint { host: link.sender.id, port: 2775, tls: true };
+        let error = match io.open(endpoint).await {
+            Ok(stream) => match stream.read().await {
+                Ok(octets) => format!("{} octets came", octets.len()),
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        Disconnected::Lost { error: UpstreamError::new("Lost").details(error), needs_operator: false }
     }
 
     async fn send(&self, io: &Io, message: Outbound) -> Result<Accepted, SendError> {
