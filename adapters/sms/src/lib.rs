@@ -57,11 +57,15 @@ impl TransportAdapter for Sms {
     async fn receive(&self, _io: &Io, callback: Callback) -> Result<Received, ReceiveError> {
         let malformed = |details: String| ReceiveError::Malformed { details };
         let mut octets = callback.body.as_bytes().to_vec();
-        let frame = Frame::take(&mut octets).map_err(malformed)?;
-        let frame = frame.ok_or_else(|| malformed("it is no whole PDU".to_owned()))?;
-        let delivery = Delivery::read(&frame).map_err(malformed)?;
+        let (mut parts, mut sequence) = (Vec::new(), 0);
+        while let Some(frame) = Frame::take(&mut octets).map_err(malformed)? {
+            parts.push(Delivery::read(&frame).map_err(malformed)?);
+            sequence = frame.sequence;
+        }
+        let delivery = Delivery::join(parts).filter(|_| octets.is_empty());
+        let delivery = delivery.ok_or_else(|| malformed("it is no whole PDU".to_owned()))?;
         let ids = Settings::read(&callback.connection).map_or(MessageIds::default(), |settings| settings.message_ids);
-        let reference = format!("{}.{}.{}", callback.received_at_ms, frame.sequence, delivery.from);
+        let reference = format!("{}.{}.{}", callback.received_at_ms, sequence, delivery.from);
         let event = receipt::read(&delivery, ids, callback.received_at_ms, &reference);
         Ok(Received { events: vec![event] })
     }

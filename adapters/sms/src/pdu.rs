@@ -201,9 +201,65 @@ pub(crate) struct Delivery {
     pub(crate) user_data: Vec<u8>,
     pub(crate) receipted_id: Option<String>,
     pub(crate) state: Option<u8>,
+    /// Reference, total and number of a part, as parameters have them.
+    pub(crate) sar: (Option<u16>, Option<u8>, Option<u8>),
 }
 
+/// Which part of which message something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) reference: u16,
+    pub(crate) total: u8,
+    pub(crate) number: u8,
+}
+
+/// The bit of `esm_class` that says that the user data has a header.
+const HAS_HEADER: u8 = 0x40;
+
 impl Delivery {
+    /// The user data without its header.
+    pub(crate) fn content(&self) -> &[u8] {
+        let header = if self.esm_class & HAS_HEADER == 0 { 0 } else { self.header().len() + 1 };
+        self.user_data.get(header..).unwrap_or_default()
+    }
+
+    fn header(&self) -> &[u8] {
+        let length = usize::from(self.user_data.first().copied().unwrap_or(0));
+        self.user_data.get(1..=length).unwrap_or_default()
+    }
+
+    /// Which part of a longer message it is, by its parameters or its header (3GPP TS 23.040, 9.2.3.24.1 and 8).
+    pub(crate) fn part(&self) -> Option<Part> {
+        if let (Some(reference), Some(total), Some(number)) = self.sar {
+            return Some(Part { reference, total, number });
+        }
+        if self.esm_class & HAS_HEADER == 0 {
+            return None;
+        }
+        let mut rest = self.header();
+        while let [kind, length, after @ ..] = rest {
+            let (element, next) = after.split_at_checked(usize::from(*length))?;
+            match (kind, element) {
+                (0x00, [reference, total, number]) => {
+                    return Some(Part { reference: u16::from(*reference), total: *total, number: *number });
+                }
+                (0x08, [high, low, total, number]) => {
+                    let reference = u16::from_be_bytes([*high, *low]);
+                    return Some(Part { reference, total: *total, number: *number });
+                }
+                _ => rest = next,
+            }
+        }
+        None
+    }
+
+    /// One of several parts, in their order.
+    pub(crate) fn join(parts: Vec<Self>) -> Option<Self> {
+        let user_data = parts.iter().flat_map(|part| part.content().iter().copied()).collect();
+        let first = parts.into_iter().next()?;
+        Some(Self { esm_class: first.esm_class & !HAS_HEADER, user_data, ..first })
+    }
+
     pub(crate) fn read(frame: &Frame) -> Result<Self, String> {
         let (mut delivery, tlvs) = match frame.pdu()? {
             Pdu::DeliverSm(sm) => (
@@ -232,6 +288,9 @@ impl Delivery {
                 Some(TlvValue::MessagePayload(payload)) => delivery.user_data = payload.value.into_vec(),
                 Some(TlvValue::ReceiptedMessageId(id)) => delivery.receipted_id = Some(id.as_str().to_owned()),
                 Some(TlvValue::MessageState(state)) => delivery.state = Some(state.into()),
+                Some(TlvValue::SarMsgRefNum(reference)) => delivery.sar.0 = Some(reference),
+                Some(TlvValue::SarTotalSegments(total)) => delivery.sar.1 = Some(total),
+                Some(TlvValue::SarSegmentSeqnum(number)) => delivery.sar.2 = Some(number),
                 _ => {}
             }
         }

@@ -11,8 +11,6 @@ use crate::settings::MessageIds;
 /// Bits of `esm_class` that say that it is a receipt (SMPP 3.4, 5.2.12).
 const RECEIPT: u8 = 0x04;
 const INTERMEDIATE: u8 = 0x20;
-/// The bit that says that the user data has a header.
-const HAS_HEADER: u8 = 0x40;
 
 /// What a delivery says. `reference` tells it from every other.
 pub(crate) fn read(delivery: &Delivery, ids: MessageIds, at_ms: i64, reference: &str) -> Event {
@@ -74,10 +72,7 @@ fn inbound(delivery: &Delivery, text: String, at_ms: i64, reference: &str) -> Ev
 }
 
 fn text(delivery: &Delivery) -> String {
-    let data = delivery.user_data.as_slice();
-    let header = usize::from(data.first().copied().unwrap_or(0)) + 1;
-    let has_header = delivery.esm_class & HAS_HEADER != 0;
-    let data = if has_header { data.get(header..).unwrap_or_default() } else { data };
+    let data = delivery.content();
     match delivery.data_coding {
         8 => read_ucs2(data),
         3 => data.iter().map(|octet| char::from(*octet)).collect(),

@@ -3,7 +3,7 @@
 //!
 //! One coroutine, one list of what is under way. The clock is a tick: all that is measured here is patience.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
@@ -17,7 +17,7 @@ use waystation_adapter_sdk::{
     Stream, StreamError, UpstreamError,
 };
 
-use crate::pdu::{self, Frame, Submission, status};
+use crate::pdu::{self, Delivery, Frame, Submission, status};
 use crate::receipt;
 use crate::settings::{LongMessages, Settings};
 
@@ -27,13 +27,19 @@ const TICK_MAX_MS: u64 = 1_000;
 const TICKS_PER_WAIT: u64 = 4;
 /// Deliveries that may wait to be stored; with more, nothing is read.
 const UNSTORED_MAX: usize = 256;
+/// Outcomes that are being told to the host at once at most.
+const TELLING_MAX: usize = 16;
+/// Messages of people that may wait for their other parts.
+const PARTIAL_MAX: usize = 64;
+/// How long they wait, in milliseconds; then what is there is taken as it is.
+const PARTIAL_WAIT_MS: u64 = 5_000;
 /// Octets that may wait to be written; with more, nothing is taken.
 const UNWRITTEN_MAX_BYTES: usize = 256 * 1024;
 
 enum Event {
     Read(Result<Vec<u8>, StreamError>),
     Wrote(Result<(), StreamError>),
-    Stored(Vec<Frame>, Result<(), CallbacksError>),
+    Stored(Vec<Vec<Frame>>, Result<(), CallbacksError>),
     Next(Option<Handed>),
     Tick,
     Told,
@@ -55,6 +61,13 @@ struct Outstanding {
     again_in: Option<u64>,
 }
 
+/// A message of a person that is not all there. Its parts are not acknowledged: after a cut they come again.
+struct Partial {
+    total: usize,
+    parts: BTreeMap<u8, Frame>,
+    age: u64,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Binding,
@@ -73,7 +86,13 @@ struct Session<'a> {
     phase: Phase,
     incoming: Vec<u8>,
     outgoing: Vec<u8>,
-    unstored: Vec<Frame>,
+    /// What the SMSC delivered: the PDUs of one message together.
+    unstored: Vec<Vec<Frame>>,
+    /// Messages of which parts are missing, by sender and reference.
+    partial: BTreeMap<(String, u16), Partial>,
+    /// Outcomes that are not told yet, and those that are being told.
+    untold: VecDeque<(u64, Result<Accepted, SendError>)>,
+    telling: Vec<Activity<'a>>,
     outstanding: BTreeMap<u32, Outstanding>,
     sequence: u32,
     reading: bool,
@@ -105,6 +124,9 @@ pub(crate) async fn keep(io: &Io, link: &Link, settings: &Settings) -> Disconnec
         incoming: Vec::new(),
         outgoing: Vec::new(),
         unstored: Vec::new(),
+        partial: BTreeMap::new(),
+        untold: VecDeque::new(),
+        telling: Vec::new(),
         outstanding: BTreeMap::new(),
         sequence: 0,
         reading: false,
@@ -117,6 +139,7 @@ pub(crate) async fn keep(io: &Io, link: &Link, settings: &Settings) -> Disconnec
         tick: Duration::from_millis((shortest / TICKS_PER_WAIT).clamp(1, TICK_MAX_MS)),
     };
     let end = session.run().await;
+    session.tell_the_rest().await;
     // What was delivered and is not stored stays unacknowledged: the SMSC delivers it again.
     drop(session);
     end
@@ -137,7 +160,8 @@ impl<'a> Session<'a> {
             if let Err(end) = self.handle(event) {
                 return end;
             }
-            if self.phase == Phase::Draining && self.outstanding.is_empty() && self.unstored.is_empty() {
+            let is_idle = self.outstanding.is_empty() && self.unstored.is_empty() && !self.storing;
+            if self.phase == Phase::Draining && is_idle {
                 self.enter(Phase::Unbinding);
                 let sequence = self.next_sequence();
                 self.outgoing.extend(pdu::encode(status::OK, sequence, Pdu::Unbind));
@@ -167,16 +191,24 @@ impl<'a> Session<'a> {
         }
         if !self.storing && !self.unstored.is_empty() {
             self.storing = true;
-            let frames = std::mem::take(&mut self.unstored);
+            let messages = std::mem::take(&mut self.unstored);
             self.start(async move {
-                let bodies = frames.iter().map(|frame| ScheduledCallback {
+                let bodies = messages.iter().map(|frames| ScheduledCallback {
                     after_ms: 0,
-                    body: frame.bytes.clone().into(),
+                    body: frames.iter().flat_map(|frame| frame.bytes.iter().copied()).collect::<Vec<u8>>().into(),
                     confidential: false,
                 });
                 let stored = io.callbacks(bodies.collect()).await;
-                Event::Stored(frames, stored)
+                Event::Stored(messages, stored)
             });
+        }
+        while self.telling.len() < TELLING_MAX
+            && let Some((ticket, outcome)) = self.untold.pop_front()
+        {
+            self.telling.push(Box::pin(async move {
+                io.conclude(ticket, outcome).await;
+                Event::Told
+            }));
         }
         let has_room = self.outstanding.len() < usize::try_from(self.settings.window).unwrap_or(usize::MAX)
             && self.outgoing.len() < UNWRITTEN_MAX_BYTES;
@@ -187,17 +219,29 @@ impl<'a> Session<'a> {
     }
 
     async fn next_event(&mut self) -> Event {
-        let under_way = &mut self.under_way;
+        let (telling, under_way) = (&mut self.telling, &mut self.under_way);
         poll_fn(|context| {
-            for place in 0..under_way.len() {
-                if let Poll::Ready(event) = under_way[place].as_mut().poll(context) {
-                    drop(under_way.swap_remove(place));
-                    return Poll::Ready(event);
+            for activities in [&mut *telling, &mut *under_way] {
+                for place in 0..activities.len() {
+                    if let Poll::Ready(event) = activities[place].as_mut().poll(context) {
+                        drop(activities.swap_remove(place));
+                        return Poll::Ready(event);
+                    }
                 }
             }
             Poll::Pending
         })
         .await
+    }
+
+    /// What is known of a message is told also when the connection is lost in the same moment.
+    async fn tell_the_rest(&mut self) {
+        for telling in std::mem::take(&mut self.telling) {
+            telling.await;
+        }
+        while let Some((ticket, outcome)) = self.untold.pop_front() {
+            self.io.conclude(ticket, outcome).await;
+        }
     }
 
     fn handle(&mut self, event: Event) -> Result<(), Disconnected> {
@@ -226,11 +270,11 @@ impl<'a> Session<'a> {
                 self.writing = false;
                 Ok(())
             }
-            Event::Stored(frames, stored) => {
+            Event::Stored(messages, stored) => {
                 self.storing = false;
                 // Refused for now (ESME_RX_T_APPN): the SMSC delivers it again.
                 let said = if stored.is_ok() { status::OK } else { status::TEMPORARY };
-                for frame in frames {
+                for frame in messages.into_iter().flatten() {
                     self.outgoing.extend(pdu::acknowledge(frame.id, said, frame.sequence));
                 }
                 Ok(())
@@ -293,11 +337,33 @@ impl<'a> Session<'a> {
     }
 
     fn conclude(&mut self, ticket: u64, outcome: Result<Accepted, SendError>) {
-        let io = self.io;
-        self.start(async move {
-            io.conclude(ticket, outcome).await;
-            Event::Told
+        self.untold.push_back((ticket, outcome));
+    }
+
+    /// Something was delivered: by itself, or with the other parts of its message.
+    fn delivered(&mut self, frame: Frame) {
+        let part = Delivery::read(&frame).ok().and_then(|delivery| Some((delivery.part()?, delivery.from)));
+        let Some((part, from)) = part.filter(|(part, _)| part.total > 1) else {
+            return self.unstored.push(vec![frame]);
+        };
+        let key = (from, part.reference);
+        if !self.partial.contains_key(&key) && self.partial.len() >= PARTIAL_MAX {
+            return self.unstored.push(vec![frame]);
+        }
+        let partial = self.partial.entry(key.clone()).or_insert_with(|| Partial {
+            total: usize::from(part.total),
+            parts: BTreeMap::new(),
+            age: 0,
         });
+        partial.age = 0;
+        if let Some(repeated) = partial.parts.insert(part.number, frame) {
+            self.unstored.push(vec![repeated]);
+        }
+        if partial.parts.len() >= partial.total
+            && let Some(whole) = self.partial.remove(&key)
+        {
+            self.unstored.push(whole.parts.into_values().collect());
+        }
     }
 
     fn next_sequence(&mut self) -> u32 {
@@ -314,7 +380,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         if frame.is(CommandId::DeliverSm) || frame.is(CommandId::DataSm) {
-            self.unstored.push(frame);
+            self.delivered(frame);
             return Ok(());
         }
         if frame.is(CommandId::UnbindResp) {
@@ -409,6 +475,13 @@ impl<'a> Session<'a> {
             self.enquired = true;
             let sequence = self.next_sequence();
             self.outgoing.extend(pdu::encode(status::OK, sequence, Pdu::EnquireLink));
+        }
+        let wait = self.ticks(PARTIAL_WAIT_MS);
+        for partial in self.partial.values_mut() {
+            partial.age += 1;
+        }
+        for (_, partial) in self.partial.extract_if(.., |_, partial| partial.age > wait) {
+            self.unstored.push(partial.parts.into_values().collect());
         }
         let (mut overdue, mut again) = (Vec::new(), Vec::new());
         for (sequence, message) in &mut self.outstanding {

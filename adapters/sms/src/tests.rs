@@ -288,3 +288,66 @@ fn a_delivery_is_acknowledged_after_it_is_stored_and_read_from_there() {
     let run = testing::receive(&SMS, callback(Payload::from("{}")), testing::agree);
     assert!(matches!(run.outcome, Err(ReceiveError::Malformed { .. })));
 }
+
+#[test]
+fn the_parts_of_what_a_person_writes_come_together_in_any_order() {
+    let mut agree = agreeable();
+    let mut smsc = Smsc::new(&[], |frame| {
+        let mut answer = agree(frame);
+        if frame.is(CommandId::BindTransceiver) {
+            answer.extend(deliver(0x40, b"\x05\0\x03\x07\x02\x02world"));
+            answer.extend(deliver(0x40, b"\x05\0\x03\x07\x02\x01Hello "));
+        }
+        answer
+    });
+    smsc.until = 1;
+    let (_, smsc) = smsc.run(json!({}));
+    assert_eq!(smsc.stored.len(), 1);
+    assert_eq!(smsc.got.iter().filter(|frame| frame.is(CommandId::DeliverSmResp)).count(), 2);
+    let callback = json!({"body": smsc.stored[0], "received_at_ms": 5});
+    let run = testing::receive(&SMS, serde_json::from_value(callback).unwrap(), testing::agree);
+    let events = run.outcome.unwrap().events;
+    assert!(
+        matches!(&events[..], [Event::Inbound(message)] if message.message["text"]["body"] == "Hello world"),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn a_part_whose_others_never_come_is_not_lost() {
+    let mut agree = agreeable();
+    let mut smsc = Smsc::new(&[], |frame| {
+        let mut answer = agree(frame);
+        if frame.is(CommandId::BindTransceiver) {
+            answer.extend(deliver(0x40, b"\x05\0\x03\x07\x02\x01Hello "));
+        }
+        answer
+    });
+    smsc.until = 1;
+    let (end, smsc) = smsc.run(json!({}));
+    assert_eq!((end, smsc.stored.len()), (Disconnected::Asked, 1));
+}
+
+#[test]
+fn what_the_smsc_said_before_it_ended_the_session_counts() {
+    let mut agree = agreeable();
+    let texts = ["a"; 100];
+    let mut waiting = Vec::new();
+    let (end, smsc) = Smsc::new(&texts, |frame| {
+        let answer = agree(frame);
+        if !frame.is(CommandId::SubmitSm) {
+            return answer;
+        }
+        waiting.push(answer);
+        if waiting.len() < 100 {
+            return Vec::new();
+        }
+        let mut all = std::mem::take(&mut waiting).concat();
+        all.extend(bare(0x06, 0, 1));
+        all
+    })
+    .run(json!({"window": 100, "enquire_link_ms": 600_000, "response_timeout_ms": 600_000}));
+    assert!(matches!(end, Disconnected::Lost { .. }), "{end:?}");
+    assert_eq!(smsc.concluded.len(), 100);
+    assert!(smsc.concluded.iter().all(|(_, answer)| matches!(answer, SendAnswer::Accepted(_))));
+}
