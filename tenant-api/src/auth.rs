@@ -79,6 +79,7 @@ needs!(
     MessagesRead,
     ContactsWrite,
     SendersWrite,
+    TemplatesWrite,
     WebhooksWrite,
     BillingRead,
     BusinessesRead,
