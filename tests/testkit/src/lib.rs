@@ -14,5 +14,6 @@ pub mod scene;
 pub mod secrets;
 pub mod servers;
 pub mod sink;
+pub mod tools;
 pub mod totp;
 mod wire;
