@@ -137,7 +137,7 @@ pub(crate) async fn read_node(by: ByTenant<NoScope>) -> Result<HttpResponse, Fai
     params(InVersion, ListQuery),
     responses(
         (status = 200, description = "The account, with the fields that were asked for.", body = Node),
-        Guarded<NoScope, CloudErrors>, Selectable<CloudErrors>,
+        Guarded<NoScope, CloudErrors>, Absent<CloudErrors>, Selectable<CloudErrors>,
     ),
 )]
 #[get("/{version:(?:v[0-9]+\\.[0-9]+/)?}me")]
