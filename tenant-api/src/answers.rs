@@ -520,7 +520,7 @@ mod tests {
                     let mut expected = vec!["401", "429", "503"];
                     if id != "getAccessToken" {
                         expected.push("403");
-                        expected.extend(path.replace("{version}", "").contains('{').then_some("404"));
+                        expected.extend(path.contains('{').then_some("404"));
                         expected.extend(body.is_object().then_some(["400", "408", "413"]).into_iter().flatten());
                     }
                     for status in expected {

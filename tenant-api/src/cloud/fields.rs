@@ -54,7 +54,8 @@ impl Fields {
                 if chosen.contains_key(&field.name) {
                     continue;
                 }
-                let known: Vec<&str> = all.keys().chain(chosen.keys()).map(String::as_str).collect();
+                let there = all.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name);
+                let known: Vec<&str> = there.chain(chosen.keys()).map(String::as_str).collect();
                 let name = excerpt(&field.name);
                 let details = format!("There is no field \"{name}\" on {kind}; there are: {}.", known.join(", "));
                 return Err(ApiError::new(ErrorKind::FieldUnknown, details));
@@ -90,6 +91,13 @@ impl Fields {
             Value::Array(items) => Value::Array(items.into_iter().map(|item| self.within(item)).collect()),
             other => other,
         }
+    }
+}
+
+/// Makes fields known that the Graph API has and of which nothing is known here: they can be asked for, and are left out.
+pub(crate) fn know(all: &mut Map<String, Value>, names: &[&str]) {
+    for name in names {
+        all.entry(*name).or_insert(Value::Null);
     }
 }
 

@@ -17,7 +17,7 @@ use waystation_core::{
 };
 
 use super::{
-    fields::{Fields, chosen},
+    fields::{Fields, chosen, know},
     numbers,
     shapes::{Done, ListQuery, body, done, own_business},
     templates::{self, CloudTemplateChange},
@@ -30,6 +30,22 @@ use crate::{
 
 /// The fields of an account that are answered when none are asked for.
 const ACCOUNT_FIELDS: &[&str] = &["id", "name", "account_review_status", "business_verification_status"];
+
+/// Fields that the Graph API has of an account and of which nothing is known here.
+const FOREIGN_FIELDS: &[&str] = &[
+    "country",
+    "currency",
+    "disable_marketing_messages_on_cloud_api",
+    "is_enabled_for_insights",
+    "marketing_messages_lite_api_status",
+    "marketing_messages_onboarding_status",
+    "message_template_namespace",
+    "on_behalf_of_business_info",
+    "ownership_type",
+    "status",
+    "subscribed_apps",
+    "whatsapp_business_manager_messaging_limit",
+];
 
 /// An object in the path.
 #[derive(IntoParams)]
@@ -86,7 +102,7 @@ struct NodeChange {
 /// of a template `id`, `name`, `language`, `status`, `category`, `previous_category`, `parameter_format`, `components`,
 /// `quality_score`, `rejected_reason`, `rejection_info` and `message_send_ttl_seconds`;
 /// of the account `id`, `name`, `account_review_status`, `business_verification_status`, `owner_business_info`,
-/// `phone_numbers` and `health_status`.
+/// `phone_numbers`, `timezone_id` and `health_status`. Other fields of the Graph API may be asked for and are left out.
 #[utoipa::path(
     tag = "Cloud API",
     operation_id = "cloudReadNode",
@@ -135,7 +151,7 @@ pub(crate) async fn read_node(by: ByTenant<NoScope>) -> Result<HttpResponse, Fai
     params(InVersion, ListQuery),
     responses(
         (status = 200, description = "The account, with the fields that were asked for.", body = Node),
-        Guarded<NoScope, CloudErrors>, Selectable<CloudErrors>,
+        Guarded<NoScope, CloudErrors>, Absent<CloudErrors>, Selectable<CloudErrors>,
     ),
 )]
 #[get("/{version:(?:v[0-9]+\\.[0-9]+/)?}me")]
@@ -215,6 +231,8 @@ async fn account(
             "can_send_message": can_send,
             "entities": [{"entity_type": "WABA", "id": business.account, "can_send_message": can_send}],
         },
+        // No time zone was chosen: days are those of UTC.
+        "timezone_id": "0",
         "phone_numbers": null,
     });
     if fields.is_some_and(|fields| fields.names("phone_numbers")) {
@@ -227,7 +245,8 @@ async fn account(
         all["phone_numbers"] = json!({"data": data});
     }
     match all {
-        Value::Object(all) => {
+        Value::Object(mut all) => {
+            know(&mut all, FOREIGN_FIELDS);
             Ok(HttpResponse::Ok().json(chosen(fields, "WhatsAppBusinessAccount", ACCOUNT_FIELDS, all)?))
         }
         _ => Err(ApiError::new(ErrorKind::Internal, "The account could not be shown.")),

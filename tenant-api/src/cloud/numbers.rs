@@ -15,7 +15,7 @@ use waystation_core::{
 };
 
 use super::{
-    fields::chosen,
+    fields::{chosen, know},
     shapes::{CloudPage, Done, InAccount, InNumber, ListQuery, body, done, own_account},
 };
 use crate::{
@@ -36,6 +36,24 @@ pub(super) const USUAL_FIELDS: &[&str] = &[
     "platform_type",
     "throughput",
     "webhook_configuration",
+];
+
+/// Fields that the Graph API has of a number and of which nothing is known here.
+const FOREIGN_FIELDS: &[&str] = &[
+    "certificate",
+    "conversational_automation",
+    "country_code",
+    "country_dial_code",
+    "eligibility_for_api_business_global_search",
+    "is_on_biz_app",
+    "is_pin_enabled",
+    "is_preverified_number",
+    "new_certificate",
+    "new_name_status",
+    "quality_score",
+    "search_visibility",
+    "username",
+    "whatsapp_business_manager_messaging_limit",
 ];
 
 /// A phone number, with the fields that were asked for.
@@ -149,7 +167,10 @@ pub(super) async fn all_fields(by: &By<Tenant, NoScope>, view: &SenderView) -> R
         "last_onboarded_time": rfc3339(view.created_at),
     });
     match all {
-        Value::Object(all) => Ok(all),
+        Value::Object(mut all) => {
+            know(&mut all, FOREIGN_FIELDS);
+            Ok(all)
+        }
         _ => Ok(Map::new()),
     }
 }

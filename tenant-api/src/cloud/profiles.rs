@@ -98,14 +98,14 @@ pub(crate) async fn change_profile(sent: SentByTenant<SendersWrite>) -> Result<H
     .await
 }
 
-/// Every field; null where nothing was set.
+/// Every field; null where nothing was set, but for the line of business, which client libraries rely on.
 fn all_fields(profile: &SenderProfile) -> Map<String, Value> {
-    let mut all: Map<String, Value> =
-        ["about", "address", "description", "email", "vertical", "websites", "profile_picture_url"]
-            .map(|name| (name.to_owned(), Value::Null))
-            .into_iter()
-            .collect();
+    let mut all: Map<String, Value> = ["about", "address", "description", "email", "websites", "profile_picture_url"]
+        .map(|name| (name.to_owned(), Value::Null))
+        .into_iter()
+        .collect();
     all.insert("messaging_product".to_owned(), json!("whatsapp"));
+    all.insert("vertical".to_owned(), json!("UNDEFINED"));
     if let Value::Object(set) = json!(profile) {
         all.extend(set.into_iter().filter(|(name, _)| name != "profile_picture_handle"));
     }

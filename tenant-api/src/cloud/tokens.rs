@@ -11,7 +11,7 @@ use waystation_core::{
 
 use super::shapes::own_business;
 use crate::{
-    answers::{Asked, CloudErrors, Guarded},
+    answers::{Absent, Asked, CloudErrors, Guarded},
     auth::{ByTenant, NoScope},
     failure::Failure,
 };
@@ -76,7 +76,7 @@ struct TokenData {
     granular_scopes: Vec<GranularScope>,
     /// Why it cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<TokenError>,
+    error: Option<TokenFault>,
 }
 
 /// A permission of the Graph API, and for which accounts it holds.
@@ -90,7 +90,7 @@ struct GranularScope {
 
 /// Why a token cannot be used.
 #[derive(Debug, Serialize, ToSchema)]
-struct TokenError {
+struct TokenFault {
     #[schema(example = 190)]
     code: i64,
     #[schema(example = "It was revoked at 2026-11-22T10:00:00.000Z.")]
@@ -107,7 +107,7 @@ struct TokenError {
     params(InVersion, TokenQuery),
     responses(
         (status = 200, description = "What it is.", body = TokenAnswer),
-        Guarded<NoScope, CloudErrors>, Asked<CloudErrors>,
+        Guarded<NoScope, CloudErrors>, Absent<CloudErrors>, Asked<CloudErrors>,
     ),
 )]
 #[get("/{version:(?:v[0-9]+\\.[0-9]+/)?}debug_token")]
@@ -157,5 +157,5 @@ fn told(principal: &Principal, account: String) -> TokenData {
 }
 
 fn invalid(kind: ErrorKind, message: String) -> TokenData {
-    TokenData { error: Some(TokenError { code: kind.row().code, message }), ..TokenData::default() }
+    TokenData { error: Some(TokenFault { code: kind.row().code, message }), ..TokenData::default() }
 }

@@ -15,5 +15,6 @@ pub mod secrets;
 pub mod servers;
 pub mod sink;
 pub mod smsc;
+pub mod tools;
 pub mod totp;
 mod wire;
