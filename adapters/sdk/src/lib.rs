@@ -48,6 +48,7 @@ mod coroutine;
 pub mod export;
 mod inbound;
 mod io;
+mod media;
 mod number;
 pub mod testing;
 mod types;
@@ -56,6 +57,7 @@ pub mod wire;
 pub use async_trait::async_trait;
 pub use inbound::{InboundMessage, MarkError, MediaReference, Person, ReadMark, UserPreference, Wish};
 pub use io::{CallbacksError, HttpError, HttpRequest, HttpResponse, Io, Level, ScheduledCallback};
+pub use media::{MEDIA_READ_MAX_BYTES, MediaReadError, MediaUpload, UploadedMedia};
 pub use number::{Code, CodeCheck, CodeDelivery, CodeMethod, CodeRequest, NumberDone, NumberError, Registration};
 pub use types::{
     Accepted, Admission, Callback, Capabilities, Change, Channel, Description, Event, Outbound, Payload, PretendText,
