@@ -18,7 +18,7 @@ use waystation_core::{
 
 use super::{
     fields::{Fields, chosen, know},
-    numbers,
+    media, numbers,
     shapes::{Done, ListQuery, body, done, own_business},
     templates::{self, CloudTemplateChange},
 };
@@ -55,7 +55,7 @@ struct InNode {
     /// Any version of the Graph API; it can be left out.
     #[param(example = "v24.0", pattern = r"^v[0-9]+\.[0-9]+$")]
     version: String,
-    /// The id of a phone number, of a template or of your account.
+    /// The id of a phone number, of a template, of a file or of your account.
     #[param(example = "106540352242922", pattern = "^[0-9]+$")]
     node_id: String,
 }
@@ -94,7 +94,7 @@ struct NodeChange {
     template: CloudTemplateChange,
 }
 
-/// Read a phone number, a template or the account
+/// Read a phone number, a template, a file or the account
 ///
 /// Of a phone number there are `id`, `display_phone_number`, `verified_name`, `quality_rating`,
 /// `code_verification_status`, `name_status`, `status`, `throughput`, `account_mode`, `platform_type`,
@@ -103,6 +103,8 @@ struct NodeChange {
 /// `quality_score`, `rejected_reason`, `rejection_info` and `message_send_ttl_seconds`;
 /// of the account `id`, `name`, `account_review_status`, `business_verification_status`, `owner_business_info`,
 /// `phone_numbers`, `timezone_id` and `health_status`. Other fields of the Graph API may be asked for and are left out.
+/// A file is answered with its `url`, `mime_type`, `sha256` and `file_size`
+/// (`CloudMedia`); with `phone_number_id` in the query only if it was uploaded by that number.
 #[utoipa::path(
     tag = "Cloud API",
     operation_id = "cloudReadNode",
@@ -135,6 +137,9 @@ pub(crate) async fn read_node(by: ByTenant<NoScope>) -> Result<HttpResponse, Fai
         let id: AccountId = by.id("node_id")?;
         if business.account == id {
             return account(&by, &business, fields.as_ref()).await;
+        }
+        if let Ok(file) = by.api.media.get(&business.id, by.id("node_id")?).await {
+            return media::shown(&by, file);
         }
         Err(ApiError::missing("object", &id))
     })
