@@ -9,6 +9,7 @@
 
 pub mod address;
 mod category;
+mod changing;
 mod check;
 pub mod content;
 pub mod examples;
@@ -19,11 +20,13 @@ pub mod phone;
 pub mod render;
 pub mod request;
 mod rules;
+pub mod schedule;
 pub(crate) mod sealed;
 pub mod sms;
 pub mod state;
 pub mod template;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 pub use category::Category;
