@@ -19,7 +19,7 @@ use crate::{
     ids::{MessageId, SenderId},
     inbound,
     messages::{
-        intake::recheck,
+        intake::{quiet_until, recheck},
         sealed::Content,
         state::{Effect, Event, Outcome, RetryPolicy, State},
     },
@@ -226,6 +226,11 @@ impl MessageCourier {
         }
         if let Some(refusal) = &message.refused {
             return (name, Outcome::Refused { error: refusal.clone().into() });
+        }
+        let rules = sender.policy.quiet_hours.as_deref().unwrap_or_default();
+        if let Some((until, says)) = quiet_until(rules, row.category, &row.recipient, &sender, now) {
+            let error = UpstreamError::new("Quiet hours").details(says);
+            return (name, Outcome::Postponed { until, error });
         }
         let Some(adapter) = self.adapters.get(&name) else {
             let error = UpstreamError::new("The adapter is not loaded")

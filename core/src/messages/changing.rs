@@ -42,7 +42,7 @@ impl Intake {
         else {
             return Err(no_such_message());
         };
-        let scheduled_at = view.scheduled_at.filter(|_| view.progress.state == State::Scheduled);
+        let scheduled_at = view.progress.due_at.filter(|_| view.progress.state == State::Scheduled);
         let scheduled_at = scheduled_at.ok_or_else(|| too_late(&view, "changed"))?;
         if let Some(fixed) = FIXED.iter().find(|name| body.contains_key(**name)) {
             let message = "cannot be changed; cancel the message and send another one";

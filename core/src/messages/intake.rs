@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Category,
     address::Address,
+    quiet::{QuietHours, over_at},
     render::Rendering,
     request::{Dialect, Request, SendRequest},
     schedule::zones_of,
@@ -217,13 +218,20 @@ impl Intake {
         let shown = request.content.into_rendering();
         let (rendered, category) = render(&self.directory, &sender, &request.recipient, shown).await?;
         let timing = request.timing;
-        let scheduled = match &timing.when {
+        let mut scheduled = match &timing.when {
             Some(when) => {
                 let (at, says) = when.resolve(&zones_of(&request.recipient), now)?;
                 Some(Scheduled { at, notes: vec![(State::Scheduled.name(), says)] })
             }
             None => kept.map(|kept| Scheduled { at: kept.scheduled_at, notes: Vec::new() }),
         };
+        let rules = sender.policy.quiet_hours.as_deref().unwrap_or_default();
+        let due_at = scheduled.as_ref().map_or(now, |scheduled| scheduled.at);
+        if let Some((until, says)) = quiet_until(rules, category, &request.recipient, &sender, due_at) {
+            let scheduled = scheduled.get_or_insert(Scheduled { at: until, notes: Vec::new() });
+            scheduled.at = until;
+            scheduled.notes.push(("shifted", says));
+        }
         let ttl_ms = timing.ttl_ms.or(kept.map(|kept| kept.ttl_ms));
         let ttl_ms = ttl_ms.unwrap_or(i64::try_from(self.message_ttl.as_millis()).unwrap_or(i64::MAX / 2));
         let idempotency = incoming.idempotency_key.map(|key| claim(principal, &incoming, sender.id, key, now));
@@ -490,6 +498,24 @@ pub(crate) async fn recheck(directory: &Directory, sender: &Sender, body: &str) 
     let request = SendRequest::read(body.as_bytes(), Dialect::Platform)?;
     let shown = request.content.into_rendering();
     Ok(render(directory, sender, &request.recipient, shown).await?.0)
+}
+
+/// When a message that is due at `at` may go, and why not at once, if it is due in quiet hours.
+pub(crate) fn quiet_until(
+    rules: &[QuietHours],
+    category: Category,
+    recipient: &Address,
+    sender: &Sender,
+    at: Millis,
+) -> Option<(Millis, String)> {
+    if rules.is_empty() {
+        return None;
+    }
+    let mut zones = zones_of(recipient);
+    if zones.is_empty() {
+        zones = zones_of(&Address::Phone(sender.phone.clone()));
+    }
+    over_at(rules, category, &zones, at)
 }
 
 /// What `work` comes to, within the time of a commit or not at all.

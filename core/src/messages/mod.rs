@@ -17,6 +17,7 @@ pub mod intake;
 pub mod interactive;
 pub mod limits;
 pub mod phone;
+pub mod quiet;
 pub mod render;
 pub mod request;
 mod rules;

@@ -269,6 +269,9 @@ pub(crate) struct EventRow {
     pub(super) opted_out: Option<(BusinessId, Address)>,
 }
 
+/// The name of the event that a message was shifted by quiet hours.
+const SHIFTED: &str = "shifted";
+
 #[derive(Default, Serialize)]
 struct EventDetail<'a> {
     source: &'static str,
@@ -299,8 +302,9 @@ impl EventRow {
             network_time: times.network.map(rfc3339),
             upstream_id: row.progress.upstream_id.as_deref(),
             retry_at: note.retry_at.map(rfc3339),
-            error: note.error.as_ref(),
-            says: None,
+            // What was done here is told in words; what a network said, as it came.
+            error: note.error.as_ref().filter(|_| note.name != SHIFTED),
+            says: note.error.as_ref().filter(|_| note.name == SHIFTED).and_then(|error| error.details.as_deref()),
         };
         Self {
             message_id: row.id.key().to_owned(),
