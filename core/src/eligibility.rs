@@ -251,6 +251,14 @@ impl From<Refusal> for ApiError {
     }
 }
 
+impl From<ApiError> for UpstreamError {
+    /// What a message that was accepted fails with when it can no longer be sent as it is.
+    fn from(error: ApiError) -> Self {
+        let row = error.kind.row();
+        Self::with_code(row.code, row.title).details(error.details)
+    }
+}
+
 impl From<Refusal> for UpstreamError {
     /// What a message that was accepted and may no longer go fails with.
     fn from(refusal: Refusal) -> Self {

@@ -319,7 +319,8 @@ impl<P: Party, N: Needs> By<P, N> {
 /// How a request stood with its limits; told in the answer's headers.
 pub(crate) struct Rates(pub(crate) Ruling);
 
-fn demands(principal: &Principal) -> Vec<Demand> {
+/// What a request of this credential is counted against.
+pub(crate) fn demands(principal: &Principal) -> Vec<Demand> {
     let limits = principal.limits;
     let key = limits.requests_per_second_and_key.map(|rate| (format!("key:{}", principal.credential), rate));
     let owner = limits.requests_per_second.map(|rate| {

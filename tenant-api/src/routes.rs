@@ -67,7 +67,7 @@ mod tests {
             assert_eq!(routes.methods(path).as_deref(), Some("POST"), "{path}");
         }
         assert_eq!(routes.methods("/v1/messages").as_deref(), Some("GET, POST"));
-        assert_eq!(routes.methods("/v1/messages/wamid.x").as_deref(), Some("GET"));
+        assert_eq!(routes.methods("/v1/messages/wamid.x").as_deref(), Some("GET, PATCH"));
         assert_eq!(routes.methods("/oauth/token").as_deref(), Some("POST"));
         assert_eq!(routes.methods("/partner/v1/businesses").as_deref(), Some("GET, POST"));
         for path in ["/", "/v1", "/v1/nothing", "/v24/1/messages", "/v24.0/x/messages", "/v1/messages/"] {

@@ -536,6 +536,12 @@ impl Side {
                 let sent = self.tenant.made(202, "/v1/otp", &order).await;
                 Case::plain().json(json!({"id": sent["id"], "code": "000000"})).shows("tries_left")
             }
+            "sendMessages" => {
+                // Without a sender, so that nobody's is named in what they are told.
+                Case::anybodys().json(json!({"messages": [text("16505550002", "for the walk")]}))
+            }
+            "changeMessage" => own("id", &self.scheduled().await).json(json!({"ttl_seconds": 60})),
+            "cancelMessage" => own("id", &self.scheduled().await),
             "listMessages" => Case::anybodys().shows(&self.message),
             "getMessage" | "listMessageEvents" => own("id", &self.message),
             "cloudMarkMessageAsRead" => {
@@ -737,6 +743,14 @@ impl Side {
         let path = format!("/v24.0/app/uploads?file_length={}&file_type=application/pdf", PDF.len());
         let answer = exchange(self.tenant.request(Method::POST, &path)).await.expect("an answer");
         string(&answer.json()["id"])
+    }
+
+    /// A message that is to be sent tomorrow.
+    async fn scheduled(&self) -> String {
+        let mut message = text("16505550002", "for the walk");
+        message["from"] = self.info.phone_number_id.as_str().into();
+        message["schedule_at"] = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24)).to_string().into();
+        string(&self.tenant.made(202, "/v1/messages", &message).await["id"])
     }
 
     async fn new_endpoint(&self) -> String {

@@ -37,6 +37,7 @@ mod story;
 mod support;
 mod template_review;
 mod tenancy;
+mod timing;
 mod upstream;
 mod webhooks;
 mod wiped_queue;

@@ -11,6 +11,7 @@ use waystation_adapter_sdk::{Outbound, RateScope, Recipient, SendError, Sender a
 use super::{
     engine::{Courier, Enqueuer, Take, Taken},
     lapse::Lapse,
+    reconciler::SOON_MS,
 };
 use crate::{
     clock::{Millis, now_ms},
@@ -19,6 +20,7 @@ use crate::{
     inbound,
     media::upstream::Copies,
     messages::{
+        intake::{quiet_until, recheck},
         sealed::Content,
         state::{Effect, Event, Outcome, RetryPolicy, State},
     },
@@ -202,7 +204,12 @@ impl MessageCourier {
             .into_iter()
             .partition(|row| row.progress.state == State::Sending && row.progress.due_at.is_none_or(|end| end <= now));
         let lapsed = self.lapse.settle(lost, now).await?;
-        let later = waiting.into_iter().chain(lapsed);
+        // What is scheduled for much later is brought back by the reconciler.
+        let soon = |at: Millis| at <= now + SOON_MS;
+        let waiting = waiting
+            .into_iter()
+            .filter(|row| row.progress.state != State::Scheduled || row.progress.due_at.is_none_or(soon));
+        let later = waiting.chain(lapsed);
         Ok(later.filter_map(|row| Some((row.id.key().to_owned(), Take::Later(row.progress.due_at?)))).collect())
     }
 
@@ -225,16 +232,30 @@ impl MessageCourier {
         if let Some(refusal) = &message.refused {
             return (name, Outcome::Refused { error: refusal.clone().into() });
         }
+        let rules = sender.policy.quiet_hours.as_deref().unwrap_or_default();
+        if let Some((until, says)) = quiet_until(rules, row.category, &row.recipient, &sender, now) {
+            let error = UpstreamError::new("Quiet hours").details(says);
+            return (name, Outcome::Postponed { until, error });
+        }
         let Some(adapter) = self.adapters.get(&name) else {
             let error = UpstreamError::new("The adapter is not loaded")
                 .details(format!("The sender uses \"{name}\"; this process has not loaded it."));
             self.hold(row, CHANNEL_DOWN_HOLD_MS).await;
             return (name, Outcome::ChannelDown { after_ms: CHANNEL_DOWN_HOLD_MS, error });
         };
-        let content = match message.content(&self.vault) {
+        let mut content = match message.content(&self.vault) {
             Ok(content) => content,
             Err(error) => return (name, internal("The stored message does not open", error.to_string())),
         };
+        if row.scheduled_at.is_some() {
+            match recheck(&self.directory, &sender, &content.body).await {
+                Ok(rendered) => content.rendered = rendered,
+                Err(error) if error.kind.row().retryable => {
+                    return (name, internal(error.kind.row().title, error.details));
+                }
+                Err(error) => return (name, Outcome::Rejected { error: error.into() }),
+            }
+        }
         let content = match inbound::in_network_terms(&self.store, row, content).await {
             Ok(content) => content,
             Err(error) => {

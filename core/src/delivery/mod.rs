@@ -23,5 +23,6 @@ pub use host_io::PluginIo;
 pub use listener::Listener;
 pub(crate) use messages::{Times, delivery_job};
 pub(crate) use receipts::callback_job;
+pub(crate) use reconciler::SOON_MS;
 pub use runtime::{DeliverySettings, Equipment, Runtime, WebhookSettings, start};
 pub use waystation_adapter_sdk::{Admission, Callback};

@@ -25,6 +25,13 @@ const SWEEP_PAGES: u32 = 10;
 /// How overdue a row must be before the queue is asked whether it knows it, in
 /// milliseconds: below, it is normally just being worked on.
 const OVERDUE_MS: Millis = 5_000;
+/// How far ahead scheduled messages are put into the queue, in milliseconds. What is due later is in the database only.
+pub(crate) const SOON_MS: Millis = 10 * 60_000;
+/// How often that is done.
+const SCHEDULE_SWEEP: Duration = Duration::from_secs(60);
+/// How far back each of these sweeps begins before the end of the last one, in milliseconds: a message that was accepted
+/// meanwhile may have been written after it was looked for.
+const SCHEDULE_OVERLAP_MS: Millis = 60_000;
 /// How often it is checked that the queue has not lost everything.
 const WIPE_CHECK: Duration = Duration::from_secs(1);
 /// How often it is looked which one-time passwords have to go out by another way.
@@ -66,8 +73,10 @@ impl Reconciler {
             let mut wipe_check = tokio::time::interval(WIPE_CHECK);
             let mut fall_back = tokio::time::interval(FALL_BACK_CHECK);
             let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+            let mut scheduled = tokio::time::interval(SCHEDULE_SWEEP);
+            let mut swept_until = now_ms();
             let mut places = Topic::ALL.map(|_| Place::start());
-            for timer in [&mut sweep, &mut wipe_check, &mut fall_back, &mut housekeeping] {
+            for timer in [&mut sweep, &mut scheduled, &mut wipe_check, &mut fall_back, &mut housekeeping] {
                 timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             }
             while !*shutdown.borrow() {
@@ -75,6 +84,9 @@ impl Reconciler {
                     _ = sweep.tick() => {
                         report("overdue work", self.requeue_overdue(&mut places).await);
                         report("senders paused", self.abuse.sweep(now_ms()).await.map_err(SweepError::from));
+                    }
+                    _ = scheduled.tick() => {
+                        report("scheduled messages", self.queue_scheduled(&mut swept_until, now_ms()).await);
                     }
                     _ = wipe_check.tick() => report("refill", self.refill_if_wiped().await),
                     _ = fall_back.tick() => report("one-time passwords", self.fall_back().await),
@@ -125,6 +137,24 @@ impl Reconciler {
         Ok(put_back)
     }
 
+    /// Scheduled messages that are due soon, into the queue. Goes on where the last sweep ended; a clock that was put
+    /// back makes it look again, which does no harm.
+    async fn queue_scheduled(&self, swept_until: &mut Millis, now: Millis) -> Result<usize, SweepError> {
+        let from = swept_until.saturating_sub(SCHEDULE_OVERLAP_MS).min(now);
+        let mut place = Place { due_at: from, ..Place::start() };
+        let mut queued = 0;
+        loop {
+            let rows = self.store.scheduled_messages(now + SOON_MS, &place, PAGE_ROWS).await?;
+            let Some(last) = rows.last() else { break };
+            place = last.place.clone();
+            let missing = self.queue.missing(Topic::Messages, &jobs(rows)).await?;
+            queued += missing.len();
+            self.queue.push(Topic::Messages, &missing).await?;
+        }
+        *swept_until = now + SOON_MS;
+        Ok(queued)
+    }
+
     /// Everything that waits, into a queue that has lost it.
     async fn refill_if_wiped(&self) -> Result<usize, SweepError> {
         let mut put_back = 0;
@@ -156,7 +186,10 @@ impl Reconciler {
     /// A page of what is to be looked at by `before`, after `place`.
     async fn unfinished(&self, topic: Topic, before: Millis, place: &Place) -> Result<Vec<Unfinished>, StoreError> {
         match topic {
-            Topic::Messages => self.store.due_messages(before, place, PAGE_ROWS).await,
+            Topic::Messages => {
+                let soon = before.min(now_ms() + SOON_MS);
+                self.store.due_messages(before, soon, place, PAGE_ROWS).await
+            }
             Topic::Callbacks => self.store.due_callbacks(before, place, PAGE_ROWS).await,
             Topic::Webhooks => self.store.due_deliveries(before, place, PAGE_ROWS).await,
         }

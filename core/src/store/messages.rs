@@ -269,6 +269,9 @@ pub(crate) struct EventRow {
     pub(super) opted_out: Option<(BusinessId, Address)>,
 }
 
+/// The name of the event that a message was shifted by quiet hours.
+const SHIFTED: &str = "shifted";
+
 #[derive(Default, Serialize)]
 struct EventDetail<'a> {
     source: &'static str,
@@ -299,8 +302,9 @@ impl EventRow {
             network_time: times.network.map(rfc3339),
             upstream_id: row.progress.upstream_id.as_deref(),
             retry_at: note.retry_at.map(rfc3339),
-            error: note.error.as_ref(),
-            says: None,
+            // What was done here is told in words; what a network said, as it came.
+            error: note.error.as_ref().filter(|_| note.name != SHIFTED),
+            says: note.error.as_ref().filter(|_| note.name == SHIFTED).and_then(|error| error.details.as_deref()),
         };
         Self {
             message_id: row.id.key().to_owned(),
@@ -431,14 +435,32 @@ impl Store {
     /// # Errors
     /// Nothing of the batch was written.
     pub async fn accept(&self, batch: Vec<NewMessage>) -> Result<Vec<AcceptResult>, StoreError> {
-        if batch.iter().all(|message| message.idempotency.is_none() && message.scheduled.is_none()) {
+        self.accept_request(batch, None).await
+    }
+
+    /// The same for one request with many messages, whose own idempotency key is `whole`: if it belongs to another
+    /// request, nothing is written and every answer is [`AcceptResult::KeyReused`].
+    pub(crate) async fn accept_request(
+        &self,
+        batch: Vec<NewMessage>,
+        whole: Option<&IdempotencyClaim>,
+    ) -> Result<Vec<AcceptResult>, StoreError> {
+        if whole.is_none() && batch.iter().all(|message| message.idempotency.is_none() && message.scheduled.is_none()) {
             let results = vec![AcceptResult::Created; batch.len()];
             let mut conn = self.pools.write().await?;
             insert_messages(&mut conn, batch, self.shard).await?;
             return Ok(results);
         }
         let mut conn = self.pools.begin().await?;
-        let result = accept_with_keys(&mut conn, batch, self.shard).await;
+        let result = async {
+            if let (Some(whole), Some(first)) = (whole, batch.as_slice().first())
+                && claim_key(&mut conn, whole, first).await? == AcceptResult::KeyReused
+            {
+                return Ok(vec![AcceptResult::KeyReused; batch.len()]);
+            }
+            accept_with_keys(&mut conn, batch, self.shard).await
+        }
+        .await;
         conn.finish(result).await
     }
 
@@ -539,8 +561,31 @@ impl Store {
     }
 
     /// Messages that the engine has to look at before `before`, oldest first: those that
-    /// wait, and those whose attempt has lost its lease.
+    /// wait, and those whose attempt has lost its lease; scheduled ones only if they are due
+    /// by `scheduled_before`.
     pub(crate) async fn due_messages(
+        &self,
+        before: Millis,
+        scheduled_before: Millis,
+        after: &Place,
+        limit: i64,
+    ) -> Result<Vec<Unfinished>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query = messages::table
+            .filter(messages::due_at.le(before))
+            .filter(comes_after!(messages, after))
+            .filter(
+                messages::state.ne(State::Scheduled.code()).or(messages::due_at.le(scheduled_before).assume_not_null()),
+            )
+            .filter(messages::state.ne(State::Sending.code()).or(messages::leased_until.le(before).assume_not_null()))
+            .order((messages::due_at, messages::id))
+            .limit(limit)
+            .select((messages::id, messages::sender_id, messages::state, messages::due_at, messages::leased_until));
+        unfinished(on!(conn, c => query.load(c).await)?)
+    }
+
+    /// Scheduled messages that are due by `before`, from `after` on, in the order of their times.
+    pub(crate) async fn scheduled_messages(
         &self,
         before: Millis,
         after: &Place,
@@ -550,7 +595,7 @@ impl Store {
         let query = messages::table
             .filter(messages::due_at.le(before))
             .filter(comes_after!(messages, after))
-            .filter(messages::state.ne(State::Sending.code()).or(messages::leased_until.le(before).assume_not_null()))
+            .filter(messages::state.eq(State::Scheduled.code()))
             .order((messages::due_at, messages::id))
             .limit(limit)
             .select((messages::id, messages::sender_id, messages::state, messages::due_at, messages::leased_until));

@@ -3,7 +3,7 @@
 //! Each step locks its rows, so that it and a worker that starts an attempt exclude one another: one of them comes second
 //! and sees what the other did.
 
-use diesel::{ExpressionMethods, QueryDsl};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 use waystation_adapter_sdk::UpstreamError;
 
@@ -58,7 +58,7 @@ impl Store {
     }
 
     /// Puts `message` in the place of a scheduled message of `business`, which keeps its id and its time of acceptance.
-    /// `notes` go into its history.
+    /// What it notes goes into the history.
     pub(crate) async fn change_message(
         &self,
         business: &BusinessId,
@@ -77,6 +77,7 @@ impl Store {
                 messages::category.eq(message.category.name()),
                 messages::template_name.eq(&message.template),
                 messages::body.eq(&message.body),
+                messages::sealed.eq(&message.sealed),
                 messages::rendered.eq(&message.rendered),
                 messages::callback_data.eq(&message.callback_data),
                 messages::scheduled_at.eq(Some(scheduled.at)),
@@ -94,17 +95,18 @@ impl Store {
         conn.finish(result).await
     }
 
-    /// A message of `business` with its object, as it was accepted.
-    pub(crate) async fn message_body(
+    /// The object of a message of `business`, as it was accepted, and the same sealed if it is.
+    pub(crate) async fn message_object(
         &self,
         business: &BusinessId,
         id: &MessageId,
-    ) -> Result<Option<(MessageView, String)>, StoreError> {
-        let Some(view) = self.message(business, id).await? else { return Ok(None) };
+    ) -> Result<Option<(String, Option<Vec<u8>>)>, StoreError> {
         let mut conn = self.pools.read().await?;
-        let query = messages::table.filter(messages::id.eq(id.key())).select(messages::body);
-        let body: String = on!(conn, c => query.first(c).await)?;
-        Ok(Some((view, body)))
+        let query = messages::table
+            .filter(messages::id.eq(id.key()))
+            .filter(messages::business_id.eq(business.key()))
+            .select((messages::body, messages::sealed));
+        Ok(on!(conn, c => query.first(c).await.optional())?)
     }
 }
 

@@ -332,15 +332,19 @@ async fn the_sweeps_find_what_waits_and_what_lapsed() {
         let (waiting, running) = (message(&business, 1_000), message(&business, 1_000));
         store.accept(vec![waiting.clone(), running.clone()]).await.unwrap();
         store.claim_messages(&[running.id.key()], "a", 2_000, 60_000).await.unwrap();
-        let due = store.due_messages(5_000, &Place::start(), 10).await.unwrap();
+        let due = store.due_messages(5_000, 5_000, &Place::start(), 10).await.unwrap();
         assert_eq!(due.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), [waiting.id.key()]);
         assert_eq!((due[0].lane.as_str(), due[0].due_at), ("7", 1_000));
-        assert_eq!(store.due_messages(59_999, &Place::start(), 10).await.unwrap().len(), 1, "the lease still holds");
-        let due = store.due_messages(60_000, &Place::start(), 10).await.unwrap();
+        assert_eq!(
+            store.due_messages(59_999, 59_999, &Place::start(), 10).await.unwrap().len(),
+            1,
+            "the lease still holds"
+        );
+        let due = store.due_messages(60_000, 60_000, &Place::start(), 10).await.unwrap();
         assert_eq!(due.len(), 2, "the lease is over");
-        let rest = store.due_messages(60_000, &due[0].place, 10).await.unwrap();
+        let rest = store.due_messages(60_000, 60_000, &due[0].place, 10).await.unwrap();
         assert_eq!(rest, due[1..], "a page starts where the last one ended");
-        assert!(store.due_messages(60_000, &due[1].place, 10).await.unwrap().is_empty());
+        assert!(store.due_messages(60_000, 60_000, &due[1].place, 10).await.unwrap().is_empty());
         let both = [waiting.id.key(), running.id.key()];
         let rows = store.unfinished_among(&both).await.unwrap();
         let ends: BTreeSet<_> = rows.iter().map(|row| (row.progress.state.code(), row.progress.due_at)).collect();

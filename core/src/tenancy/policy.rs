@@ -5,7 +5,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::error::Breach;
+use crate::{
+    error::Breach,
+    messages::quiet::{self, QuietHours},
+};
 
 /// Most entries in a list of channels or price lists.
 const LIST_MAX_ENTRIES: usize = 16;
@@ -42,6 +45,9 @@ pub struct Policy {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "strict")]
     pub marketing_consent: Option<ConsentPolicy>,
+    /// When messages of some categories wait, by the clocks where the recipient is. They add to those above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet_hours: Option<Vec<QuietHours>>,
 }
 
 /// What becomes of marketing to people who are not known to have agreed, from lenient to strict.
@@ -106,6 +112,7 @@ impl Policy {
             price_lists: common(above.price_lists.as_ref(), self.price_lists.as_ref()),
             // None is the least of all.
             marketing_consent: self.marketing_consent.max(above.marketing_consent),
+            quiet_hours: quiet::joined(above.quiet_hours.as_ref(), self.quiet_hours.as_ref()),
         }
     }
 
@@ -156,6 +163,9 @@ impl Policy {
                 actual: None,
             });
         }
+        let of_above = above.quiet_hours.as_deref().unwrap_or_default();
+        let own = self.quiet_hours.as_deref().unwrap_or_default();
+        quiet::breaches_of(own, of_above, &format!("{at}/quiet_hours"), &mut breaches);
         breaches
     }
 }
@@ -200,15 +210,23 @@ mod tests {
             prop::option::of(names.prop_map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>()))
         };
         let consent = prop::sample::select(vec![ConsentPolicy::Off, ConsentPolicy::Warn, ConsentPolicy::Strict]);
+        let quiet = prop::option::of(prop::sample::subsequence(vec!["20:00", "21:00", "22:00"], 0..=3));
+        let hours = |from: &str| QuietHours {
+            from: from.to_owned(),
+            to: "08:00".to_owned(),
+            days: Vec::new(),
+            categories: Vec::new(),
+        };
         let rate = || prop::option::of(1..50_u32);
-        (rate(), rate(), prop::option::of(1..50_u64), list(), list(), prop::option::of(consent)).prop_map(
-            |(rate, key, day, channels, price_lists, marketing_consent)| Policy {
+        (rate(), rate(), prop::option::of(1..50_u64), list(), list(), prop::option::of(consent), quiet).prop_map(
+            move |(rate, key, day, channels, price_lists, marketing_consent, quiet)| Policy {
                 requests_per_second: rate,
                 requests_per_second_and_key: key,
                 messages_per_day: day,
                 channels,
                 price_lists,
                 marketing_consent,
+                quiet_hours: quiet.map(|quiet| quiet.into_iter().map(hours).collect()),
             },
         )
     }
@@ -248,6 +266,7 @@ mod tests {
             channels: Some(vec!["sms".to_owned(), "whatsapp".to_owned(), "No".to_owned()]),
             price_lists: None,
             marketing_consent: Some(ConsentPolicy::Warn),
+            quiet_hours: None,
         };
         let breaches = wide.breaches(&above, "/policy");
         let pointers: Vec<&str> = breaches.iter().map(|breach| breach.pointer.as_str()).collect();

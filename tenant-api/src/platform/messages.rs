@@ -1,25 +1,29 @@
 //! Sending, and what became of it.
 
-use actix_web::{HttpRequest, HttpResponse, get, post, web};
+use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
+use futures_util::future::join_all;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa::IntoParams;
 use waystation_core::{
-    clock::{Millis, from_rfc3339},
+    clock::{Millis, from_rfc3339, now_ms},
     error::{ApiError, Breach, ErrorKind},
     ids::MessageId,
-    messages::{Category, address::Address, request::Dialect, state::State},
+    messages::{Category, address::Address, intake::BATCH_MAX_MESSAGES, request::Dialect, state::State},
     store::{MessageFilter, MessageView},
+    tenancy::Tenant,
 };
 
 use crate::{
     Api,
-    answers::{Absent, Asked, Guarded, Sendable},
-    auth::{ByTenant, MessagesRead, MessagesSend, SentByTenant},
+    answers::{Absent, Asked, Bodied, Conflicting, Guarded, Sendable},
+    auth::{By, ByTenant, MessagesRead, MessagesSend, SentByTenant, demands},
     bodies::PageOf,
     failure::Failure,
     input,
-    schema::{Accepted, Message, MessageEvents, PlatformMessage},
-    shared::{accept, ask},
+    request::RequestId,
+    schema::{Accepted, Message, MessageBatch, MessageBatchResult, MessageChange, MessageEvents, PlatformMessage},
+    shared::{accept, ask, idempotency_key},
 };
 
 /// Send a message
@@ -50,6 +54,95 @@ pub(crate) async fn send_message(
         response.insert_header(("Idempotency-Replayed", "true"));
     }
     Ok(response.json(Accepted::from(accepted)))
+}
+
+/// Send many messages
+///
+/// What can be accepted is, in one commit; `results` says of each what became of it, in order, with the status that it
+/// would have had alone. So the answer is 200 also when some were refused, or all. Each counts against the limits like a
+/// request of its own: those over a limit are refused, and can be sent again.
+#[utoipa::path(
+    tag = "Messages",
+    operation_id = "sendMessages",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "At most 255 characters. For 24 hours, the same \
+            request with the same key accepts nothing twice: messages that were accepted are answered with the same id, \
+            those that were refused are tried again."),
+    ),
+    request_body = MessageBatch,
+    responses(
+        (status = 200, description = "What became of each.", body = MessageBatchResult),
+        Guarded<MessagesSend>, Bodied,
+    ),
+)]
+#[post("/v1/messages/batch")]
+pub(crate) async fn send_messages(sent: SentByTenant<MessagesSend>) -> Result<HttpResponse, Failure> {
+    let by = &sent.by;
+    by.answer_of_others(async {
+        let key = idempotency_key(&by.request)?;
+        let MessageBatch { messages } = input::json(&sent.body)?;
+        // The request has been counted as the first. One with too many of them is refused as a whole.
+        let counted = messages.len().min(BATCH_MAX_MESSAGES);
+        let more = join_all((1..counted).map(|_| by.api.limiter.take(demands(&by.principal)))).await;
+        let waits = more.iter().map(|ruling| (!ruling.allowed).then(|| ruling.retry_after_ms()));
+        let waits = std::iter::once(None).chain(waits).chain(std::iter::repeat(None)).take(messages.len());
+        let waits: Vec<Option<u64>> = waits.collect();
+        let allowed = messages.into_iter().zip(&waits).filter(|(_, wait)| wait.is_none()).map(|(message, _)| message);
+        let mut accepted = by.api.intake.accept_batch(&by.principal, allowed.collect(), key).await?.into_iter();
+        let late = |wait| {
+            let details = "This credential, or all of its business together, sends too fast.";
+            Err(ApiError::new(ErrorKind::RateLimited, details).retry_after_ms(wait))
+        };
+        let results = waits.into_iter().filter_map(|wait| wait.map(late).or_else(|| accepted.next())).collect();
+        Ok(HttpResponse::Ok().json(MessageBatchResult::new(results, &RequestId::of(&by.request))))
+    })
+    .await
+}
+
+/// Change a scheduled message
+///
+/// Possible until its time has come: another time, another text. The message is checked as if it had been sent like that.
+#[utoipa::path(
+    tag = "Messages",
+    operation_id = "changeMessage",
+    params(("id" = String, Path, description = "The message's id.", example = "wamid.01JD9Z8W7V6T5S4R3Q2P1N0M9K")),
+    request_body = MessageChange,
+    responses(
+        (status = 200, description = "The message.", body = Message),
+        Guarded<MessagesSend>, Absent, Sendable, Conflicting,
+    ),
+)]
+#[patch("/v1/messages/{id}")]
+pub(crate) async fn change_message(sent: SentByTenant<MessagesSend>) -> Result<HttpResponse, Failure> {
+    let by = &sent.by;
+    by.answer(async {
+        let change: Map<String, Value> = input::json(&sent.body)?;
+        let message = by.api.intake.change(&by.principal, &by.id("id")?, change, now_ms()).await?;
+        Ok(HttpResponse::Ok().json(with_sender(by, message).await?))
+    })
+    .await
+}
+
+/// Cancel a message
+///
+/// Possible until an attempt to send it has started. It then ends as `canceled`, which webhooks tell as a failure with the
+/// reason. A message that is canceled already is answered as it is.
+#[utoipa::path(
+    tag = "Messages",
+    operation_id = "cancelMessage",
+    params(("id" = String, Path, description = "The message's id.", example = "wamid.01JD9Z8W7V6T5S4R3Q2P1N0M9K")),
+    responses(
+        (status = 200, description = "The message.", body = Message),
+        Guarded<MessagesSend>, Absent, Conflicting,
+    ),
+)]
+#[post("/v1/messages/{id}/cancel")]
+pub(crate) async fn cancel_message(by: ByTenant<MessagesSend>) -> Result<HttpResponse, Failure> {
+    by.answer(async {
+        let message = by.api.intake.cancel(&by.principal, &by.id("id")?, now_ms()).await?;
+        Ok(HttpResponse::Ok().json(with_sender(&by, message).await?))
+    })
+    .await
 }
 
 /// Read a message
@@ -216,7 +309,7 @@ pub(crate) async fn list_messages(by: ByTenant<MessagesRead>) -> Result<HttpResp
 }
 
 /// A message with what is known of its sender.
-async fn with_sender(by: &ByTenant<MessagesRead>, message: MessageView) -> Result<Message, ApiError> {
+async fn with_sender<N>(by: &By<Tenant, N>, message: MessageView) -> Result<Message, ApiError> {
     let sender = by.api.directory.sender(by.principal.business(), message.sender_id).await?;
     Ok(Message::new(message, sender.as_deref()))
 }
