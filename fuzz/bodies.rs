@@ -8,6 +8,7 @@ use waystation_core::messages::{
 
 /// Reads `body` as a message on both routes. It is refused with what is wrong and where, or it is a message that can be
 /// written out, read again to the same one, and shown.
+#[allow(unreachable_pub, reason = "the fuzz crate uses it too")]
 pub fn message(body: &[u8]) {
     for dialect in [Dialect::CloudApi, Dialect::Platform] {
         let first = match Request::read(body, dialect) {

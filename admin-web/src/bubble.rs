@@ -280,9 +280,9 @@ fn lay(text: &[Marked], outer: &Span, spans: &mut Vec<Span>) {
         let mut inner = outer.clone();
         *flag(&mut inner, mark) = true;
         if mark == Mark::Mono {
-            push(&text[inside.0..inside.1], &inner, spans)
+            push(&text[inside.0..inside.1], &inner, spans);
         } else {
-            lay(&text[inside.0..inside.1], &inner, spans)
+            lay(&text[inside.0..inside.1], &inner, spans);
         }
         plain_from = end;
         at = end;
@@ -328,7 +328,7 @@ fn push(text: &[Marked], look: &Span, spans: &mut Vec<Span>) {
     for (c, sample) in text {
         match spans.last_mut() {
             Some(last) if Span { text: String::new(), ..last.clone() } == Span { sample: *sample, ..look.clone() } => {
-                last.text.push(*c)
+                last.text.push(*c);
             }
             _ => spans.push(Span { text: c.to_string(), sample: *sample, ..look.clone() }),
         }

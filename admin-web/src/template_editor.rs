@@ -383,7 +383,7 @@ fn samples_of(text: &str) -> Result<Option<Value>, usize> {
 /// A number where it reads back as it was typed, so that a code with leading zeros stays one.
 fn read_value(text: &str) -> Value {
     let number: Option<Value> = serde_json::from_str(text).ok().filter(|value: &Value| value.is_number());
-    number.filter(|number| number.to_string() == text).unwrap_or_else(|| text.into())
+    number.filter(|number| *number == text).unwrap_or_else(|| text.into())
 }
 
 /// None where the path leads through a value.

@@ -408,6 +408,7 @@ impl<'d> Desk<'d> {
     }
 
     /// The draft that was filled in, as far as it can be read, or else the answer that says what cannot.
+    #[allow(clippy::result_large_err, reason = "the error is an answer, made once for a page")]
     fn read(&self, fields: &Fields) -> Result<Draft, Result<HttpResponse, Failure>> {
         match editor::read(&self.named(fields)) {
             Ok(draft) => Ok(draft),

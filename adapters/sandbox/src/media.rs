@@ -56,7 +56,7 @@ pub(crate) async fn upload(io: &Io, connection: &Connection, upload: MediaUpload
 fn id(seed: u64, at_ms: i64) -> String {
     let time = format!("{:0width$}", at_ms.max(0), width = TIME_DIGITS);
     let check = hash(seed, &time, "media") % 10_u64.pow(CHECK_DIGITS as u32);
-    format!("{time}{check:0width$}", width = CHECK_DIGITS)
+    format!("{time}{check:0CHECK_DIGITS$}")
 }
 
 /// When the file came that an id of this network names.

@@ -19,7 +19,9 @@ use crate::number::NumberError;
 use crate::testing;
 use crate::types::{Description, ReceiveError, SendError};
 use crate::wire::{
-    AdmitAnswer, Described, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, NumberAnswer, OP_ADMIT, OP_CONNECT, OP_DELIVER_CODE, OP_MARK_READ, OP_REGISTER, OP_REQUEST_CODE, OP_VERIFY_CODE, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, Step, MediaAnswer, OP_UPLOAD_MEDIA,
+    AdmitAnswer, Described, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, MediaAnswer, NumberAnswer, OP_ADMIT,
+    OP_CONNECT, OP_DELIVER_CODE, OP_MARK_READ, OP_REGISTER, OP_REQUEST_CODE, OP_UPLOAD_MEDIA, OP_VERIFY_CODE,
+    ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, Step,
 };
 
 /// Steps after which an operation counts as endless.

@@ -17,7 +17,8 @@ use crate::coroutine::{Outcome, Shared, Task};
 use crate::io::Io;
 use crate::types::TransportAdapter;
 use crate::wire::{
-    Described, OP_ADMIT, OP_CONNECT, OP_DELIVER_CODE, OP_MARK_READ, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND, OP_VERIFY_CODE, Resume, SCHEMA_VERSION, Start, Step, OP_UPLOAD_MEDIA,
+    Described, OP_ADMIT, OP_CONNECT, OP_DELIVER_CODE, OP_MARK_READ, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND,
+    OP_UPLOAD_MEDIA, OP_VERIFY_CODE, Resume, SCHEMA_VERSION, Start, Step,
 };
 
 /// Exports an adapter: `export_adapter!(Type);`, where `Type` is [`TransportAdapter`] and [`Default`].

@@ -56,8 +56,8 @@ use crate::coroutine::{Outcome, Shared, Task};
 use crate::inbound::{MarkError, ReadMark};
 use crate::io::{HttpError, HttpResponse, Io, LogLine};
 use crate::link::{Disconnected, Link};
-use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
 use crate::media::{MediaUpload, UploadedMedia};
+use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
 use crate::types::{
     Accepted, Admission, Callback, Outbound, Payload, ReceiveError, Received, SendError, TransportAdapter,
 };

@@ -10,7 +10,9 @@ use waystation_adapter_sdk::caller::Entry;
 use waystation_adapter_sdk::conformance::{CASES, Level, Outcome, Sample, as_markdown, run};
 use waystation_adapter_sdk::{
     Accepted, Admission, Callback, Capabilities, Channel, CodeCheck, CodeDelivery, CodeMethod, CodeRequest,
-    Description, Disconnected, Endpoint, HttpRequest, Io, Link, NumberDone, NumberError, Outbound, Payload, ReceiveError, Registration, SendError, TransportAdapter, UpstreamError, async_trait, export_adapter, MediaUpload, UploadedMedia,
+    Description, Disconnected, Endpoint, HttpRequest, Io, Link, MediaUpload, NumberDone, NumberError, Outbound,
+    Payload, ReceiveError, Registration, SendError, TransportAdapter, UploadedMedia, UpstreamError, async_trait,
+    export_adapter,
 };
 
 #[derive(Default)]

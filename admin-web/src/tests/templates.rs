@@ -31,7 +31,7 @@ pub(super) async fn hand_in(fixture: &Fixture, business: &BusinessId, name: &str
 }
 
 /// What is filled in for a template that passes the lint.
-fn written<'f>(body: &'f str) -> Vec<(&'f str, &'f str)> {
+fn written(body: &str) -> Vec<(&str, &str)> {
     vec![
         ("name", "parcel_news"),
         ("language", "en_US"),

@@ -17,9 +17,9 @@ pub const DEFAULT_CHANNEL: &str = "whatsapp";
 /// Longest name of a channel, in characters.
 const CHANNEL_MAX_CHARS: usize = 40;
 /// Longest source and text version of a consent, in characters.
-pub const CONSENT_WORDS_MAX_CHARS: usize = 200;
+pub(crate) const CONSENT_WORDS_MAX_CHARS: usize = 200;
 /// Longest evidence of a consent, in characters.
-pub const EVIDENCE_MAX_CHARS: usize = 2_000;
+pub(crate) const EVIDENCE_MAX_CHARS: usize = 2_000;
 /// Lines in the history of one contact at most.
 pub const CONSENTS_MAX_PER_CONTACT: i64 = 1_000;
 /// How far ahead of the server's clock a consent may be dated, in milliseconds.

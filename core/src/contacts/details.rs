@@ -106,7 +106,7 @@ impl AttributeKind {
 }
 
 /// The attributes that a business has defined.
-pub type Definitions = BTreeMap<String, AttributeKind>;
+pub(crate) type Definitions = BTreeMap<String, AttributeKind>;
 
 /// What is known of a person.
 #[derive(Debug, Clone, Default, PartialEq)]

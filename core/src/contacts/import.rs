@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     audit::Actor,
-    clock::{Millis, now_ms},
+    clock::now_ms,
     error::{ApiError, Breach, ErrorKind},
     ids::{BusinessId, ImportId},
     paging::{Page, Paging},

@@ -15,9 +15,10 @@ use waystation_adapter_sdk::wire::{
     StartRef, Step,
 };
 use waystation_adapter_sdk::{
-    Accepted, Admission, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Disconnected, Event, HttpError,
-    HttpRequest, HttpResponse, Level, Link, MEDIA_READ_MAX_BYTES, MarkError, MediaUpload, NumberDone, NumberError, Outbound,
-    Payload, PretendText, ReadMark, ReceiveError, Received, Registration, SendError, UploadedMedia, UpstreamError,
+    Accepted, Admission, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Disconnected, Event,
+    HttpError, HttpRequest, HttpResponse, Level, Link, MEDIA_READ_MAX_BYTES, MarkError, MediaUpload, NumberDone,
+    NumberError, Outbound, Payload, PretendText, ReadMark, ReceiveError, Received, Registration, SendError,
+    UploadedMedia, UpstreamError,
 };
 
 use super::library::{Library, LoadError};

@@ -277,6 +277,7 @@ impl Store {
     }
 
     /// The contacts of `business` that have one of `addresses`.
+    #[cfg(test)]
     pub(crate) async fn contacts_at(
         &self,
         business: &BusinessId,

@@ -44,6 +44,7 @@ pub(crate) enum Said<'s> {
 #[derive(Debug, Clone)]
 pub(crate) struct Heard {
     /// Who it was.
+    #[cfg_attr(not(test), allow(dead_code, reason = "tests ask who it was"))]
     pub(crate) contact: ContactId,
     /// What changed, if anything did.
     pub(crate) wish: Option<Wish>,

@@ -94,6 +94,7 @@ impl Store {
     }
 
     /// What holds messages back from somebody with these addresses.
+    #[cfg(test)]
     pub(crate) async fn suppressions_at(
         &self,
         business: &BusinessId,
