@@ -10,8 +10,9 @@ use waystation_core::{
     audit::Actor,
     clock::now_ms,
     credentials::{GrantRequest, Issued},
-    ids::AccountId,
-    store::{Store, StoreError, StoredTemplate},
+    ids::BusinessId,
+    onboarding::Reviewer,
+    templates::{Action, Decision, Draft, Templates},
     tenancy::{BusinessRequest, EndpointRequest, ResellerRequest, Sender, SenderRequest, Subtree},
 };
 
@@ -27,6 +28,8 @@ const RECIPIENT: &str = "16505550001";
 /// The demo sender's own number.
 const SENDER_PHONE: &str = "15550783881";
 const TEMPLATE_NAME: &str = "order_update";
+/// The template that brings one-time passwords.
+const PASSWORD_TEMPLATE_NAME: &str = "verification_code";
 const TEMPLATE_LANGUAGE: &str = "en_US";
 
 /// What `--json` prints.
@@ -118,7 +121,7 @@ async fn furnish(running: &Running, webhook: Option<&str>) -> anyhow::Result<Sum
     let partner = installation.credentials.reseller_owner(&platform, &reseller).await?;
     let grant = GrantRequest { name: "demo".to_owned(), ..GrantRequest::default() };
     let (_, partner_key) = installation.credentials.issue_key(&by, &partner, &grant, now).await?;
-    add_template(store, (&business.id, business.account)).await?;
+    add_templates(&installation.templates, &business.id).await?;
     if let Some(url) = webhook {
         let endpoint = EndpointRequest { url: url.to_owned(), verify_token: verify_token.clone() };
         let added = installation.registry.add_endpoint(&by, &platform, &business.id, &endpoint, now).await;
@@ -128,8 +131,9 @@ async fn furnish(running: &Running, webhook: Option<&str>) -> anyhow::Result<Sum
     Ok(summary(running, (&key, &partner_key), &sender, app_secret, verify_token, &link))
 }
 
-async fn add_template(store: &Store, owner: (&waystation_core::ids::BusinessId, AccountId)) -> Result<(), StoreError> {
-    let components = json!([
+/// Adds templates and lets them through: the command line is where everything begins, and nobody in particular.
+async fn add_templates(templates: &Templates, business: &BusinessId) -> anyhow::Result<()> {
+    let order_update = json!([
         {
             "type": "BODY",
             "text": "Hi {{1}}, your order {{2}} is on its way.",
@@ -137,14 +141,25 @@ async fn add_template(store: &Store, owner: (&waystation_core::ids::BusinessId, 
         },
         {"type": "FOOTER", "text": "Demo Bakery"},
     ]);
-    let template = StoredTemplate {
-        name: TEMPLATE_NAME.to_owned(),
-        language: TEMPLATE_LANGUAGE.to_owned(),
-        category: "UTILITY".to_owned(),
-        status: "APPROVED".to_owned(),
-        components: components.to_string(),
-    };
-    store.add_template(&Actor::operator(), owner, &template, now_ms()).await?;
+    let password = json!([
+        {"type": "BODY", "add_security_recommendation": true},
+        {"type": "BUTTONS", "buttons": [{"type": "OTP", "otp_type": "COPY_CODE", "text": "Copy code"}]},
+    ]);
+    let (by, platform) = (Actor::operator(), Subtree::Platform);
+    for (name, category, components) in
+        [(TEMPLATE_NAME, "UTILITY", order_update), (PASSWORD_TEMPLATE_NAME, "AUTHENTICATION", password)]
+    {
+        let draft = Draft {
+            name: name.to_owned(),
+            language: TEMPLATE_LANGUAGE.to_owned(),
+            category: category.to_owned(),
+            components: components.as_array().cloned().unwrap_or_default(),
+            ..Draft::default()
+        };
+        let template = templates.create((&by, &platform), business, &draft, true, now_ms()).await?;
+        let decision = Decision { action: Action::Approve, reason: None, version: None };
+        templates.decide(&Reviewer::vouched(by.clone()), &platform, template.id, &decision, now_ms()).await?;
+    }
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use tokio::{
     task::JoinHandle,
 };
 use waystation_admin_web::{AdapterCard, Dashboard};
-use waystation_core::{access::Access, clock::now_ms, delivery::Runtime, plugins::Health};
+use waystation_core::{access::Access, clock::now_ms, contacts::Contacts, delivery::Runtime, plugins::Health};
 use waystation_tenant_api::{Api, Guard, TrustedProxies};
 
 use crate::{
@@ -61,8 +61,11 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
     let base_url = installation.config.public_url(bound);
 
     let worker = if worker { Some(installation.start_worker().await) } else { None };
-    let api = api.then(|| Api {
-        intake: installation.start_intake(),
+    let api = api.then(|| installation.start_intake()).map(|intake| Api {
+        one_time_passwords: installation.one_time_passwords(&intake),
+        intake,
+        inbox: installation.inbox(),
+        contacts: Contacts::new(installation.store.clone()),
         store: installation.store.clone(),
         directory: installation.directory.clone(),
         limiter: installation.limiter.clone(),
@@ -70,7 +73,12 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
         registry: installation.registry.clone(),
         credentials: installation.credentials.clone(),
         abuse: installation.abuse.clone(),
+        listener: installation.start_listener(),
         onboarding: installation.onboarding.clone(),
+        senders: installation.senders.clone(),
+        media: installation.media.clone(),
+        base_url: base_url.clone(),
+        templates: installation.templates.clone(),
         body_limit_bytes: installation.config.server.body_limit_bytes,
     });
     let admin = roles.contains(&Role::Admin);
@@ -100,6 +108,7 @@ fn serve(
     let (registry, credentials) = (installation.registry.clone(), installation.credentials.clone());
     let abuse = installation.abuse.clone();
     let onboarding = installation.onboarding.clone();
+    let templates = installation.templates.clone();
     let access = Access::new(store.clone(), installation.vault.clone());
     let base_url = base_url.to_owned();
     let secure_cookies = base_url.starts_with("https:");
@@ -126,6 +135,7 @@ fn serve(
                 credentials: credentials.clone(),
                 abuse: abuse.clone(),
                 onboarding: onboarding.clone(),
+                templates: templates.clone(),
                 base_url: base_url.clone(),
                 version: env!("CARGO_PKG_VERSION"),
                 adapters: Arc::new(move || adapters.list().iter().map(|adapter| card(adapter)).collect()),

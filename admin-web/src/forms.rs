@@ -23,6 +23,13 @@ impl Fields {
         self.0.push((name, value));
     }
 
+    /// The same with this value of a field, whatever was sent.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.retain(|(of, _)| of != name);
+        self.add(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// The value of a field as it was entered; empty when it was not sent.
     pub(crate) fn raw(&self, name: &str) -> &str {
         self.0.iter().find(|(of, _)| of == name).map_or("", |(_, value)| value)
@@ -87,6 +94,7 @@ pub(crate) struct Field {
     mode: &'static str,
     accept: &'static str,
     short: bool,
+    third: bool,
     focus: bool,
     fixed: bool,
     none: &'static str,
@@ -110,6 +118,7 @@ impl Field {
             mode: "",
             accept: "",
             short: false,
+            third: false,
             focus: false,
             fixed: false,
             none: "Choose…",
@@ -240,6 +249,12 @@ impl Field {
         self
     }
 
+    /// One of three that stand beside each other where there is room.
+    pub(crate) fn third(mut self) -> Self {
+        self.third = true;
+        self
+    }
+
     /// To be seen, not changed.
     pub(crate) fn fixed(mut self) -> Self {
         self.fixed = true;
@@ -298,6 +313,10 @@ pub(crate) struct Form {
     tone: &'static str,
     wide: bool,
     second: Option<Second>,
+    /// Where it is sent to be looked at only.
+    preview: Option<String>,
+    /// The key that presses its button, together with those that the browser asks for.
+    access_key: &'static str,
 }
 
 /// A second way to send a form.
@@ -323,6 +342,8 @@ impl Form {
             tone: "primary",
             wide: false,
             second: None,
+            preview: None,
+            access_key: "",
         }
     }
 
@@ -391,6 +412,18 @@ impl Form {
     /// A second button, which sends `name=value` along.
     pub(crate) fn second(mut self, label: impl Into<String>, name: &'static str, value: &'static str) -> Self {
         self.second = Some(Second { label: label.into(), name, value });
+        self
+    }
+
+    /// With a button that sends it to `path`, which shows what would come of it and changes nothing.
+    pub(crate) fn preview(mut self, path: String) -> Self {
+        self.preview = Some(path);
+        self
+    }
+
+    /// Its button can be pressed by this key as well.
+    pub(crate) fn access_key(mut self, key: &'static str) -> Self {
+        self.access_key = key;
         self
     }
 

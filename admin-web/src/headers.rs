@@ -3,8 +3,9 @@
 //!
 //! The policy allows our own style sheet, images, and the one script whose hash it names.
 //! A value that slipped through escaping could run nothing, load nothing and send no form
-//! elsewhere, and no other site can frame a page to borrow a click. Only documents, and the
-//! page that shows them, have policies of their own, and those are here too.
+//! elsewhere, and no other site can frame a page to borrow a click. Only documents, the
+//! page that shows them, and the desk at which templates are written have policies of
+//! their own, and those are here too.
 
 use std::sync::LazyLock;
 
@@ -19,6 +20,7 @@ use actix_web::{
 use crate::assets;
 
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| policy(""));
+static WITH_PREVIEW: LazyLock<HeaderValue> = LazyLock::new(|| policy(" connect-src 'self';"));
 static WITH_DOCUMENTS: LazyLock<HeaderValue> = LazyLock::new(|| policy(" frame-src 'self';"));
 
 #[expect(clippy::expect_used, reason = "it is ASCII")]
@@ -34,6 +36,11 @@ fn policy(more: &str) -> HeaderValue {
 /// The policy of a page that shows documents in their place: it may frame our own.
 pub(crate) fn with_documents() -> HeaderValue {
     WITH_DOCUMENTS.clone()
+}
+
+/// The policy of a page that asks what a form would come to while it is filled in.
+pub(crate) fn with_preview() -> HeaderValue {
+    WITH_PREVIEW.clone()
 }
 
 /// The policy of a document: it can be framed by a page of ours, and asks for nothing. An

@@ -147,6 +147,8 @@ fn describe(state: State) -> (&'static str, &'static str) {
         State::Expired => ("warn", "Too old before the network took it"),
         State::Delivered => ("ok", "On the recipient's device"),
         State::Read => ("ok", "Opened by the recipient"),
+        State::Scheduled => ("wait", "To be sent later"),
+        State::Canceled => ("warn", "Taken back before it was sent"),
         State::Played => ("ok", "Played by the recipient"),
     }
 }

@@ -12,9 +12,11 @@
 mod account;
 mod assets;
 mod audit;
+mod bubble;
 mod businesses;
 mod cases;
 mod credentials;
+mod difference;
 mod failure;
 mod forms;
 mod headers;
@@ -23,10 +25,12 @@ mod home;
 mod notice;
 mod onboarding;
 mod pages;
-mod qr;
 mod resellers;
 mod session;
 mod sign_in;
+mod template_editor;
+mod template_review;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -51,6 +55,7 @@ use waystation_core::{
     credentials::Credentials,
     onboarding::Onboarding,
     store::Store,
+    templates::Templates,
     tenancy::Registry,
 };
 
@@ -82,6 +87,8 @@ pub struct Dashboard {
     pub abuse: Abuse,
     /// Takes businesses in.
     pub onboarding: Onboarding,
+    /// Templates and their review.
+    pub templates: Templates,
     /// The address under which browsers reach the server, without a slash at its end.
     pub base_url: String,
     /// The version of the program, for people.
@@ -136,8 +143,8 @@ macro_rules! credential_rooms {
 /// Every room that needs a session, with what it needs.
 fn rooms() -> Vec<Room> {
     use Permission::{
-        ManageBusinesses, ManageCredentials, ManageResellers, ManageUsers, Onboard, OwnAccount, SeeAudit,
-        SeeBusinesses, SeeDocuments, Verify,
+        ManageBusinesses, ManageCredentials, ManageResellers, ManageTemplates, ManageUsers, Onboard, OwnAccount,
+        ReviewTemplates, SeeAudit, SeeBusinesses, SeeDocuments, Verify,
     };
     let mut rooms = vec![
         room("/", OwnAccount).get(home::show),
@@ -190,6 +197,18 @@ fn rooms() -> Vec<Room> {
         room("/businesses/{business}/onboarding/review", Onboard).get(onboarding::show_review),
         room("/businesses/{business}/onboarding/submit", Onboard).post(onboarding::submit),
         room("/businesses/{business}/onboarding/give-up", Onboard).post(onboarding::give_up),
+        room("/businesses/{business}/templates", ManageTemplates).get(templates::list),
+        room("/businesses/{business}/templates/new", ManageTemplates).get(templates::ask).post(templates::add),
+        room("/businesses/{business}/templates/preview", ManageTemplates).post(templates::preview_new),
+        room("/businesses/{business}/templates/{template}", ManageTemplates).get(templates::show),
+        room("/businesses/{business}/templates/{template}/edit", ManageTemplates)
+            .get(templates::ask_change)
+            .post(templates::change),
+        room("/businesses/{business}/templates/{template}/preview", ManageTemplates).post(templates::preview_change),
+        room("/businesses/{business}/templates/{template}/step", ManageTemplates).post(templates::step),
+        room("/templates", ReviewTemplates).get(template_review::queue),
+        room("/templates/{template}", ReviewTemplates).get(template_review::show),
+        room("/templates/{template}/decide", ReviewTemplates).post(template_review::decide),
         room("/verification", Verify).get(verification::queue),
         room("/verification/{business}", Verify).get(verification::show),
         room("/verification/{business}/decide", Verify).post(verification::decide),

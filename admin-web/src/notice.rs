@@ -82,6 +82,20 @@ pub(crate) enum Notice {
     Resumed,
     /// A business was closed.
     Closed,
+    /// A template was handed in.
+    TemplateHandedIn,
+    /// A template was taken back.
+    TemplateWithdrawn,
+    /// A template goes on.
+    TemplateUnpaused,
+    /// A template was put away.
+    TemplateArchived,
+    /// A template was approved.
+    TemplateApproved,
+    /// A template was sent back.
+    TemplateSentBack,
+    /// A template was rejected.
+    TemplateRejected,
 }
 
 /// A notice as the template `flash` shows it.
@@ -92,7 +106,7 @@ pub(crate) struct Flash {
 }
 
 impl Notice {
-    const ALL: [(Self, &'static str, &'static str, &'static str); 32] = [
+    const ALL: [(Self, &'static str, &'static str, &'static str); 39] = [
         (Self::SignedOut, "signed-out", "ok", "You are signed out."),
         (Self::PasswordChanged, "password-changed", "ok", "The password is changed, and your other sessions are over."),
         (Self::SessionEnded, "session-ended", "ok", "The session is over."),
@@ -135,6 +149,13 @@ impl Notice {
         (Self::Suspended, "suspended", "ok", "The business is suspended. Nothing goes out any more."),
         (Self::Resumed, "resumed", "ok", "The business goes on."),
         (Self::Closed, "closed", "ok", "The business is closed."),
+        (Self::TemplateHandedIn, "template-in", "ok", "The template is handed in. A reviewer looks at it next."),
+        (Self::TemplateWithdrawn, "template-back", "ok", "The template is taken back."),
+        (Self::TemplateUnpaused, "template-on", "ok", "The template can be sent again."),
+        (Self::TemplateArchived, "template-away", "ok", "The template is archived."),
+        (Self::TemplateApproved, "template-approved", "ok", "The template is approved."),
+        (Self::TemplateSentBack, "template-sent-back", "ok", "The business is asked to change the template."),
+        (Self::TemplateRejected, "template-rejected", "ok", "The template is rejected."),
     ];
 
     fn row(self) -> (&'static str, &'static str, &'static str) {

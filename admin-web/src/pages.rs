@@ -53,6 +53,7 @@ const PARTS: &[(&str, &str)] = templates![
     "bare",
     "badge",
     "bar",
+    "bubble",
     "brand",
     "business-head",
     "day",
@@ -72,6 +73,7 @@ const PARTS: &[(&str, &str)] = templates![
     "icon-key",
     "icon-list",
     "icon-menu",
+    "icon-note",
     "icon-overview",
     "icon-phone",
     "icon-refresh",
@@ -83,8 +85,10 @@ const PARTS: &[(&str, &str)] = templates![
     "nav-item",
     "pages-nav",
     "panel",
+    "preview",
     "profile-facts",
     "secret",
+    "spans",
     "time",
     "timeline",
     "wizard",
@@ -117,6 +121,11 @@ pages! {
     Sender => "sender",
     Secret => "secret-page",
     SignIn => "sign-in",
+    Template => "template",
+    TemplateEditor => "template-editor",
+    TemplateQueue => "template-queue",
+    TemplateReview => "template-review",
+    Templates => "templates",
     TwoFactor => "two-factor",
     User => "user",
     Users => "users",
@@ -170,6 +179,8 @@ pub(crate) enum Place {
     Overview,
     /// Verification of businesses.
     Verification,
+    /// Templates that wait for a reviewer.
+    TemplateReview,
     /// Cases of suspected abuse.
     Cases,
     /// Businesses, and what is about one of them.
@@ -195,6 +206,8 @@ pub(crate) enum Tab {
     Summary,
     /// Its way to being verified.
     Onboarding,
+    /// Its templates.
+    Templates,
     /// Its keys, clients and signing secrets.
     Credentials,
     /// What a reviewer looks at.
@@ -207,6 +220,9 @@ impl Tab {
         let mut tabs = vec![(Self::Summary, path.to_owned(), "Summary")];
         if user.may(Permission::Onboard) {
             tabs.push((Self::Onboarding, format!("{path}/onboarding"), "Onboarding"));
+        }
+        if user.may(Permission::ManageTemplates) {
+            tabs.push((Self::Templates, format!("{path}/templates"), "Templates"));
         }
         if user.may(Permission::ManageCredentials) {
             tabs.push((Self::Credentials, format!("{path}/credentials"), "Credentials"));
@@ -229,7 +245,7 @@ struct Entry {
 
 /// The navigation of `user`, who is at `place`.
 fn entries(user: &User, place: Place) -> Vec<Entry> {
-    use Permission::{ManageResellers, ManageUsers, SeeAudit, SeeBusinesses, SeePlatform, Verify};
+    use Permission::{ManageResellers, ManageUsers, ReviewTemplates, SeeAudit, SeeBusinesses, SeePlatform, Verify};
 
     // A page of a business is among the businesses, and one to verify it among those.
     let (of_list, of_queue) = match place {
@@ -240,7 +256,7 @@ fn entries(user: &User, place: Place) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut add = |of: Place, href: String, icon, label| entries.push(Entry { href, icon, label, here: of == place });
     if let Role::BusinessOwner(business) = &user.role {
-        let icons = ["icon-building", "icon-check", "icon-key"];
+        let icons = ["icon-building", "icon-check", "icon-note", "icon-key"];
         let tabs = Tab::of(&format!("/admin/businesses/{business}"), user);
         for ((tab, href, label), icon) in tabs.into_iter().zip(icons) {
             add(Place::Business(tab), href, icon, if tab == Tab::Summary { "Your business" } else { label });
@@ -249,6 +265,7 @@ fn entries(user: &User, place: Place) -> Vec<Entry> {
         for (of, permission, href, icon, label) in [
             (Place::Overview, SeePlatform, "/admin/", "icon-overview", "Overview"),
             (of_queue, Verify, "/admin/verification", "icon-check", "Verification"),
+            (Place::TemplateReview, ReviewTemplates, "/admin/templates", "icon-note", "Templates"),
             (Place::Cases, Verify, "/admin/cases", "icon-flag", "Cases"),
             (of_list, SeeBusinesses, "/admin/businesses", "icon-building", "Businesses"),
             (Place::Resellers, ManageResellers, "/admin/resellers", "icon-tree", "Resellers"),

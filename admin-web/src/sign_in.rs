@@ -10,6 +10,7 @@ use waystation_core::{
         Session, Stage, User,
     },
     clock::now_ms,
+    qr::{self, Drawing},
 };
 
 use crate::{
@@ -18,7 +19,6 @@ use crate::{
     forms::{Field, Form},
     notice::Notice,
     pages::{self, Frame, Page},
-    qr::{self, Drawing},
     see_other,
     session::{self, Pending, Posted, Submitted},
 };

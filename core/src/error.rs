@@ -221,6 +221,55 @@ errors! {
         title: "Business-scoped user id recipients are not supported for this message",
         advice: "Send it to a phone number, in \"to\".",
     }
+    /// The person is blocked.
+    RecipientBlocked {
+        name: "recipient_blocked", code: 131026, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Message undeliverable",
+        advice: "This person is blocked at the sender; unblock them to write to them again.",
+    }
+    /// Some people could not be blocked, or let in again.
+    BlockFailed {
+        name: "block_failed", code: 139100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Failed to block/unblock users",
+        advice: "The answer says for each person what became of it.",
+    }
+    /// Nobody else can be blocked.
+    BlocklistFull {
+        name: "blocklist_full", code: 139101, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Blocklist limit reached",
+        advice: "Unblock somebody first.",
+    }
+    /// Free-form outside of the customer-care window.
+    WindowClosed {
+        name: "window_closed", code: 131047, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Re-engagement message",
+        advice: "Send an approved template; the details name some. Anything else can be sent within 24 hours of the person's last message.",
+    }
+    /// The recipient wants no more messages.
+    RecipientOptedOut {
+        name: "recipient_opted_out", code: 131050, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Recipient opted out",
+        advice: "Write to this person no more, until they write a word such as START or the suppression is removed.",
+    }
+    /// The recipient wants no more marketing.
+    MarketingOptedOut {
+        name: "marketing_opted_out", code: 131050, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "User stopped marketing messages",
+        advice: "Send this person no marketing, until they ask for it again; other messages still reach them.",
+    }
+    /// Marketing to somebody who is not known to have agreed.
+    ConsentMissing {
+        name: "consent_missing", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "No consent to marketing",
+        advice: "Record the person's consent at /v1/contacts/{contact}/consents first; the policy of this business asks for it.",
+    }
     /// The template does not take as many parameters as were given.
     TemplateParameterCount {
         name: "template_parameter_count", code: 132000, kind_of: "OAuthException",
@@ -248,6 +297,97 @@ errors! {
         cloud: 400, v1: 422, retryable: false,
         title: "Parameter format does not match format in the created template",
         advice: "Give the parameter the type or name that the details ask for.",
+    }
+    /// The template is paused for low quality.
+    TemplatePaused {
+        name: "template_paused", code: 132015, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: true,
+        title: "Template is paused",
+        advice: "Wait until the pause is over, or send another template; what people reported is in the template's reason.",
+    }
+    /// The template is disabled for low quality.
+    TemplateDisabled {
+        name: "template_disabled", code: 132016, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Template is disabled",
+        advice: "Create another template: one that is disabled cannot be used again.",
+    }
+    /// A value for a template in Handlebars is missing, empty or not what its helper takes.
+    TemplateDataInvalid {
+        name: "template_data_invalid", code: 132018, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Template parameters are not valid",
+        advice: "Give template.data the value that the details name, or let the template have a default for it.",
+    }
+    /// A template breaks a rule that has no code of its own.
+    TemplateInvalid {
+        name: "template_invalid", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Template is not valid",
+        advice: "Correct what the details name; GET /v1/templates/lint-rules explains every rule.",
+    }
+    /// A text of a template is too long.
+    TemplateTooLong {
+        name: "template_too_long", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Message template character limit exceeded",
+        advice: "Shorten the text to the limit that the details name.",
+    }
+    /// The header of a template is not what it may be.
+    TemplateHeaderInvalid {
+        name: "template_header_invalid", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Message template header format is incorrect",
+        advice: "Correct the header as the details say.",
+    }
+    /// The body of a template is not what it may be.
+    TemplateBodyInvalid {
+        name: "template_body_invalid", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Message template body format is incorrect",
+        advice: "Correct the body as the details say.",
+    }
+    /// The footer of a template is not what it may be.
+    TemplateFooterInvalid {
+        name: "template_footer_invalid", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Message template footer format is incorrect",
+        advice: "Correct the footer as the details say.",
+    }
+    /// A template's text is too short for its variables.
+    TemplateTooManyVariables {
+        name: "template_too_many_variables", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Parameters-words ratio exceeds the limit",
+        advice: "Add words to the text, or take variables out of it.",
+    }
+    /// A template's text begins or ends with a variable.
+    TemplateVariableAtEdge {
+        name: "template_variable_at_edge", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Leading or trailing parameters are not allowed",
+        advice: "Put words before the first and after the last variable.",
+    }
+    /// There is a template of this name in this language.
+    TemplateExists {
+        name: "template_exists", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 409, retryable: false,
+        title: "Content in this language already exists",
+        advice: "Change the template that is there, or use another name.",
+    }
+    /// A template of this name was deleted not long ago.
+    TemplateNameReserved {
+        name: "template_name_reserved", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 409, retryable: false,
+        title: "Message template language is being deleted",
+        advice: "Use another name until the day that the details name.",
+    }
+    /// The account has as many templates as it may have.
+    TemplateLimit {
+        name: "template_limit", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 409, retryable: false,
+        title: "Message template limit exceeded",
+        advice: "Delete templates that are not used; a verified business may have more.",
     }
     /// What was asked for stands against what is there.
     Conflict {
@@ -291,6 +431,41 @@ errors! {
         title: "Document too large",
         advice: "Upload a smaller file; the details name the limit.",
     }
+    /// A file of a type that no message can carry.
+    MediaUnsupported {
+        name: "media_unsupported", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 415, retryable: false,
+        title: "Unsupported media type",
+        advice: "Upload a file of a type that the details name; the type is read off the bytes, not the name.",
+    }
+    /// A file of the right type that no phone can play.
+    MediaUnplayable {
+        name: "media_unplayable", code: 131053, kind_of: "OAuthException",
+        cloud: 400, v1: 415, retryable: false,
+        title: "Media upload error",
+        advice: "Code the recording as the details say, and upload it again.",
+    }
+    /// A file that is larger than its type may be.
+    MediaTooLarge {
+        name: "media_too_large", code: 131053, kind_of: "OAuthException",
+        cloud: 400, v1: 413, retryable: false,
+        title: "Media upload error",
+        advice: "Upload a smaller file; the details name the limit of its type.",
+    }
+    /// The files of a business are as many bytes as it may keep.
+    MediaQuotaReached {
+        name: "media_quota_reached", code: 131053, kind_of: "OAuthException",
+        cloud: 400, v1: 409, retryable: false,
+        title: "Media upload error",
+        advice: "Delete files that are not needed any more, or have the quota raised.",
+    }
+    /// A file that could not be fetched from its address.
+    MediaUnreachable {
+        name: "media_unreachable", code: 131053, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: true,
+        title: "Media upload error",
+        advice: "The details say what the address answered; correct it, or upload the file itself.",
+    }
     /// Nothing here can bring a code to the number, or ask its network, now.
     CodeUndeliverable {
         name: "code_undeliverable", code: 131016, kind_of: "OAuthException",
@@ -304,6 +479,34 @@ errors! {
         cloud: 400, v1: 422, retryable: false,
         title: "The network refuses the number",
         advice: "The details are what the network said: correct that, then ask again.",
+    }
+    /// A member was asked for that the object does not have.
+    FieldUnknown {
+        name: "field_unknown", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Tried accessing nonexisting field",
+        advice: "Ask for the fields that the details list.",
+    }
+    /// The PIN is not the one that is kept of the number.
+    PinMismatch {
+        name: "pin_mismatch", code: 133005, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Two-step verification PIN mismatch",
+        advice: "Give the PIN that was set for the number, or set another one first.",
+    }
+    /// The number has to be shown to be the business's first.
+    NumberUnverified {
+        name: "number_unverified", code: 133006, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Phone number needs to be verified",
+        advice: "Have a code sent to the number and read it back, then register it.",
+    }
+    /// The number was deregistered.
+    NumberDeregistered {
+        name: "number_deregistered", code: 133010, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: false,
+        title: "Phone number is not registered",
+        advice: "Register the number, with its PIN; what is queued is kept until then.",
     }
     /// The idempotency key belongs to another request.
     IdempotencyKeyReused {
@@ -340,6 +543,23 @@ impl ErrorKind {
     #[must_use]
     pub fn row(self) -> &'static ErrorRow {
         &ERRORS[self as usize]
+    }
+
+    /// The Cloud API's `error_subcode`, which says more than the code where templates are created and changed.
+    #[must_use]
+    pub fn subcode(self) -> Option<i64> {
+        match self {
+            Self::TemplateLimit => Some(2_388_019),
+            Self::TemplateNameReserved => Some(2_388_023),
+            Self::TemplateExists => Some(2_388_024),
+            Self::TemplateTooLong => Some(2_388_040),
+            Self::TemplateHeaderInvalid => Some(2_388_047),
+            Self::TemplateBodyInvalid => Some(2_388_072),
+            Self::TemplateFooterInvalid => Some(2_388_073),
+            Self::TemplateTooManyVariables => Some(2_388_293),
+            Self::TemplateVariableAtEdge => Some(2_388_299),
+            _ => None,
+        }
     }
 }
 

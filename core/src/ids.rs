@@ -38,6 +38,14 @@ macro_rules! text_ids {
                 Self(ulid::Ulid::generate().to_string().into_boxed_str())
             }
 
+            /// A new id of something that came about at `at`; ids of later times sort later.
+            #[must_use]
+            pub fn generate_at(at: crate::clock::Millis) -> Self {
+                let random = ulid::Ulid::generate().random();
+                let id = ulid::Ulid::from_parts(u64::try_from(at).unwrap_or(0), random);
+                Self(id.to_string().into_boxed_str())
+            }
+
             /// The id as rows carry it: 26 characters, no prefix.
             #[must_use]
             pub fn key(&self) -> &str {
@@ -89,6 +97,8 @@ macro_rules! text_ids {
 text_ids! {
     /// An outbound message. The prefix is the one that Cloud API clients look for.
     MessageId, "message", "wamid.";
+    /// A one-time password; says nothing about its code.
+    OneTimePasswordId, "one-time password", "otp_";
     /// A reseller.
     ResellerId, "reseller", "rs_";
     /// A client business.
@@ -114,8 +124,18 @@ text_ids! {
     CallbackId, "callback", "cb_";
     /// A verification document of a business.
     DocumentId, "document", "doc_";
+    /// A person that a business writes to.
+    ContactId, "contact", "con_";
+    /// What a person agreed to, or took back.
+    ConsentId, "consent", "cst_";
+    /// Somebody who must not be written to.
+    SuppressionId, "suppression", "sup_";
+    /// A table of contacts that was read in.
+    ImportId, "import", "imp_";
     /// One time that a business was handed in for review.
     SubmissionId, "submission", "sub_";
+    /// An upload that may be resumed. The prefix is the one that Cloud API clients see.
+    UploadId, "upload", "upload:";
 }
 
 fn is_ulid(text: &str) -> bool {
@@ -174,6 +194,8 @@ number_ids! {
     AccountId, "account";
     /// A template in one language.
     TemplateId, "template";
+    /// A file that was uploaded or received.
+    MediaId, "media";
 }
 
 fn random_number() -> i64 {

@@ -55,6 +55,12 @@ impl Paging {
         Err(ApiError::breaches(ErrorKind::ParameterInvalid, breaches))
     }
 
+    /// The cursor that goes on behind the entry with this key.
+    #[must_use]
+    pub fn cursor(key: &str) -> String {
+        URL_SAFE_NO_PAD.encode(key)
+    }
+
     /// Rows to ask for: one more than the page has, to know whether there is a next one.
     pub(crate) fn rows(&self) -> i64 {
         i64::from(self.limit) + 1
@@ -86,8 +92,20 @@ impl<T> Page<T> {
         let limit = paging.limit as usize;
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next = rows.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(key(last)));
+        let next = rows.last().filter(|_| more).map(|last| Paging::cursor(&key(last)));
         Self { entries: rows, next }
+    }
+
+    /// The same page of a list that goes on after the row `last`, which the page itself may not have.
+    #[must_use]
+    pub(crate) fn going_on_after(self, last: Option<String>) -> Self {
+        Self { next: self.next.or_else(|| last.map(|key| URL_SAFE_NO_PAD.encode(key))), ..self }
+    }
+
+    /// The page that `entries` are, after which there are more or not.
+    pub(crate) fn of(entries: Vec<T>, more: bool, key: impl Fn(&T) -> String) -> Self {
+        let next = entries.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(key(last)));
+        Self { entries, next }
     }
 
     /// The same page of something else.

@@ -162,6 +162,11 @@ impl Vault {
         with.cipher.decrypt(&Nonce::from(*nonce), payload).map_err(|_| VaultError::Altered)
     }
 
+    /// Whether `sealed` was sealed with the key that seals now.
+    pub(crate) fn sealed_by_first(&self, sealed: &[u8]) -> bool {
+        sealed.get(1..=KEY_ID_BYTES).is_some_and(|id| *id == self.ciphers[0].id)
+    }
+
     /// What an older version left in the clear, if `value` is that.
     pub(crate) fn clear(value: &[u8]) -> Option<&[u8]> {
         value.strip_prefix(&[CLEAR])

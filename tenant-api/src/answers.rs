@@ -140,6 +140,13 @@ const UNSENDABLE: Common = Common {
         ErrorKind::ParameterTooLong,
         ErrorKind::UnsupportedType,
         ErrorKind::RecipientIsSender,
+        ErrorKind::RecipientOptedOut,
+        ErrorKind::MarketingOptedOut,
+        ErrorKind::ConsentMissing,
+        ErrorKind::WindowClosed,
+        ErrorKind::RecipientBlocked,
+        ErrorKind::RecipientUnsupported,
+        ErrorKind::NumberDeregistered,
         ErrorKind::TemplateMissing,
         ErrorKind::TemplateParameterCount,
         ErrorKind::TemplateParameterFormat,
@@ -153,6 +160,18 @@ const TOO_MANY_MESSAGES: Common = Common {
     says: "Too many requests, or the messages of the day are used up.",
     kinds: &[ErrorKind::RateLimited, ErrorKind::DailyCapReached],
 };
+/// What a one-time password that is one too many adds to [`TOO_MANY_MESSAGES`].
+const TOO_MANY_PASSWORDS: Common = Common {
+    name: "TooManyPasswords",
+    says: "Too many requests, too many one-time passwords to this person, or the messages of the day are used up.",
+    kinds: &[ErrorKind::RateLimited, ErrorKind::TooManyCodes, ErrorKind::DailyCapReached],
+};
+/// What a list of fields adds to [`INVALID`].
+const UNSELECTABLE: Common = Common {
+    name: "Unselectable",
+    says: "Something is wrong with the query, or a field does not exist.",
+    kinds: &[ErrorKind::FieldUnknown, ErrorKind::ParameterInvalid],
+};
 const UNSUPPORTED_DOCUMENT: Common = Common {
     name: "UnsupportedDocument",
     says: "The file is of a type that is not taken, or it does not come in a form.",
@@ -162,6 +181,41 @@ const DOCUMENT_TOO_LARGE: Common = Common {
     name: "DocumentTooLarge",
     says: "The file is too large.",
     kinds: &[ErrorKind::DocumentTooLarge, ErrorKind::BodyTooLarge],
+};
+const UNSUPPORTED_MEDIA: Common = Common {
+    name: "UnsupportedMedia",
+    says: "No message can carry a file of this type.",
+    kinds: &[ErrorKind::MediaUnsupported, ErrorKind::MediaUnplayable],
+};
+const MEDIA_TOO_LARGE: Common = Common {
+    name: "MediaTooLarge",
+    says: "The file, or the form around it, is too large.",
+    kinds: &[ErrorKind::MediaTooLarge, ErrorKind::BodyTooLarge],
+};
+const MEDIA_QUOTA: Common = Common {
+    name: "MediaQuota",
+    says: "The business's files are as many bytes as it may keep.",
+    kinds: &[ErrorKind::MediaQuotaReached, ErrorKind::Conflict],
+};
+/// What a file that has to be fetched adds to [`INVALID`].
+const UNFETCHED: Common = Common {
+    name: "Unfetched",
+    says: "The file could not be fetched, or something is wrong with the request.",
+    kinds: &[ErrorKind::ParameterInvalid, ErrorKind::ParameterMissing, ErrorKind::MediaUnreachable],
+};
+/// What can be wrong with a file, as the Cloud API says it: with one status.
+const MEDIA_REFUSED: Common = Common {
+    name: "MediaRefused",
+    says: "The form cannot be read, or no message can carry the file.",
+    kinds: &[
+        ErrorKind::MediaUnsupported,
+        ErrorKind::MediaTooLarge,
+        ErrorKind::MediaUnplayable,
+        ErrorKind::MediaQuotaReached,
+        ErrorKind::MalformedBody,
+        ErrorKind::ParameterInvalid,
+        ErrorKind::ParameterMissing,
+    ],
 };
 const TOO_MANY_CODES: Common = Common {
     name: "TooManyCodes",
@@ -176,7 +230,14 @@ const CODE_UNDELIVERABLE: Common = Common {
 const NUMBER_REFUSED: Common = Common {
     name: "NumberRefused",
     says: "The code shows nothing, or the network refuses; or something is wrong with the request.",
-    kinds: &[ErrorKind::CodeInvalid, ErrorKind::NumberRefused, ErrorKind::ParameterInvalid],
+    kinds: &[
+        ErrorKind::CodeInvalid,
+        ErrorKind::NumberRefused,
+        ErrorKind::NumberUnverified,
+        ErrorKind::PinMismatch,
+        ErrorKind::ParameterInvalid,
+        ErrorKind::ParameterMissing,
+    ],
 };
 const FORBIDDEN_KINDS: &[ErrorKind] = &[
     ErrorKind::ScopeMissing,
@@ -256,12 +317,20 @@ families! {
     Bodied: MALFORMED, TOO_SLOW, TOO_LARGE, INVALID;
     /// What can be wrong with a query.
     Asked: INVALID;
+    /// What can be wrong with a list of fields.
+    Selectable: UNSELECTABLE;
     /// What can stand in the way.
     Conflicting: CONFLICT;
     /// What can be wrong with a message.
     Sendable: MALFORMED, TOO_SLOW, TOO_LARGE, UNSENDABLE, TOO_MANY_MESSAGES;
+    /// What can be wrong with a one-time password that is to be sent.
+    SendablePassword: MALFORMED, TOO_SLOW, TOO_LARGE, UNSENDABLE, TOO_MANY_PASSWORDS;
     /// What can be wrong with an uploaded document.
     Uploaded: MALFORMED, TOO_SLOW, DOCUMENT_TOO_LARGE, UNSUPPORTED_DOCUMENT, INVALID;
+    /// What can be wrong with a file.
+    MediaSent: MALFORMED, TOO_SLOW, MEDIA_TOO_LARGE, UNSUPPORTED_MEDIA, MEDIA_QUOTA, UNFETCHED;
+    /// What can be wrong with a file, as the Cloud API says it.
+    MediaUploaded: TOO_SLOW, TOO_LARGE, MEDIA_REFUSED;
     /// What can come of asking a phone or its network for something.
     Numbered: MALFORMED, TOO_SLOW, TOO_LARGE, NUMBER_REFUSED, TOO_MANY_CODES, CODE_UNDELIVERABLE;
 }
@@ -277,13 +346,20 @@ const ALL: &[Common] = &[
     TOO_SLOW,
     TOO_LARGE,
     INVALID,
+    UNSELECTABLE,
     UNSENDABLE,
     TOO_MANY_MESSAGES,
+    TOO_MANY_PASSWORDS,
     TOO_MANY_CODES,
     CODE_UNDELIVERABLE,
     NUMBER_REFUSED,
     UNSUPPORTED_DOCUMENT,
     DOCUMENT_TOO_LARGE,
+    UNSUPPORTED_MEDIA,
+    MEDIA_TOO_LARGE,
+    MEDIA_QUOTA,
+    UNFETCHED,
+    MEDIA_REFUSED,
 ];
 
 /// What stands between a request and a handler that needs `N`. The operation's security is

@@ -20,6 +20,11 @@ pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     if !value.is_object() {
         return Err(ApiError::new(ErrorKind::MalformedBody, "The body must be a JSON object."));
     }
+    self::value(value)
+}
+
+/// A value that was read already as `T`.
+pub(crate) fn value<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
     if let Some(pointer) = nul_in(&value) {
         return Err(ApiError::breach(&pointer, "must not contain the character U+0000"));
     }

@@ -12,11 +12,14 @@ mod account;
 mod answers;
 mod auth;
 mod bodies;
+mod callbacks;
 mod cloud;
 mod docs;
+mod download;
 mod failure;
 mod health;
 mod input;
+mod links;
 mod oauth;
 mod partner;
 mod platform;
@@ -33,11 +36,18 @@ use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_actix_web::AppExt;
 use waystation_core::{
     abuse::Abuse,
+    contacts::Contacts,
     credentials::Credentials,
+    delivery::Listener,
+    inbound::Inbox,
     limits::Limiter,
+    media::Media,
     messages::intake::Intake,
     onboarding::Onboarding,
+    otp::OneTimePasswords,
+    senders::Senders,
     store::Store,
+    templates::Templates,
     tenancy::{Directory, Level, Registry},
 };
 
@@ -54,6 +64,12 @@ pub use request::{RequestId, TrustedProxies, identify, origin_of};
 pub struct Api {
     /// The way in for messages.
     pub intake: Intake,
+    /// What sends and checks one-time passwords.
+    pub one_time_passwords: OneTimePasswords,
+    /// What was received.
+    pub inbox: Inbox,
+    /// Whom businesses write to.
+    pub contacts: Contacts,
     /// For reading.
     pub store: Store,
     /// Who asks.
@@ -68,8 +84,18 @@ pub struct Api {
     pub credentials: Credentials,
     /// The cases of suspected abuse.
     pub abuse: Abuse,
+    /// The networks' callbacks.
+    pub listener: Listener,
     /// What takes businesses in.
     pub onboarding: Onboarding,
+    /// Profiles and QR codes of senders.
+    pub senders: Senders,
+    /// The files.
+    pub media: Media,
+    /// Where this installation is reached, without a slash at the end: links begin with it.
+    pub base_url: String,
+    /// Templates and their review.
+    pub templates: Templates,
     /// Largest request body, in bytes.
     pub body_limit_bytes: usize,
 }
@@ -85,7 +111,11 @@ where
     T: ServiceFactory<actix_web::dev::ServiceRequest, Config = (), Error = actix_web::Error, InitError = ()>,
 {
     let (app, documents) = register(app.app_data(web::Data::new(api)));
-    app.service(cloud::messages::without_version()).configure(|services| docs::configure(services, &documents))
+    app.service(cloud::messages::without_version())
+        .service(links::resource())
+        .service(callbacks::route())
+        .service(platform::media::linked())
+        .configure(|services| docs::configure(services, &documents))
 }
 
 /// The answer to a request that no route takes, in the shape of the API it looks like.
@@ -126,8 +156,93 @@ where
         .openapi(Document::openapi())
         .service(cloud::messages::send_message)
         .service(platform::messages::send_message)
+        .service(platform::messages::send_messages)
+        .service(platform::messages::list_messages)
+        .service(platform::messages::change_message)
+        .service(platform::messages::cancel_message)
         .service(platform::messages::get_message)
         .service(platform::messages::list_message_events)
+        .service(platform::otp::send_one_time_password)
+        .service(platform::otp::verify_one_time_password)
+        .service(cloud::messages::mark_message_as_read)
+        .service(platform::contacts::list_contacts)
+        .service(platform::contacts::add_contact)
+        .service(platform::contacts::upsert_contact)
+        .service(platform::contacts::export_contacts)
+        .service(platform::contacts::import_contacts)
+        .service(platform::contacts::get_import)
+        .service(platform::contacts::list_import_errors)
+        .service(platform::contacts::get_contact)
+        .service(platform::contacts::change_contact)
+        .service(platform::contacts::erase_contact)
+        .service(platform::contacts::merge_contacts)
+        .service(platform::contacts::list_consents)
+        .service(platform::contacts::record_consent)
+        .service(platform::contacts::list_attributes)
+        .service(platform::contacts::define_attribute)
+        .service(platform::contacts::remove_attribute)
+        .service(platform::contacts::list_suppressions)
+        .service(platform::contacts::add_suppression)
+        .service(platform::contacts::get_suppression)
+        .service(platform::contacts::remove_suppression)
+        .service(platform::contacts::get_opt_out_texts)
+        .service(platform::contacts::set_opt_out_texts)
+        .service(platform::inbound::list_inbound_messages)
+        .service(platform::inbound::get_inbound_message)
+        .service(platform::inbound::mark_as_read)
+        .service(platform::inbound::show_typing)
+        .service(platform::inbound::get_conversation)
+        .service(cloud::blocking::list_blocked_users)
+        .service(cloud::blocking::block_users)
+        .service(cloud::blocking::unblock_users)
+        .service(platform::blocking::list_blocked_people)
+        .service(platform::blocking::block_people)
+        .service(platform::blocking::unblock_person)
+        .service(platform::sandbox::list_shown)
+        .service(platform::sandbox::play)
+        .service(cloud::numbers::list_phone_numbers)
+        .service(cloud::numbers::request_code)
+        .service(cloud::numbers::verify_code)
+        .service(cloud::numbers::register)
+        .service(cloud::numbers::deregister)
+        .service(cloud::profiles::read_profile)
+        .service(cloud::profiles::change_profile)
+        .service(cloud::qr_codes::list_qr_codes)
+        .service(cloud::qr_codes::write_qr_code)
+        .service(cloud::qr_codes::read_qr_code)
+        .service(cloud::qr_codes::change_qr_code)
+        .service(cloud::qr_codes::delete_qr_code)
+        .service(cloud::subscriptions::list_subscriptions)
+        .service(cloud::subscriptions::subscribe)
+        .service(cloud::subscriptions::unsubscribe)
+        .service(cloud::templates::create_template)
+        .service(cloud::templates::list_templates)
+        .service(cloud::templates::delete_templates)
+        .service(cloud::tokens::debug_token)
+        .service(cloud::nodes::read_me)
+        .service(cloud::nodes::read_node)
+        .service(cloud::nodes::change_node)
+        .service(platform::senders::list_senders)
+        .service(platform::senders::get_sender)
+        .service(platform::senders::get_profile)
+        .service(platform::senders::change_profile)
+        .service(platform::qr_codes::list_qr_codes)
+        .service(platform::qr_codes::create_qr_code)
+        .service(platform::qr_codes::get_qr_code)
+        .service(platform::qr_codes::change_qr_code)
+        .service(platform::qr_codes::delete_qr_code)
+        .service(cloud::media::upload_media)
+        .service(cloud::media::download_media)
+        .service(cloud::media::start_upload)
+        .service(cloud::media::resume_upload)
+        .service(cloud::media::get_upload)
+        .service(cloud::media::delete_media)
+        .service(platform::media::add_media)
+        .service(platform::media::list_media)
+        .service(platform::media::get_media)
+        .service(platform::media::get_media_content)
+        .service(platform::media::link_media)
+        .service(platform::media::delete_media)
         .service(account::get_account)
         .service(account::list_endpoints)
         .service(account::add_endpoint)
@@ -157,10 +272,19 @@ where
     tags(
         (name = "Cloud API", description = "Paths, bodies, answers and error codes of Meta's WhatsApp Cloud API."),
         (name = "Messages", description = "Messages in the platform's own style; errors are problem documents."),
+        (name = "Media", description = "Files that messages carry."),
+        (name = "One-time passwords", description = "Codes that show who holds a phone: sent and checked in one place."),
+        (name = "Inbound", description = "What people sent to you, the customer-care windows that it opens, and whom you \
+            blocked."),
+        (name = "Sandbox", description = "The pretend phones behind the sandbox: look at what they show, and have them \
+            write to you."),
+        (name = "Contacts", description = "The people that the business writes to, and what they agreed to."),
+        (name = "Suppressions", description = "The people that must not be written to."),
         (name = "Account", description = "The business itself, and what it used."),
+        (name = "Senders", description = "The phone numbers that the business sends from."),
         (name = "Webhooks", description = "Where the business wants to be told."),
         (name = "OAuth", description = "Access tokens for OAuth clients."),
     ),
-    components(schemas(Problem, CloudErrorBody)),
+    components(schemas(Problem, CloudErrorBody, cloud::media::CloudMedia)),
 )]
 struct Document;

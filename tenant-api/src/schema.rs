@@ -8,8 +8,9 @@ use utoipa::{
 };
 use waystation_core::{
     clock::rfc3339,
-    error::Breach,
+    error::{ApiError, Breach},
     messages::{
+        Category,
         address::Address,
         content::{Audio, CaptionedMedia, Contact, Document, Location, Media, Reaction, Text},
         examples::{Example, examples},
@@ -19,7 +20,10 @@ use waystation_core::{
         template::TemplateMessage,
     },
     store::{MessageEvent, MessageView},
+    tenancy::Sender,
 };
+
+use crate::failure::{Problem, problem};
 
 /// The Cloud API's route, as its document names it.
 const CLOUD_MESSAGES: &str = "/{version}/{phone_number_id}/messages";
@@ -92,6 +96,101 @@ struct MessageObject {
     /// Your own data, at most 512 characters; given back in every status webhook.
     #[schema(max_length = 512)]
     biz_opaque_callback_data: Option<String>,
+    /// When it is to be sent, from one minute to 365 days ahead: RFC 3339, or a local time without an offset, with `zone`.
+    /// A local time that clocks skip is as much later as they skip; one that comes twice is the first.
+    #[schema(example = "2026-12-24T09:00")]
+    schedule_at: Option<String>,
+    /// The zone of a local time: of the IANA database, or `recipient` for the one that most people of the recipient's
+    /// country live in.
+    #[schema(example = "Europe/Berlin")]
+    zone: Option<String>,
+    /// How long it is worth sending, from 30 seconds to 30 days, from when it is to be sent; then it ends as `expired`.
+    /// The installation's default without it.
+    #[schema(minimum = 30, maximum = 2_592_000, example = 3_600)]
+    ttl_seconds: Option<u32>,
+}
+
+/// Many messages to send.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct MessageBatch {
+    /// One to a thousand, each like the body of `POST /v1/messages`, with an `idempotency_key` of its own where you want
+    /// one.
+    #[schema(value_type = Vec<PlatformMessage>, min_items = 1, max_items = 1000)]
+    pub(crate) messages: Vec<Value>,
+}
+
+/// What became of many messages.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MessageBatchResult {
+    /// How many were accepted.
+    #[schema(example = 1)]
+    accepted: usize,
+    /// How many were refused.
+    #[schema(example = 0)]
+    refused: usize,
+    /// Each message, in the order of the request.
+    results: Vec<MessageResult>,
+}
+
+/// What became of one of many messages: `message` or `problem`.
+#[derive(Debug, Serialize, ToSchema)]
+struct MessageResult {
+    /// The status that it would have had alone.
+    #[schema(example = 202)]
+    status: u16,
+    /// The message, if it was accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Accepted>,
+    /// Whether an earlier request with the same idempotency key had accepted it.
+    #[schema(example = false)]
+    replayed: bool,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+impl MessageBatchResult {
+    pub(crate) fn new(results: Vec<Result<AcceptedMessage, ApiError>>, request_id: &str) -> Self {
+        let accepted = results.iter().filter(|result| result.is_ok()).count();
+        let refused = results.len() - accepted;
+        let results = results.into_iter().map(|result| match result {
+            Ok(message) => {
+                MessageResult { status: 202, replayed: message.replayed, message: Some(message.into()), problem: None }
+            }
+            Err(error) => MessageResult {
+                status: error.kind.row().status,
+                message: None,
+                replayed: false,
+                problem: Some(problem(&error, request_id)),
+            },
+        });
+        Self { accepted, refused, results: results.collect() }
+    }
+}
+
+/// What is to be different about a scheduled message: members of `POST /v1/messages` but for sender and recipient.
+/// One that is null is taken away.
+#[derive(Debug, Deserialize, ToSchema)]
+#[allow(dead_code, reason = "read by the core from the body itself; here for the documentation")]
+pub(crate) struct MessageChange {
+    /// With it, the member of the same name has what is sent.
+    #[serde(rename = "type")]
+    #[schema(example = "text")]
+    kind: Option<String>,
+    text: Option<Text>,
+    template: Option<TemplateMessage>,
+    interactive: Option<Interactive>,
+    #[schema(max_length = 512, example = "order A-17")]
+    biz_opaque_callback_data: Option<String>,
+    /// As in `POST /v1/messages`.
+    #[schema(example = "2026-12-24T10:00")]
+    schedule_at: Option<String>,
+    /// As in `POST /v1/messages`.
+    #[schema(example = "Europe/Berlin")]
+    zone: Option<String>,
+    /// As in `POST /v1/messages`.
+    #[schema(minimum = 30, maximum = 2_592_000, example = 3_600)]
+    ttl_seconds: Option<u32>,
 }
 
 /// The type of a message.
@@ -151,6 +250,46 @@ pub(crate) fn add_examples(document: &mut OpenApi) {
             }
         }
     }
+}
+
+/// What a message is marked as read with.
+#[derive(Debug, Deserialize, ToSchema)]
+#[allow(dead_code, reason = "read by the core from the body itself; here for the documentation")]
+pub(crate) struct CloudReadMark {
+    /// Always `whatsapp`.
+    #[schema(example = "whatsapp")]
+    messaging_product: String,
+    /// `read`.
+    #[schema(example = "read")]
+    status: String,
+    /// The message that was received.
+    #[schema(example = "wamid.01JD9Z8W7V6T5S4R3Q2P1N0M9K")]
+    message_id: String,
+    /// Shows that an answer is being written, for 25 seconds or until it comes.
+    typing_indicator: Option<TypingIndicator>,
+}
+
+/// The Cloud API's answer to what was done.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CloudSuccess {
+    #[schema(example = true)]
+    success: bool,
+}
+
+impl CloudSuccess {
+    /// It was.
+    pub(crate) fn yes() -> Self {
+        Self { success: true }
+    }
+}
+
+/// The Cloud API's answer to a message, or to a mark.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "for the documentation")]
+pub(crate) enum CloudAnswer {
+    Accepted(CloudAccepted),
+    Marked(CloudSuccess),
 }
 
 /// The Cloud API's answer to a message that was accepted.
@@ -222,6 +361,20 @@ pub(crate) struct Message {
     #[serde(rename = "type")]
     #[schema(example = "text")]
     kind: String,
+    /// What it is for.
+    category: CategoryBody,
+    /// The template that it is made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "order_update")]
+    template: Option<String>,
+    /// The channel of its sender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "whatsapp")]
+    channel: Option<String>,
+    /// The adapter that its sender goes through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "sandbox")]
+    adapter: Option<String>,
     /// Your own data.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "order A-17")]
@@ -244,6 +397,11 @@ pub(crate) struct Message {
     /// RFC 3339, UTC.
     #[schema(example = "2026-11-22T10:00:00.000Z")]
     updated_at: String,
+    /// When it is, or was, to be sent, if that was not at once: as it was scheduled, or when the quiet hours were over.
+    /// RFC 3339, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-11-23T08:00:00.000Z")]
+    scheduled_at: Option<String>,
     /// When it is no longer worth sending. RFC 3339, UTC.
     #[schema(example = "2026-11-22T10:00:00.000Z")]
     expires_at: String,
@@ -267,8 +425,34 @@ struct MessageError {
     details: Option<String>,
 }
 
-impl From<MessageView> for Message {
-    fn from(view: MessageView) -> Self {
+/// What a message is for.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CategoryBody {
+    /// Part of a conversation that the person began.
+    Service,
+    /// Follows up on something that the person did.
+    Utility,
+    /// Brings a one-time password.
+    Authentication,
+    /// Everything else that a template says.
+    Marketing,
+}
+
+impl From<Category> for CategoryBody {
+    fn from(category: Category) -> Self {
+        match category {
+            Category::Service => Self::Service,
+            Category::Utility => Self::Utility,
+            Category::Authentication => Self::Authentication,
+            Category::Marketing => Self::Marketing,
+        }
+    }
+}
+
+impl Message {
+    /// The message, of a sender that may be gone.
+    pub(crate) fn new(view: MessageView, sender: Option<&Sender>) -> Self {
         let progress = view.progress;
         Self {
             id: view.id.to_string(),
@@ -276,6 +460,10 @@ impl From<MessageView> for Message {
             from: view.sender_id.to_string(),
             to: view.recipient.as_str().to_owned(),
             kind: view.kind,
+            category: view.category.into(),
+            template: view.template,
+            channel: sender.map(|sender| sender.channel.clone()),
+            adapter: sender.map(|sender| sender.adapter.clone()),
             biz_opaque_callback_data: view.callback_data,
             attempts: progress.attempt,
             ambiguous: progress.ambiguous,
@@ -287,6 +475,7 @@ impl From<MessageView> for Message {
             }),
             accepted_at: rfc3339(view.accepted_at),
             updated_at: rfc3339(view.updated_at),
+            scheduled_at: view.scheduled_at.map(rfc3339),
             expires_at: rfc3339(progress.expires_at),
             due_at: progress.due_at.map(rfc3339),
         }
@@ -298,7 +487,7 @@ impl From<MessageView> for Message {
 pub(crate) struct Accepted {
     #[schema(example = "wamid.01JD9Z8W7V6T5S4R3Q2P1N0M9K")]
     id: String,
-    /// `accepted`: it is on disk, and will be sent.
+    /// `accepted` or `scheduled`: it is on disk, and will be sent.
     status: State,
     /// The sender's phone number id.
     #[schema(example = "106540352242922")]
@@ -313,6 +502,10 @@ pub(crate) struct Accepted {
     /// RFC 3339, UTC.
     #[schema(example = "2026-11-22T10:00:00.000Z")]
     accepted_at: String,
+    /// When it is to be sent, if that is not at once: as it was scheduled, or when the quiet hours are over. RFC 3339, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-12-24T08:00:00.000Z")]
+    scheduled_at: Option<String>,
     /// What was accepted although one of the sources of the Cloud API's limits would not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
@@ -323,11 +516,12 @@ impl From<AcceptedMessage> for Accepted {
     fn from(message: AcceptedMessage) -> Self {
         Self {
             id: message.id.to_string(),
-            status: State::Accepted,
+            status: if message.scheduled_at.is_some() { State::Scheduled } else { State::Accepted },
             from: message.sender.to_string(),
             to: message.recipient.as_str().to_owned(),
             kind: message.kind,
             accepted_at: rfc3339(message.accepted_at),
+            scheduled_at: message.scheduled_at.map(rfc3339),
             warnings: message.warnings,
         }
     }
@@ -342,7 +536,8 @@ pub(crate) struct MessageEvents {
 /// One thing that happened to a message.
 #[derive(Debug, Serialize, ToSchema)]
 struct MessageEventBody {
-    /// A status, or what stood in its way: `retry`, `throttled`, `channel_down`, `ambiguous`, `internal_error`.
+    /// A status, or what stood in its way: `retry`, `throttled`, `channel_down`, `ambiguous`, `internal_error`; or what was
+    /// done about it: `rescheduled`, `changed`, `shifted`.
     #[schema(example = "delivered")]
     event: String,
     /// When we knew of it. RFC 3339, UTC.
@@ -356,7 +551,7 @@ struct MessageEventBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "sandbox")]
     adapter: Option<String>,
-    /// `source` (`engine` or `network`), and where there is one `started_at` (of the attempt), `network_time`,
+    /// `source` (`engine` or `network`), and where there is one `says` (what happened, in words), `started_at` (of the attempt), `network_time`,
     /// `upstream_id`, `retry_at` and the network's `error` as it came.
     #[serde(flatten)]
     detail: serde_json::Map<String, Value>,

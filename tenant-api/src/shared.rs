@@ -98,18 +98,23 @@ pub(crate) async fn accept(
     dialect: Dialect,
 ) -> Result<AcceptedMessage, Failure> {
     let fail = |error: ApiError| Failure::new(request, error);
-    if request.headers().get_all("idempotency-key").count() > 1 {
-        let details = "There is more than one Idempotency-Key header.";
-        return Err(fail(ApiError::new(ErrorKind::ParameterInvalid, details)));
-    }
-    let idempotency_key = match request.headers().get("idempotency-key").map(|value| value.to_str()) {
-        None => None,
-        Some(Ok(key)) => Some(key),
-        Some(Err(_)) => {
-            let details = "Idempotency-Key must consist of visible ASCII characters.";
-            return Err(fail(ApiError::new(ErrorKind::ParameterInvalid, details)));
-        }
-    };
+    let idempotency_key = idempotency_key(request).map_err(fail)?;
     let incoming = Incoming { sender, dialect, body: &sent.body, idempotency_key };
     api.intake.accept(&sent.by.principal, incoming).await.map_err(fail)
+}
+
+/// The Idempotency-Key of a request.
+pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
+    if request.headers().get_all("idempotency-key").count() > 1 {
+        let details = "There is more than one Idempotency-Key header.";
+        return Err(ApiError::new(ErrorKind::ParameterInvalid, details));
+    }
+    match request.headers().get("idempotency-key").map(|value| value.to_str()) {
+        None => Ok(None),
+        Some(Ok(key)) => Ok(Some(key)),
+        Some(Err(_)) => {
+            let details = "Idempotency-Key must consist of visible ASCII characters.";
+            Err(ApiError::new(ErrorKind::ParameterInvalid, details))
+        }
+    }
 }

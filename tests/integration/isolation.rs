@@ -77,6 +77,11 @@ enum Body {
     None,
     Json(Value),
     Document,
+    Csv(&'static str),
+    /// A file for a message, in a form.
+    File,
+    /// Bytes of a file.
+    Bytes(&'static str),
 }
 
 /// What others get.
@@ -115,6 +120,12 @@ impl Case {
         Self { others: Others::TheirOwn, ..Self::plain() }
     }
 
+    /// The same with one more parameter in its path.
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.params.push((name, value.to_owned()));
+        self
+    }
+
     fn json(self, body: Value) -> Self {
         Self { body: Body::Json(body), ..self }
     }
@@ -150,6 +161,10 @@ struct Side {
     /// OAuth clients that may do everything: id and secret.
     oauth: BTreeMap<Level, (String, String)>,
     message: String,
+    /// A message that it received, and from which pretend phone.
+    inbound: String,
+    writer: String,
+    media: String,
     key: String,
     client: String,
     own_key: String,
@@ -158,6 +173,9 @@ struct Side {
     draft: String,
     document: String,
     case: String,
+    contact: String,
+    suppression: String,
+    import: String,
     /// A phone of the sandbox that a code was sent to.
     phone: String,
     /// A sender on a network that registers numbers, whose number is proven.
@@ -197,6 +215,9 @@ impl Side {
             without: BTreeMap::new(),
             oauth: BTreeMap::new(),
             message: String::new(),
+            inbound: String::new(),
+            writer: phone(),
+            media: String::new(),
             key: String::new(),
             client: String::new(),
             own_key: String::new(),
@@ -205,6 +226,9 @@ impl Side {
             draft: String::new(),
             document: String::new(),
             case: format!("01JDC7M1Q2ZJ3W4X5Y6Z7{}", &info.business_id[info.business_id.len() - 5..]),
+            contact: String::new(),
+            suppression: String::new(),
+            import: String::new(),
             phone: String::new(),
             registered: String::new(),
             marks: Vec::new(),
@@ -251,10 +275,20 @@ impl Side {
     async fn furnish(&mut self, site: &Site, business: &str) {
         let partner = self.partner.clone();
         self.message = self.tenant.send(&text("16505550002", "for the walk")).await.accepted();
+        let path = format!("/v1/sandbox/phones/{}/messages", self.writer);
+        let played = json!({"to": self.info.phone_number_id, "type": "text", "content": {"body": "for the walk"}});
+        self.tenant.made(202, &path, &played).await;
+        self.inbound = eventually("a message is received", async || {
+            let received = self.tenant.get("/v1/inbound-messages").await.json();
+            received["data"][0]["id"].as_str().map(str::to_owned)
+        })
+        .await;
+        self.media = self.new_media().await;
         self.key = string(&partner.made(201, &format!("{business}/api_keys"), &json!({"name": "k"})).await["id"]);
         self.own_key = string(&partner.made(201, "/partner/v1/api_keys", &json!({"name": "k"})).await["id"]);
         let endpoint = json!({"url": self.sink.url(), "verify_token": "verify token of the walk"});
         self.endpoint = string(&partner.made(201, &format!("{business}/webhook_endpoints"), &endpoint).await["id"]);
+        self.furnish_people().await;
         let sibling = partner.made(201, "/partner/v1/businesses", &json!({"name": "Sibling"})).await;
         self.sibling = self.tenant.with(&string(&sibling["test_key"]["api_key"]));
         self.sibling_id = string(&sibling["id"]);
@@ -282,6 +316,9 @@ impl Side {
             self.info.phone_number_id.clone(),
             self.info.waba_id.clone(),
             self.message.clone(),
+            self.inbound.clone(),
+            self.writer.clone(),
+            self.media.clone(),
             self.key.clone(),
             self.own_key.clone(),
             self.endpoint.clone(),
@@ -291,7 +328,39 @@ impl Side {
             self.phone.clone(),
             self.registered.clone(),
             self.sibling_id.clone(),
+            self.contact.clone(),
+            self.suppression.clone(),
+            self.import.clone(),
         ]);
+    }
+
+    /// Somebody who is known, somebody who is protected, and a table that was read in.
+    async fn furnish_people(&mut self) {
+        self.contact = self.new_contact().await;
+        let tenant = &self.tenant;
+        let kind = tenant.request(Method::PUT, "/v1/contact_attributes/loyalty_points").body(r#"{"type":"number"}"#);
+        assert_eq!(exchange(kind).await.expect("an answer").status, 200);
+        self.suppression = self.new_suppression().await;
+        let table = tenant.request(Method::POST, "/v1/contacts/imports").body("phone\nnobody\n");
+        let answer = exchange(table).await.expect("an answer");
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        self.import = string(&answer.json()["id"]);
+    }
+
+    async fn new_contact(&self) -> String {
+        string(&self.tenant.made(201, "/v1/contacts", &json!({"phone": phone(), "tags": ["walk"]})).await["id"])
+    }
+
+    async fn new_attribute(&self) -> String {
+        let name = format!("walk_{}", phone());
+        let path = format!("/v1/contact_attributes/{name}");
+        let defined = self.tenant.request(Method::PUT, &path).body(r#"{"type":"string"}"#);
+        assert_eq!(exchange(defined).await.expect("an answer").status, 200);
+        name
+    }
+
+    async fn new_suppression(&self) -> String {
+        string(&self.tenant.made(201, "/v1/suppressions", &json!({"phone": phone()})).await["id"])
     }
 
     fn admin(&self, level: Level) -> &Client {
@@ -386,17 +455,166 @@ impl Side {
         let grant = || json!({"name": "walk", "scopes": ["billing:read"]});
         let endpoint = || json!({"url": self.sink.url(), "verify_token": "verify token of the walk"});
         let own = |name: &'static str, id: &str| Case::new([(name, id.to_owned())]);
+        let in_version =
+            |name: &'static str, id: &str| Case::new([("version", "v24.0".to_owned()), (name, id.to_owned())]);
         let case = match id {
             "cloudSendMessage" => {
                 let params = [("version", "v24.0".to_owned()), ("phone_number_id", self.info.phone_number_id.clone())];
                 Case::new(params).json(text("16505550002", "for the walk"))
             }
+            "cloudListPhoneNumbers" => self.of_account().shows(&self.info.phone_number_id),
+            "cloudListSubscriptions" => self.of_account().shows("Waystation"),
+            "cloudSubscribe" => self.of_account().json(json!({
+                "override_callback_uri": self.sink.url(), "verify_token": "verify token of the walk",
+            })),
+            "cloudUnsubscribe" => self.of_account(),
+            "cloudReadProfile" | "cloudListQrCodes" => self.of_number(&self.info.phone_number_id),
+            "cloudChangeProfile" => self.of_number(&self.info.phone_number_id).json(json!({"about": "Walk"})),
+            "cloudRequestCode" => {
+                let (sender, _) = self.new_sender(&self.info.business_id).await;
+                self.of_number(&sender).json(json!({"code_method": "SMS", "language": "en_US"}))
+            }
+            "cloudVerifyCode" => {
+                let (sender, code) = self.coded_sender(&self.info.business_id).await;
+                self.of_number(&sender).json(json!({"code": code}))
+            }
+            "cloudRegister" => {
+                let (sender, _) = self.new_sender(&self.info.business_id).await;
+                self.of_number(&sender).json(json!({"messaging_product": "whatsapp", "pin": "204817"}))
+            }
+            "cloudDeregister" => self.of_number(&self.new_sender(&self.info.business_id).await.0),
+            "cloudWriteQrCode" => {
+                let message = json!({"prefilled_message": "Walk?", "generate_qr_image": "PNG"});
+                self.of_number(&self.info.phone_number_id).json(message)
+            }
+            "cloudReadQrCode" | "cloudChangeQrCode" | "cloudDeleteQrCode" => {
+                let mut case = self.of_number(&self.info.phone_number_id);
+                case.params.push(("code", self.new_qr_code().await));
+                if id == "cloudChangeQrCode" { case.json(json!({"prefilled_message": "Changed?"})) } else { case }
+            }
+            "cloudDebugToken" => Case::anybodys()
+                .with("version", "v24.0")
+                .query(format!("input_token={}", self.info.token))
+                .shows("is_valid"),
+            "cloudCreateTemplate" => self.of_account().json(template("made_by_the_walk")),
+            "cloudListTemplates" => self.of_account().query("summary=total_count").shows("order_update"),
+            "cloudDeleteTemplates" => {
+                let path = format!("/v24.0/{}/message_templates", self.info.waba_id);
+                self.tenant.made(200, &path, &template("to_delete")).await;
+                self.of_account().query("name=to_delete")
+            }
+            "cloudReadMe" => Case::anybodys().with("version", "v24.0").shows(&self.info.waba_id),
+            "cloudReadNode" => {
+                let node = |id: &str| Case::plain().with("version", "v24.0").with("node_id", id).shows(id);
+                return Some(vec![node(&self.info.phone_number_id), node(&self.info.waba_id), node(&self.media)]);
+            }
+            "cloudChangeNode" => Case::plain()
+                .with("version", "v24.0")
+                .with("node_id", &self.new_sender(&self.info.business_id).await.0)
+                .json(json!({"pin": "204817"})),
+            "listOwnSenders" => Case::anybodys().shows(&self.info.phone_number_id),
+            "getOwnSender" | "getSenderProfile" => own("sender", &self.info.phone_number_id),
+            "changeSenderProfile" => own("sender", &self.info.phone_number_id).json(json!({"about": "Walk"})),
+            "listQrCodes" => {
+                let code = self.new_qr_code().await;
+                let of_sender = Case::plain().query(format!("sender={}", self.info.phone_number_id)).shows(&code);
+                return Some(vec![Case::anybodys().shows(&code), of_sender]);
+            }
+            "createQrCode" => {
+                Case::plain().json(json!({"sender": self.info.phone_number_id, "prefilled_message": "Walk?"}))
+            }
+            "getQrCode" | "deleteQrCode" => own("qr_code", &self.new_qr_code().await),
+            "changeQrCode" => own("qr_code", &self.new_qr_code().await).json(json!({"prefilled_message": "Changed?"})),
             "sendMessage" => {
                 let mut message = text("16505550002", "for the walk");
                 message["from"] = self.info.phone_number_id.as_str().into();
                 Case::plain().json(message)
             }
+            "sendOneTimePassword" => Case::plain().json(json!({"to": phone(), "from": self.info.phone_number_id})),
+            "verifyOneTimePassword" => {
+                let order = json!({"to": phone(), "from": self.info.phone_number_id});
+                let sent = self.tenant.made(202, "/v1/otp", &order).await;
+                Case::plain().json(json!({"id": sent["id"], "code": "000000"})).shows("tries_left")
+            }
+            "sendMessages" => {
+                // Without a sender, so that nobody's is named in what they are told.
+                Case::anybodys().json(json!({"messages": [text("16505550002", "for the walk")]}))
+            }
+            "changeMessage" => own("id", &self.scheduled().await).json(json!({"ttl_seconds": 60})),
+            "cancelMessage" => own("id", &self.scheduled().await),
+            "listMessages" => Case::anybodys().shows(&self.message),
             "getMessage" | "listMessageEvents" => own("id", &self.message),
+            "cloudMarkMessageAsRead" => {
+                let params = [("version", "v24.0".to_owned()), ("phone_number_id", self.info.phone_number_id.clone())];
+                let mark = json!({"messaging_product": "whatsapp", "status": "read", "message_id": self.inbound});
+                Case::new(params).json(mark)
+            }
+            "listContacts" => Case::anybodys().query("limit=200").shows(&self.contact),
+            "addContact" | "upsertContact" => Case::anybodys().json(json!({"phone": phone()})),
+            "exportContacts" => Case::anybodys().shows(&self.contact),
+            "importContacts" => Case { body: Body::Csv("phone\n+16505559876\n"), ..Case::anybodys() },
+            "getContactImport" | "listContactImportErrors" => own("import", &self.import),
+            "getContact" => own("contact", &self.contact),
+            "changeContact" => own("contact", &self.contact).json(json!({"given_name": "Ana"})),
+            "eraseContact" => own("contact", &self.new_contact().await),
+            "mergeContacts" => own("contact", &self.contact).json(json!({"other": self.new_contact().await})),
+            "listConsents" => own("contact", &self.contact),
+            "recordConsent" => own("contact", &self.contact)
+                .json(json!({"category": "marketing", "granted": true, "source": "the walk"})),
+            "listContactAttributes" => Case::anybodys(),
+            "defineContactAttribute" => {
+                Case { others: Others::TheirOwn, ..own("attribute", "loyalty_points") }.json(json!({"type": "number"}))
+            }
+            "removeContactAttribute" => own("attribute", &self.new_attribute().await),
+            "listSuppressions" => Case::anybodys().query("limit=200").shows(&self.suppression),
+            "addSuppression" => Case::anybodys().json(json!({"phone": phone(), "reason": "the walk"})),
+            "getSuppression" => own("suppression", &self.suppression),
+            "removeSuppression" => own("suppression", &self.new_suppression().await),
+            "getOptOutTexts" => Case::anybodys(),
+            "setOptOutTexts" => Case::anybodys().json(json!({"stop_text": "No more messages."})),
+            "listInboundMessages" => Case::anybodys().shows(&self.inbound),
+            "getInboundMessage" | "markAsRead" | "showTyping" => own("message", &self.inbound),
+            "getConversation" => {
+                Case::new([("sender", &self.info.phone_number_id), ("person", &self.writer)]).shows(&self.inbound)
+            }
+            "cloudListBlockedUsers" => {
+                let params = [("version", "v24.0".to_owned()), ("phone_number_id", self.info.phone_number_id.clone())];
+                Case::new(params).shows(self.blocked().await)
+            }
+            "cloudBlockUsers" | "cloudUnblockUsers" => {
+                let params = [("version", "v24.0".to_owned()), ("phone_number_id", self.info.phone_number_id.clone())];
+                let user = if id == "cloudBlockUsers" { self.writer.clone() } else { self.blocked().await };
+                Case::new(params).json(json!({"messaging_product": "whatsapp", "block_users": [{"user": user}]}))
+            }
+            "listBlockedPeople" => own("sender", &self.info.phone_number_id).shows(self.blocked().await),
+            "blockPeople" => own("sender", &self.info.phone_number_id).json(json!({"people": [self.writer]})),
+            "unblockPerson" => {
+                Case::new([("sender", self.info.phone_number_id.clone()), ("person", self.blocked().await)])
+            }
+            "listShownMessages" => {
+                Case { others: Others::TheirOwn, ..own("number", &self.writer) }.shows(&self.inbound)
+            }
+            "playPhone" => own("number", &self.writer)
+                .json(json!({"to": self.info.phone_number_id, "type": "text", "content": {"body": "for the walk"}})),
+            "cloudUploadMedia" => {
+                let params = [("version", "v24.0".to_owned()), ("phone_number_id", self.info.phone_number_id.clone())];
+                Case { body: Body::File, ..Case::new(params) }
+            }
+            "cloudDownloadMedia" => in_version("media_id", &self.media),
+            "cloudDeleteMedia" => in_version("media_id", &self.new_media().await),
+            "cloudStartUpload" => {
+                let query = format!("file_length={}&file_type=application/pdf", PDF.len());
+                Case { others: Others::TheirOwn, ..in_version("app_id", "app") }.query(query)
+            }
+            "cloudResumeUpload" => Case { body: Body::Bytes(PDF), ..in_version("upload_id", &self.new_upload().await) },
+            "cloudGetUpload" => in_version("upload_id", &self.new_upload().await),
+            "addMedia" => Case { body: Body::File, ..Case::anybodys() },
+            "listMedia" => Case::anybodys().shows(&self.media),
+            "getMedia" => own("media", &self.media).shows(&self.media),
+            "getMediaContent" => own("media", &self.media).shows(PDF),
+            "linkMedia" => own("media", &self.media).shows("/media/"),
+            "deleteMedia" => own("media", &self.new_media().await),
+
             "getAccount" => Case::anybodys().shows(&self.info.business_id),
             "listEndpoints" => Case::anybodys().shows(&self.endpoint),
             "addEndpoint" => Case::anybodys().json(endpoint()),
@@ -486,11 +704,67 @@ impl Side {
         Some(vec![case])
     }
 
+    /// A case of the Cloud API for one of the side's phone numbers.
+    fn of_number(&self, id: &str) -> Case {
+        Case::plain().with("version", "v24.0").with("phone_number_id", id)
+    }
+
+    /// A case of the Cloud API for the side's account.
+    fn of_account(&self) -> Case {
+        Case::plain().with("version", "v24.0").with("waba_id", &self.info.waba_id)
+    }
+
+    async fn new_qr_code(&self) -> String {
+        let body = json!({"sender": self.info.phone_number_id, "prefilled_message": "Walk?"});
+        string(&self.tenant.made(201, "/v1/qr_codes", &body).await["code"])
+    }
+
+    /// A pretend phone that wrote and was blocked.
+    async fn blocked(&self) -> String {
+        let number = phone();
+        let played = json!({"to": self.info.phone_number_id, "type": "text", "content": {"body": "for the walk"}});
+        self.tenant.made(202, &format!("/v1/sandbox/phones/{number}/messages"), &played).await;
+        let path = format!("/v1/senders/{}/blocked-people", self.info.phone_number_id);
+        eventually("somebody is blocked", async || {
+            let answer = self.tenant.made(200, &path, &json!({"people": [number]})).await;
+            (answer["data"][0]["blocked"] == true).then_some(())
+        })
+        .await;
+        number
+    }
+
+    async fn new_media(&self) -> String {
+        let answer = exchange(file(self.tenant.request(Method::POST, "/v1/media"))).await.expect("an answer");
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        string(&answer.json()["id"])
+    }
+
+    async fn new_upload(&self) -> String {
+        let path = format!("/v24.0/app/uploads?file_length={}&file_type=application/pdf", PDF.len());
+        let answer = exchange(self.tenant.request(Method::POST, &path)).await.expect("an answer");
+        string(&answer.json()["id"])
+    }
+
+    /// A message that is to be sent tomorrow.
+    async fn scheduled(&self) -> String {
+        let mut message = text("16505550002", "for the walk");
+        message["from"] = self.info.phone_number_id.as_str().into();
+        message["schedule_at"] = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24)).to_string().into();
+        string(&self.tenant.made(202, "/v1/messages", &message).await["id"])
+    }
+
     async fn new_endpoint(&self) -> String {
         let path = format!("/partner/v1/businesses/{}/webhook_endpoints", self.info.business_id);
         let body = json!({"url": self.sink.url(), "verify_token": "verify token of the walk"});
         string(&self.partner.made(201, &path, &body).await["id"])
     }
+}
+
+fn template(name: &str) -> Value {
+    json!({
+        "name": name, "language": "en_US", "category": "UTILITY",
+        "components": [{"type": "BODY", "text": format!("The walk says {name}.")}],
+    })
 }
 
 fn profile() -> Value {
@@ -511,6 +785,13 @@ fn document(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
     let _ = write!(body, "--{boundary}\r\n{part}\"file\"; filename=\"register.pdf\"\r\n");
     let _ = write!(body, "Content-Type: application/pdf\r\n\r\n{PDF}\r\n--{boundary}--\r\n");
     request.header("content-type", format!("multipart/form-data; boundary={boundary}")).body(body)
+}
+
+/// The request with a file for a message in a form.
+fn file(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    let part = reqwest::multipart::Part::text(PDF).file_name("menu.pdf").mime_str("application/pdf").expect("a type");
+    let form = reqwest::multipart::Form::new().text("messaging_product", "whatsapp").part("file", part);
+    request.multipart(form)
 }
 
 /// An access token, or why there is none.
@@ -562,6 +843,9 @@ async fn send(client: &Client, operation: &Operation, case: &Case, token: Option
         Body::None => request,
         Body::Json(body) => request.header("content-type", "application/json").body(body.to_string()),
         Body::Document => document(request),
+        Body::Csv(table) => request.header("content-type", "text/csv").body(*table),
+        Body::File => file(request),
+        Body::Bytes(bytes) => request.header("content-type", "application/octet-stream").body(*bytes),
     };
     let answer = exchange(request).await.expect("an answer");
     assert!(

@@ -306,6 +306,28 @@ impl Site {
         self.set_connections(&json!({"delivered_after_ms": 2_000, "read_after_ms": 3_000, "jitter_percent": 0})).await;
     }
 
+    /// Everything that the database holds, as text; what is bytes, in hexadecimal digits as well.
+    pub(crate) async fn dump(&self) -> String {
+        match &self.servers {
+            // The file itself, with what is not merged into it yet.
+            None => {
+                let parts = ["waystation.db", "waystation.db-wal"].map(|name| fs::read(self.folder().join(name)));
+                parts.into_iter().flatten().map(|part| String::from_utf8_lossy(&part).into_owned()).collect()
+            }
+            Some(servers) => {
+                let client = postgres(&servers.database).await;
+                let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
+                let mut dump = String::new();
+                for table in client.query(tables, &[]).await.expect("tables") {
+                    let table: String = table.get(0);
+                    let rows = client.query(&format!("SELECT t::text FROM \"{table}\" t"), &[]).await.expect("rows");
+                    rows.iter().for_each(|row| dump.extend([row.get(0), "\n"]));
+                }
+                dump
+            }
+        }
+    }
+
     fn sqlite(&self) -> diesel::SqliteConnection {
         let file = self.folder().join("waystation.db");
         let mut connection = diesel::SqliteConnection::establish(&file.to_string_lossy()).expect("the database");
@@ -643,7 +665,7 @@ pub(crate) fn sandbox_library() -> PathBuf {
 }
 
 /// The shared library of a crate that was built with the program.
-fn library(crate_name: &str) -> PathBuf {
+pub(crate) fn library(crate_name: &str) -> PathBuf {
     let folder = binary().parent().expect("a folder");
     let file = format!("{}{crate_name}{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
     let found = [folder.join("deps").join(&file), folder.join(&file)].into_iter().find(|path| path.is_file());

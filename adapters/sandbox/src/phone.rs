@@ -4,8 +4,9 @@
 //! as the event of its arrival.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use waystation_adapter_sdk::{CodeDelivery, CodeMethod, Event, NumberError, PretendText, ScheduledCallback};
+use waystation_adapter_sdk::{
+    Callback, CodeDelivery, CodeMethod, Event, MarkError, NumberError, PretendText, ScheduledCallback,
+};
 
 use crate::behaviour::{self, Behaviour};
 
@@ -34,6 +35,17 @@ pub(crate) fn refuse(behaviour: Behaviour) -> Result<(), NumberError> {
     }
 }
 
+/// The phones whose messages the network does not mark as read. The host keeps what was marked, and the phone shows it.
+pub(crate) fn refuse_mark(behaviour: Behaviour) -> Result<(), MarkError> {
+    match behaviour {
+        Behaviour::FailsTwice => {
+            Err(MarkError::Unavailable { error: behaviour::error(behaviour::SOMETHING_WENT_WRONG) })
+        }
+        Behaviour::TokenExpired => Err(MarkError::Unavailable { error: behaviour::error(behaviour::TOKEN_EXPIRED) }),
+        _ => Ok(()),
+    }
+}
+
 /// What a code's phone gets; nothing where it stays silent.
 pub(crate) fn arrival(behaviour: Behaviour, delivery: &CodeDelivery) -> Vec<ScheduledCallback> {
     if behaviour == Behaviour::Silent {
@@ -51,7 +63,7 @@ pub(crate) fn arrival(behaviour: Behaviour, delivery: &CodeDelivery) -> Vec<Sche
 }
 
 /// The arrival that a callback brings, if it brings one.
-pub(crate) fn read(body: &Value) -> Option<Event> {
-    body.get("pretend_phone")?;
-    Arrival::deserialize(body).ok().map(|arrival| Event::PretendPhone(arrival.pretend_phone))
+pub(crate) fn read(callback: &Callback) -> Option<Event> {
+    let arrival: Arrival = serde_json::from_slice(callback.body.as_bytes()).ok()?;
+    Some(Event::PretendPhone(arrival.pretend_phone))
 }

@@ -1,9 +1,10 @@
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use waystation_adapter_sdk::testing::{self, Run};
-use waystation_adapter_sdk::wire::IoOp;
+use waystation_adapter_sdk::wire::{IoAnswer, IoOp};
 use waystation_adapter_sdk::{
-    Accepted, Callback, CodeDelivery, CodeMethod, Event, NumberError, Outbound, RateScope, ReceiptStatus, ReceiveError,
-    ScheduledCallback, SendError, StatusEvent, TransportAdapter,
+    Accepted, Callback, CodeDelivery, CodeMethod, Event, MEDIA_READ_MAX_BYTES, MarkError, MediaUpload, NumberError,
+    Outbound, RateScope, ReceiptStatus, ReceiveError, ScheduledCallback, SendError, StatusEvent, TransportAdapter,
 };
 
 use crate::Sandbox;
@@ -44,8 +45,7 @@ fn callbacks(requests: &[IoOp]) -> Vec<ScheduledCallback> {
 }
 
 fn receive(body: impl Into<waystation_adapter_sdk::Payload>) -> Result<Vec<Event>, ReceiveError> {
-    let callback =
-        Callback { body: body.into(), headers: Vec::new(), connection: Value::Null, received_at_ms: ACCEPTED_AT_MS };
+    let callback = Callback::new(body, Value::Null, ACCEPTED_AT_MS);
     testing::receive(&Sandbox, callback, testing::agree).outcome.map(|received| received.events)
 }
 
@@ -285,7 +285,7 @@ fn the_schema_has_the_defaults() {
         .iter()
         .map(|(name, property)| (name.clone(), property["default"].clone()))
         .collect();
-    assert_eq!(settings.len(), 5);
+    assert_eq!(settings.len(), 7);
     let read: crate::Connection = serde_json::from_value(Value::Object(settings)).unwrap();
     assert_eq!(read, crate::Connection::default());
 }
@@ -338,4 +338,84 @@ fn the_last_digits_decide_what_becomes_of_a_code_too() {
     assert!(matches!(outcome("0190"), (Err(NumberError::Unavailable { needs_operator: true, .. }), 0)));
     let run = testing::deliver_code(&Sandbox, code_for("15550000001", CodeMethod::Sms), |op| testing::fail(op, false));
     assert!(matches!(run.outcome, Err(NumberError::Unavailable { .. })), "what is not stored was not taken");
+}
+
+#[test]
+fn what_people_send_is_read_whole_and_each_by_itself() {
+    let text = |id: &str| json!({"from": "15550000001", "id": id, "type": "text", "text": {"body": "hi"}});
+    let body = json!({"entry": [{"changes": [
+        {"field": "messages", "value": {
+            "contacts": [{"profile": {"name": "Ada"}, "wa_id": "15550000001", "user_id": "US.1"}],
+            "messages": [text("a"), {"id": "b"}, text("c")],
+        }},
+        {"field": "user_preferences", "value": {
+            "user_preferences": [{"wa_id": "15550000001", "category": "marketing_messages", "value": "stop"}],
+        }},
+    ]}]});
+    let events = receive(body.to_string()).unwrap();
+    let [Event::Inbound(a), Event::Unknown { what, .. }, Event::Inbound(c), Event::UserPreference(wish)] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((a.upstream_id.as_str(), c.upstream_id.as_str()), ("a", "c"));
+    assert_eq!((a.from.profile_name.as_deref(), a.at_ms), (Some("Ada"), ACCEPTED_AT_MS));
+    assert_eq!(a.message, text("a"));
+    assert!(what.contains("value.messages[1]"), "{what}");
+    assert!(wish.is_marketing());
+}
+
+#[test]
+fn what_was_read_is_marked_unless_the_phone_is_one_that_fails() {
+    let mark = |suffix: &str| {
+        let mark = serde_json::from_value(json!({
+            "sender": {"id": "1", "phone": "15550783881"}, "upstream_id": "wamid.a",
+            "from": {"phone": format!("1555000{suffix}")}, "at_ms": ACCEPTED_AT_MS,
+        }));
+        testing::mark_read(&Sandbox, mark.unwrap(), testing::agree).outcome
+    };
+    assert_eq!(mark("0001"), Ok(()));
+    assert!(matches!(mark("0500"), Err(MarkError::Unavailable { .. })));
+}
+
+#[test]
+fn a_file_is_read_whole_and_known_until_it_is_forgotten() {
+    let content = vec![7_u8; MEDIA_READ_MAX_BYTES as usize + 5];
+    let sha256: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let upload = |sha256: &str| MediaUpload {
+        media_id: "100000000000001".to_owned(),
+        sender: waystation_adapter_sdk::Sender { id: "1".to_owned(), phone: "15550783881".to_owned() },
+        connection: json!({"forgets_media_after_ms": 1_000}),
+        content_type: "image/png".to_owned(),
+        file_name: None,
+        size_bytes: content.len() as u64,
+        sha256: sha256.to_owned(),
+        at_ms: 1_750_000_000_000,
+    };
+    let host = |op: &IoOp| match op {
+        IoOp::ReadMedia { offset, max_bytes } => {
+            let rest = &content[usize::try_from(*offset).unwrap()..];
+            IoAnswer::Media { bytes: rest[..rest.len().min(*max_bytes as usize)].to_vec().into() }
+        }
+        other => testing::agree(other),
+    };
+    let run = testing::upload_media(&Sandbox, upload(&sha256), host);
+    assert_eq!(run.requests.len(), 3, "two pieces, and the end");
+    let uploaded = run.outcome.unwrap();
+    assert!(matches!(testing::upload_media(&Sandbox, upload("00"), host).outcome, Err(SendError::Rejected { .. })));
+
+    let message = |id: &str, at_ms: i64| -> Outbound {
+        serde_json::from_value(json!({
+            "message_id": "wamid.1", "attempt": 1, "attempt_ref": "1.1", "accepted_at_ms": at_ms, "attempt_at_ms": at_ms,
+            "sender": {"id": "1", "phone": "15550783881"}, "recipient": {"phone": "16505551234"},
+            "connection": {"forgets_media_after_ms": 1_000},
+            "kind": "image", "body": {"type": "image", "image": {"id": id}},
+        }))
+        .unwrap()
+    };
+    let send = |id: &str, at_ms: i64| testing::send(&Sandbox, message(id, at_ms), testing::agree).outcome;
+    assert!(send(&uploaded.upstream_id, 1_750_000_000_999).is_ok());
+    for (id, at_ms) in [(uploaded.upstream_id.as_str(), 1_750_000_001_000), ("100000000000001", 1_750_000_000_001)] {
+        let Err(SendError::MediaGone { upstream_ids, .. }) = send(id, at_ms) else { panic!("{id} is known") };
+        assert_eq!(upstream_ids, [id]);
+    }
 }

@@ -11,7 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::io::LogLine;
-use crate::wire::{IoAnswer, IoOp, IoRequest, IoResult, NumberAnswer, ReceiveAnswer, SendAnswer};
+use crate::link::Disconnected;
+use crate::wire::{
+    AdmitAnswer, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, MediaAnswer, NumberAnswer, ReceiveAnswer, SendAnswer,
+};
 
 /// How soon a task is polled again when it waits for another task.
 const INTERNAL_WAIT_MS: u64 = 5;
@@ -22,8 +25,12 @@ const LOG_LINES_MAX: usize = 64;
 /// How a task ended.
 pub(crate) enum Outcome {
     Send(SendAnswer),
+    Admit(AdmitAnswer),
     Receive(ReceiveAnswer),
+    Mark(MarkAnswer),
+    Media(MediaAnswer),
     Number(NumberAnswer),
+    Connect(Disconnected),
 }
 
 /// A suspended adapter future.

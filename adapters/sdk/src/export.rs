@@ -17,8 +17,8 @@ use crate::coroutine::{Outcome, Shared, Task};
 use crate::io::Io;
 use crate::types::TransportAdapter;
 use crate::wire::{
-    Described, OP_DELIVER_CODE, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND, OP_VERIFY_CODE, Resume,
-    SCHEMA_VERSION, Start, Step,
+    Described, OP_ADMIT, OP_CONNECT, OP_DELIVER_CODE, OP_MARK_READ, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND,
+    OP_UPLOAD_MEDIA, OP_VERIFY_CODE, Resume, SCHEMA_VERSION, Start, Step,
 };
 
 /// Exports an adapter: `export_adapter!(Type);`, where `Type` is [`TransportAdapter`] and [`Default`].
@@ -121,9 +121,24 @@ impl<A: TransportAdapter + Default> Runtime<A> {
                 let Some(message) = start.message else { return lacks("message") };
                 Box::pin(async move { Outcome::Send(adapter().send(&io, message).await.into()) })
             }
+            OP_ADMIT => {
+                let Some(callback) = start.callback else { return lacks("callback") };
+                Box::pin(async move { Outcome::Admit(adapter().admit(&io, callback).await.into()) })
+            }
             OP_RECEIVE => {
                 let Some(callback) = start.callback else { return lacks("callback") };
                 Box::pin(async move { Outcome::Receive(adapter().receive(&io, callback).await.into()) })
+            }
+            OP_MARK_READ => {
+                let Some(mark) = start.mark else { return lacks("mark") };
+                Box::pin(async move { Outcome::Mark(adapter().mark_read(&io, mark).await.into()) })
+            }
+            OP_UPLOAD_MEDIA if !self.adapter().describe().capabilities.uploads_media => {
+                return refuse(Status::Unsupported, "this adapter takes no files".to_owned());
+            }
+            OP_UPLOAD_MEDIA => {
+                let Some(upload) = start.media else { return lacks("media") };
+                Box::pin(async move { Outcome::Media(adapter().upload_media(&io, upload).await.into()) })
             }
             OP_DELIVER_CODE => {
                 let Some(delivery) = start.delivery else { return lacks("delivery") };
@@ -140,6 +155,10 @@ impl<A: TransportAdapter + Default> Runtime<A> {
             OP_REGISTER => {
                 let Some(registration) = start.registration else { return lacks("registration") };
                 Box::pin(async move { Outcome::Number(adapter().register(&io, registration).await.into()) })
+            }
+            OP_CONNECT => {
+                let Some(link) = start.link else { return lacks("link") };
+                Box::pin(async move { Outcome::Connect(adapter().connect(&io, link).await) })
             }
             other => {
                 return refuse(Status::Unsupported, format!("this SDK does not know the op `{other}`"));
@@ -173,8 +192,12 @@ impl<A: TransportAdapter + Default> Runtime<A> {
             Some(outcome) => {
                 match outcome {
                     Outcome::Send(answer) => step.send = Some(answer),
+                    Outcome::Admit(answer) => step.admit = Some(answer),
                     Outcome::Receive(answer) => step.receive = Some(answer),
+                    Outcome::Mark(answer) => step.mark = Some(answer),
+                    Outcome::Media(answer) => step.media = Some(answer),
                     Outcome::Number(answer) => step.number = Some(answer),
+                    Outcome::Connect(end) => step.connect = Some(end),
                 }
                 (Status::Done, 0, encode(&step))
             }

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use waystation_adapter_sdk::{
-//!     Accepted, Capabilities, Channel, Description, Io, Outbound, SendError, TransportAdapter, async_trait,
+//!     Accepted, Capabilities, Change, Channel, Description, Io, Outbound, SendError, TransportAdapter, async_trait,
 //! };
 //!
 //! #[derive(Default)]
@@ -41,20 +41,29 @@
 pub mod abi;
 #[allow(unsafe_code, reason = "calls the functions of a table it was handed")]
 pub mod caller;
+pub mod cloud_api;
 pub mod conformance;
 mod coroutine;
 #[allow(unsafe_code, reason = "reads what a host passes through the C boundary")]
 pub mod export;
+mod inbound;
 mod io;
+mod link;
+mod media;
 mod number;
+pub mod sms;
 pub mod testing;
 mod types;
 pub mod wire;
 
 pub use async_trait::async_trait;
+pub use inbound::{InboundMessage, MarkError, MediaReference, Person, ReadMark, UserPreference, Wish};
 pub use io::{CallbacksError, HttpError, HttpRequest, HttpResponse, Io, Level, ScheduledCallback};
+pub use link::{Disconnected, Endpoint, Handed, Link, Stream, StreamError};
+pub use media::{MEDIA_READ_MAX_BYTES, MediaReadError, MediaUpload, UploadedMedia};
 pub use number::{Code, CodeCheck, CodeDelivery, CodeMethod, CodeRequest, NumberDone, NumberError, Registration};
 pub use types::{
-    Accepted, Callback, Capabilities, Channel, Description, Event, Outbound, Payload, PretendText, RateScope,
-    ReceiptStatus, ReceiveError, Received, Recipient, SendError, Sender, StatusEvent, TransportAdapter, UpstreamError,
+    Accepted, Admission, Callback, Capabilities, Change, Channel, Description, Event, Outbound, Payload, PretendText,
+    RateScope, ReceiptStatus, ReceiveError, Received, Recipient, SendError, Sender, StatusEvent, TransportAdapter,
+    UpstreamError,
 };

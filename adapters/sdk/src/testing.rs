@@ -53,10 +53,15 @@
 use std::sync::Arc;
 
 use crate::coroutine::{Outcome, Shared, Task};
+use crate::inbound::{MarkError, ReadMark};
 use crate::io::{HttpError, HttpResponse, Io, LogLine};
+use crate::link::{Disconnected, Link};
+use crate::media::{MediaUpload, UploadedMedia};
 use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
-use crate::types::{Accepted, Callback, Outbound, ReceiveError, Received, SendError, TransportAdapter};
-use crate::wire::{IoAnswer, IoOp, IoResult};
+use crate::types::{
+    Accepted, Admission, Callback, Outbound, Payload, ReceiveError, Received, SendError, TransportAdapter,
+};
+use crate::wire::{IoAnswer, IoOp, IoRequest, IoResult};
 
 /// Steps after which a run is given up as endless.
 const STEPS_MAX: usize = 10_000;
@@ -86,6 +91,20 @@ pub fn send<A: TransportAdapter>(
     Run { outcome: outcome.into(), requests: run.requests, log: run.log }
 }
 
+/// Asks how a callback is answered; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn admit<A: TransportAdapter>(
+    adapter: &'static A,
+    callback: Callback,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<Admission, ReceiveError>> {
+    let run = drive(|io| Box::pin(async move { Outcome::Admit(adapter.admit(&io, callback).await.into()) }), answer);
+    let Outcome::Admit(outcome) = run.outcome else { unreachable!("an admission ends as an admission") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
+}
+
 /// Reads a callback; `answer` plays the host.
 ///
 /// # Panics
@@ -98,6 +117,35 @@ pub fn receive<A: TransportAdapter>(
     let run =
         drive(|io| Box::pin(async move { Outcome::Receive(adapter.receive(&io, callback).await.into()) }), answer);
     let Outcome::Receive(outcome) = run.outcome else { unreachable!("a receive ends as a receive") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
+}
+
+/// Marks a message as read; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn mark_read<A: TransportAdapter>(
+    adapter: &'static A,
+    mark: ReadMark,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<(), MarkError>> {
+    let run = drive(|io| Box::pin(async move { Outcome::Mark(adapter.mark_read(&io, mark).await.into()) }), answer);
+    let Outcome::Mark(outcome) = run.outcome else { unreachable!("a mark ends as a mark") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
+}
+
+/// Gives a file to the network; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn upload_media<A: TransportAdapter>(
+    adapter: &'static A,
+    upload: MediaUpload,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<UploadedMedia, SendError>> {
+    let run =
+        drive(|io| Box::pin(async move { Outcome::Media(adapter.upload_media(&io, upload).await.into()) }), answer);
+    let Outcome::Media(outcome) = run.outcome else { unreachable!("an upload ends as an upload") };
     Run { outcome: outcome.into(), requests: run.requests, log: run.log }
 }
 
@@ -164,13 +212,53 @@ where
     Run { outcome: outcome.into(), requests: run.requests, log: run.log }
 }
 
+/// Runs a connection; `answer` plays the host. It is asked about every request that is open, in the order in which they
+/// were made, and answers `None` while there is nothing to say yet; with an answer all are asked anew.
+///
+/// # Panics
+/// If the adapter does, if it goes on for ever, or if no request is answered.
+pub fn connect<A: TransportAdapter>(
+    adapter: &'static A,
+    link: Link,
+    mut answer: impl FnMut(&IoOp) -> Option<IoAnswer>,
+) -> Run<Disconnected> {
+    let shared = Arc::new(Shared::default());
+    let io = Io::new(Arc::clone(&shared));
+    let mut task = Task::new(shared, Box::pin(async move { Outcome::Connect(adapter.connect(&io, link).await) }));
+    let (mut requests, mut log, mut results) = (Vec::new(), Vec::new(), Vec::new());
+    let mut open: Vec<IoRequest> = Vec::new();
+    for _ in 0..STEPS_MAX {
+        let outcome = task.step(std::mem::take(&mut results));
+        log.extend(task.take_log());
+        if let Some(outcome) = outcome {
+            let Outcome::Connect(outcome) = outcome else { unreachable!("a connection ends as one") };
+            return Run { outcome, requests, log };
+        }
+        for request in task.take_requests() {
+            requests.push(request.op.clone());
+            open.push(request);
+        }
+        let answered = open.iter().enumerate().find_map(|(place, request)| Some((place, answer(&request.op)?)));
+        let (place, result) = answered.unwrap_or_else(|| panic!("nothing is answered of {open:?}"));
+        results.push(IoResult { id: open.remove(place).id, result });
+    }
+    panic!("the connection did not end after {STEPS_MAX} steps");
+}
+
 /// The answer of a host that does what it is asked, with an empty `200` to every HTTP request.
 #[must_use]
 pub fn agree(op: &IoOp) -> IoAnswer {
     match op {
-        IoOp::Http(_) => json_response(200, ""),
+        IoOp::Http(_) | IoOp::HttpWithMedia { .. } => json_response(200, ""),
+        IoOp::ReadMedia { .. } => IoAnswer::Media { bytes: Payload::default() },
         IoOp::Sleep { .. } => IoAnswer::Slept,
         IoOp::Callbacks(_) => IoAnswer::Stored,
+        IoOp::Open(_) => IoAnswer::Opened { stream: 1 },
+        IoOp::Read { .. } => IoAnswer::Bytes(crate::Payload::default()),
+        IoOp::Write { .. } => IoAnswer::Written,
+        IoOp::Close { .. } => IoAnswer::Closed,
+        IoOp::NextSend => IoAnswer::NoMoreSends,
+        IoOp::Conclude { .. } => IoAnswer::Concluded,
     }
 }
 
@@ -179,10 +267,17 @@ pub fn agree(op: &IoOp) -> IoAnswer {
 pub fn fail(op: &IoOp, may_have_left: bool) -> IoAnswer {
     let details = "scripted failure".to_owned();
     match op {
-        IoOp::Http(_) if may_have_left => IoAnswer::HttpFailed(HttpError::Unknown { details }),
-        IoOp::Http(_) => IoAnswer::HttpFailed(HttpError::NotSent { details }),
+        IoOp::Http(_) | IoOp::HttpWithMedia { .. } if may_have_left => {
+            IoAnswer::HttpFailed(HttpError::Unknown { details })
+        }
+        IoOp::Http(_) | IoOp::HttpWithMedia { .. } => IoAnswer::HttpFailed(HttpError::NotSent { details }),
+        IoOp::ReadMedia { .. } => IoAnswer::MediaFailed { details },
         IoOp::Sleep { .. } => IoAnswer::Slept,
         IoOp::Callbacks(_) => IoAnswer::StoreFailed { details },
+        IoOp::Open(_) | IoOp::Read { .. } | IoOp::Write { .. } => IoAnswer::StreamFailed { details },
+        IoOp::Close { .. } => IoAnswer::Closed,
+        IoOp::NextSend => IoAnswer::NoMoreSends,
+        IoOp::Conclude { .. } => IoAnswer::Concluded,
     }
 }
 

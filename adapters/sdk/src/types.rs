@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::inbound::{InboundMessage, MarkError, ReadMark, UserPreference};
 use crate::io::{HttpError, Io};
+use crate::link::{Disconnected, Link};
+use crate::media::{MediaUpload, UploadedMedia};
 use crate::number::{CodeCheck, CodeDelivery, CodeMethod, CodeRequest, NumberDone, NumberError, Registration};
 
 /// A transport: turns an accepted message into a call to some network, and that network's callbacks into events.
@@ -33,14 +36,46 @@ pub trait TransportAdapter: Send + Sync + 'static {
     /// network may have the message and you do not know.
     async fn send(&self, io: &Io, message: Outbound) -> Result<Accepted, SendError>;
 
-    /// Verifies and reads one callback of the network. Read every entry of a batch: what is left out is lost.
+    /// Says how a request to the address for the network's callbacks is answered, before anything in it is believed: this
+    /// is where a signature is checked, over the bytes as they came, and where a network is shown that the address is
+    /// wanted. A callback that is kept comes to [`TransportAdapter::receive`] later, without its headers.
     ///
     /// # Errors
-    /// [`ReceiveError::BadSignature`] if the callback is not from the network, [`ReceiveError::Malformed`] if it cannot
-    /// be read, and, by default, [`ReceiveError::Unsupported`].
+    /// [`ReceiveError::BadSignature`] if it is not from the network, [`ReceiveError::Malformed`] if it is nothing that it
+    /// sends, and, by default, [`ReceiveError::Unsupported`]: then there is no such address.
+    async fn admit(&self, io: &Io, callback: Callback) -> Result<Admission, ReceiveError> {
+        let _ = (io, callback);
+        Err(ReceiveError::Unsupported)
+    }
+
+    /// Reads one callback of the network, which was admitted or is the adapter's own. Read every entry of a batch: what is
+    /// left out is lost.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Malformed`] if it cannot be read, and, by default, [`ReceiveError::Unsupported`].
     async fn receive(&self, io: &Io, callback: Callback) -> Result<Received, ReceiveError> {
         let _ = (io, callback);
         Err(ReceiveError::Unsupported)
+    }
+
+    /// Tells the network that a message of a person has been read, and that an answer is being written.
+    ///
+    /// # Errors
+    /// [`MarkError::Unavailable`] if it may work later. By default [`MarkError::Unsupported`].
+    async fn mark_read(&self, io: &Io, mark: ReadMark) -> Result<(), MarkError> {
+        let _ = (io, mark);
+        Err(MarkError::Unsupported)
+    }
+
+    /// Gives a file to the network, so that messages can name it. The bytes are at the host: see
+    /// [`Io::read_media`] and [`Io::http_with_media`].
+    ///
+    /// # Errors
+    /// As [`TransportAdapter::send`], of the file instead of the message; one that the network may have is given to it
+    /// again. By default [`SendError::Internal`].
+    async fn upload_media(&self, io: &Io, upload: MediaUpload) -> Result<UploadedMedia, SendError> {
+        let _ = (io, upload);
+        Err(SendError::Internal { error: UpstreamError::new("This adapter takes no files") })
     }
 
     /// Brings a code of the host's to a phone, by one of [`Capabilities::delivers_codes`]. Log nothing of it.
@@ -78,6 +113,17 @@ pub trait TransportAdapter: Send + Sync + 'static {
     async fn register(&self, io: &Io, registration: Registration) -> Result<NumberDone, NumberError> {
         let _ = (io, registration);
         Err(NumberError::Unsupported)
+    }
+
+    /// Opens a connection and keeps it until it is lost or the host wants no more of it ([`Io::next_send`]). For
+    /// networks that are spoken to over a connection ([`Capabilities::connects`]): the host runs one of these for each
+    /// sender, again after a pause when it has ended, and hands it the sender's messages one by one, as it asks for
+    /// them. Such an adapter's [`TransportAdapter::send`] is not called.
+    ///
+    /// A message that was handed over and not concluded when this ends counts as [`SendError::Ambiguous`].
+    async fn connect(&self, io: &Io, link: Link) -> Disconnected {
+        let _ = (io, link);
+        Disconnected::Unsupported
     }
 }
 
@@ -139,13 +185,22 @@ pub struct Capabilities {
     pub kinds: Vec<String>,
     /// Whether it implements [`TransportAdapter::receive`].
     pub receives: bool,
+    /// Whether its network calls back over HTTP: it implements [`TransportAdapter::admit`].
+    pub listens: bool,
     /// Whether its network returns [`Outbound::attempt_ref`] in receipts, which settles ambiguous attempts.
     pub returns_attempt_ref: bool,
+    /// Whether it implements [`TransportAdapter::mark_read`].
+    pub marks_read: bool,
+    /// Whether it implements [`TransportAdapter::upload_media`]: messages then name files by the network's ids. Without
+    /// it they name them by the host's.
+    pub uploads_media: bool,
     /// How it brings a code of the host's to a phone. Empty: it does not implement [`TransportAdapter::deliver_code`].
     pub delivers_codes: Vec<CodeMethod>,
     /// Whether its network checks itself whose a number is: it implements [`TransportAdapter::request_code`],
     /// [`TransportAdapter::verify_code`] and [`TransportAdapter::register`].
     pub verifies_numbers: bool,
+    /// Whether it sends over a connection that it keeps: it implements [`TransportAdapter::connect`].
+    pub connects: bool,
 }
 
 /// One attempt to send one message.
@@ -304,6 +359,15 @@ pub enum SendError {
         /// Whether it stays down until a person acts (an expired token, a locked account).
         needs_operator: bool,
     },
+    /// The network does not have it, and no longer knows files that it names. The host gives them to the network again,
+    /// then tries again.
+    MediaGone {
+        /// The network's ids of the files; all that the message names when empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        upstream_ids: Vec<String>,
+        /// What was said.
+        error: UpstreamError,
+    },
     /// The network may have it; nobody here knows.
     Ambiguous {
         /// What happened.
@@ -325,6 +389,7 @@ impl SendError {
             | Self::RateLimited { error, .. }
             | Self::Rejected { error }
             | Self::ChannelDown { error, .. }
+            | Self::MediaGone { error, .. }
             | Self::Ambiguous { error }
             | Self::Internal { error } => error,
         }
@@ -338,6 +403,7 @@ impl fmt::Display for SendError {
             Self::RateLimited { .. } => "rate limited",
             Self::Rejected { .. } => "rejected",
             Self::ChannelDown { .. } => "channel down",
+            Self::MediaGone { .. } => "media gone",
             Self::Ambiguous { .. } => "ambiguous",
             Self::Internal { .. } => "internal",
         };
@@ -365,6 +431,12 @@ impl From<HttpError> for SendError {
 /// A callback of the network, as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callback {
+    /// The HTTP method.
+    #[serde(default = "post")]
+    pub method: String,
+    /// The parameters of the query in order, decoded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub query: Vec<(String, String)>,
     /// The body, byte for byte: a signature covers it.
     pub body: Payload,
     /// The headers in order, names in lower case.
@@ -375,6 +447,57 @@ pub struct Callback {
     pub connection: Value,
     /// When it arrived, in Unix milliseconds.
     pub received_at_ms: i64,
+}
+
+fn post() -> String {
+    "POST".to_owned()
+}
+
+impl Callback {
+    /// A callback that came without headers.
+    #[must_use]
+    pub fn new(body: impl Into<Payload>, connection: Value, received_at_ms: i64) -> Self {
+        let (query, headers) = (Vec::new(), Vec::new());
+        Self { method: post(), query, body: body.into(), headers, connection, received_at_ms }
+    }
+
+    /// A header's value, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter of the query.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(parameter, _)| parameter == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// How a callback is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// Whether the callback is to be kept and worked on. The network is answered once it is on disk.
+    pub keep: bool,
+    /// The status of the answer.
+    pub status: u16,
+    /// The body of the answer: text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+}
+
+impl Admission {
+    /// It is kept, and the network is told that all is well.
+    #[must_use]
+    pub fn kept() -> Self {
+        Self { keep: true, status: 200, body: String::new() }
+    }
+
+    /// It said nothing that must be kept.
+    #[must_use]
+    pub fn answered(status: u16, body: impl Into<String>) -> Self {
+        Self { keep: false, status, body: body.into() }
+    }
 }
 
 /// What a callback said.
@@ -390,6 +513,12 @@ pub struct Received {
 pub enum Event {
     /// A receipt of a message we sent.
     Status(StatusEvent),
+    /// Something that a person sent.
+    Inbound(InboundMessage),
+    /// What a person wants to get from now on.
+    UserPreference(UserPreference),
+    /// Something about an account, a number or a template.
+    Change(Change),
     /// A text that arrived at a pretend phone, for networks that are none.
     PretendPhone(PretendText),
     /// Something this adapter does not know. Passed on, so that nothing is dropped silently.
@@ -399,6 +528,17 @@ pub enum Event {
         /// That part as it came.
         raw: Value,
     },
+}
+
+/// Something that a network says about an account, a number or a template, as the Cloud API has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// What kind of change, such as `message_template_status_update`.
+    pub field: String,
+    /// What changed.
+    pub value: Value,
+    /// When, by the network's clock, in Unix milliseconds.
+    pub at_ms: i64,
 }
 
 /// A text that arrived at a pretend phone.

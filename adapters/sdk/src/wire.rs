@@ -5,9 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::inbound::{MarkError, ReadMark};
 use crate::io::{HttpError, HttpRequest, HttpResponse, LogLine, ScheduledCallback};
+use crate::link::{Disconnected, Endpoint, Link};
+use crate::media::{MediaUpload, UploadedMedia};
 use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
-use crate::types::{Accepted, Callback, Description, Outbound, ReceiveError, Received, SendError};
+use crate::types::{Accepted, Admission, Callback, Description, Outbound, Payload, ReceiveError, Received, SendError};
 
 /// The schema of the documents in this module.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -15,8 +18,17 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// `op` of a [`Start`] that sends a message.
 pub const OP_SEND: &str = "send";
 
+/// `op` of a [`Start`] that says how a callback is answered.
+pub const OP_ADMIT: &str = "admit";
+
 /// `op` of a [`Start`] that reads a callback.
 pub const OP_RECEIVE: &str = "receive";
+
+/// `op` of a [`Start`] that marks a message as read.
+pub const OP_MARK_READ: &str = "mark_read";
+
+/// `op` of a [`Start`] that gives a file to the network.
+pub const OP_UPLOAD_MEDIA: &str = "upload_media";
 
 /// `op` of a [`Start`] that brings a code of the host's to a phone.
 pub const OP_DELIVER_CODE: &str = "deliver_code";
@@ -29,6 +41,9 @@ pub const OP_VERIFY_CODE: &str = "verify_code";
 
 /// `op` of a [`Start`] that registers a number.
 pub const OP_REGISTER: &str = "register";
+
+/// `op` of a [`Start`] that opens a connection and keeps it.
+pub const OP_CONNECT: &str = "connect";
 
 /// Answer of `describe`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,9 +64,15 @@ pub struct StartRef<'a> {
     /// The message, for [`OP_SEND`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'a Outbound>,
-    /// The callback, for [`OP_RECEIVE`].
+    /// The callback, for [`OP_ADMIT`] and [`OP_RECEIVE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callback: Option<&'a Callback>,
+    /// The message, for [`OP_MARK_READ`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<&'a ReadMark>,
+    /// The file, for [`OP_UPLOAD_MEDIA`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media: Option<&'a MediaUpload>,
     /// The code, for [`OP_DELIVER_CODE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<&'a CodeDelivery>,
@@ -64,6 +85,9 @@ pub struct StartRef<'a> {
     /// The number, for [`OP_REGISTER`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registration: Option<&'a Registration>,
+    /// The connection, for [`OP_CONNECT`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<&'a Link>,
 }
 
 impl<'a> StartRef<'a> {
@@ -73,10 +97,28 @@ impl<'a> StartRef<'a> {
         Self { message: Some(message), ..Self::of(OP_SEND) }
     }
 
+    /// The question how `callback` is answered.
+    #[must_use]
+    pub fn admit(callback: &'a Callback) -> Self {
+        Self { callback: Some(callback), ..Self::of(OP_ADMIT) }
+    }
+
     /// The request to read `callback`.
     #[must_use]
     pub fn receive(callback: &'a Callback) -> Self {
         Self { callback: Some(callback), ..Self::of(OP_RECEIVE) }
+    }
+
+    /// The request to mark a message as read.
+    #[must_use]
+    pub fn mark_read(mark: &'a ReadMark) -> Self {
+        Self { mark: Some(mark), ..Self::of(OP_MARK_READ) }
+    }
+
+    /// The request to give a file to the network.
+    #[must_use]
+    pub fn upload_media(upload: &'a MediaUpload) -> Self {
+        Self { media: Some(upload), ..Self::of(OP_UPLOAD_MEDIA) }
     }
 
     /// The request to bring a code to a phone.
@@ -103,6 +145,12 @@ impl<'a> StartRef<'a> {
         Self { registration: Some(registration), ..Self::of(OP_REGISTER) }
     }
 
+    /// The request to open a connection and keep it.
+    #[must_use]
+    pub fn connect(link: &'a Link) -> Self {
+        Self { link: Some(link), ..Self::of(OP_CONNECT) }
+    }
+
     fn of(op: &'a str) -> Self {
         Self { v: SCHEMA_VERSION, op, ..Self::default() }
     }
@@ -118,9 +166,15 @@ pub struct Start {
     /// The message, for [`OP_SEND`].
     #[serde(default)]
     pub message: Option<Outbound>,
-    /// The callback, for [`OP_RECEIVE`].
+    /// The callback, for [`OP_ADMIT`] and [`OP_RECEIVE`].
     #[serde(default)]
     pub callback: Option<Callback>,
+    /// The message, for [`OP_MARK_READ`].
+    #[serde(default)]
+    pub mark: Option<ReadMark>,
+    /// The file, for [`OP_UPLOAD_MEDIA`].
+    #[serde(default)]
+    pub media: Option<MediaUpload>,
     /// The code, for [`OP_DELIVER_CODE`].
     #[serde(default)]
     pub delivery: Option<CodeDelivery>,
@@ -133,6 +187,9 @@ pub struct Start {
     /// The number, for [`OP_REGISTER`].
     #[serde(default)]
     pub registration: Option<Registration>,
+    /// The connection, for [`OP_CONNECT`].
+    #[serde(default)]
+    pub link: Option<Link>,
 }
 
 /// Input of `resume`.
@@ -162,12 +219,24 @@ pub struct Step {
     /// The outcome of [`OP_SEND`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send: Option<SendAnswer>,
+    /// The outcome of [`OP_ADMIT`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admit: Option<AdmitAnswer>,
     /// The outcome of [`OP_RECEIVE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receive: Option<ReceiveAnswer>,
+    /// The outcome of [`OP_MARK_READ`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<MarkAnswer>,
+    /// The outcome of [`OP_UPLOAD_MEDIA`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media: Option<MediaAnswer>,
     /// The outcome of any operation on a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<NumberAnswer>,
+    /// The outcome of [`OP_CONNECT`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Disconnected>,
     /// What was wrong with the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -188,6 +257,23 @@ pub struct IoRequest {
 pub enum IoOp {
     /// Make an HTTP request; answered with [`IoAnswer::Http`] or [`IoAnswer::HttpFailed`].
     Http(HttpRequest),
+    /// Make an HTTP request whose body goes on with the file that is to be uploaded and then with `after`; answered as
+    /// [`IoOp::Http`] is. Within [`OP_UPLOAD_MEDIA`] only.
+    HttpWithMedia {
+        /// The request, with what stands before the file as its body.
+        request: HttpRequest,
+        /// What stands behind the file.
+        #[serde(default)]
+        after: Payload,
+    },
+    /// Read a piece of the file that is to be uploaded; answered with [`IoAnswer::Media`] or [`IoAnswer::MediaFailed`].
+    /// Within [`OP_UPLOAD_MEDIA`] only.
+    ReadMedia {
+        /// Where the piece starts.
+        offset: u64,
+        /// How long it is at most, in bytes.
+        max_bytes: u32,
+    },
     /// Wait; answered with [`IoAnswer::Slept`].
     Sleep {
         /// How long, in milliseconds.
@@ -196,10 +282,40 @@ pub enum IoOp {
     /// Store these and hand each to `receive` after its delay; answered, once they are on disk, with
     /// [`IoAnswer::Stored`] or else [`IoAnswer::StoreFailed`].
     Callbacks(Vec<ScheduledCallback>),
+    /// Open a stream of bytes; answered with [`IoAnswer::Opened`] or [`IoAnswer::StreamFailed`].
+    Open(Endpoint),
+    /// Read what has arrived, or wait for it; answered with [`IoAnswer::Bytes`], which are none when the peer has
+    /// closed its side, or [`IoAnswer::StreamFailed`].
+    Read {
+        /// The stream.
+        stream: u64,
+    },
+    /// Write all of this; answered with [`IoAnswer::Written`] or [`IoAnswer::StreamFailed`].
+    Write {
+        /// The stream.
+        stream: u64,
+        /// What to write.
+        bytes: Payload,
+    },
+    /// Close a stream; answered with [`IoAnswer::Closed`].
+    Close {
+        /// The stream.
+        stream: u64,
+    },
+    /// Hand over the next message for this connection, in [`OP_CONNECT`] only; answered with [`IoAnswer::Send`] or,
+    /// when the connection is to end, [`IoAnswer::NoMoreSends`]. The first one says that the connection is up.
+    NextSend,
+    /// What became of a message that was handed over; answered with [`IoAnswer::Concluded`].
+    Conclude {
+        /// Which one.
+        ticket: u64,
+        /// Its outcome.
+        answer: SendAnswer,
+    },
 }
 
 /// The result of one [`IoRequest`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IoResult {
     /// The id of the request.
     pub id: u64,
@@ -208,13 +324,23 @@ pub struct IoResult {
 }
 
 /// What came of an [`IoOp`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IoAnswer {
     /// The peer answered.
     Http(HttpResponse),
     /// The peer did not answer.
     HttpFailed(HttpError),
+    /// A piece of the file: shorter than asked for at its end, and empty behind it.
+    Media {
+        /// The piece.
+        bytes: Payload,
+    },
+    /// The file cannot be read.
+    MediaFailed {
+        /// Why.
+        details: String,
+    },
     /// The time has passed.
     Slept,
     /// The callbacks are on disk.
@@ -224,6 +350,33 @@ pub enum IoAnswer {
         /// Why.
         details: String,
     },
+    /// The stream is open.
+    Opened {
+        /// Its number, unique within the task.
+        stream: u64,
+    },
+    /// The stream could not be opened, or is broken.
+    StreamFailed {
+        /// Why.
+        details: String,
+    },
+    /// What arrived.
+    Bytes(Payload),
+    /// Everything was handed to the network. The peer need not have it.
+    Written,
+    /// The stream is closed.
+    Closed,
+    /// A message for this connection.
+    Send {
+        /// What concludes it.
+        ticket: u64,
+        /// The message.
+        message: Box<Outbound>,
+    },
+    /// The host wants the connection to end.
+    NoMoreSends,
+    /// The host knows.
+    Concluded,
 }
 
 /// The outcome of [`OP_SEND`].
@@ -254,6 +407,62 @@ impl From<SendAnswer> for Result<Accepted, SendError> {
     }
 }
 
+/// The outcome of [`OP_ADMIT`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdmitAnswer {
+    /// How it is answered.
+    Admitted(Admission),
+    /// It is turned away.
+    Failed(ReceiveError),
+}
+
+impl From<Result<Admission, ReceiveError>> for AdmitAnswer {
+    fn from(outcome: Result<Admission, ReceiveError>) -> Self {
+        match outcome {
+            Ok(admission) => Self::Admitted(admission),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<AdmitAnswer> for Result<Admission, ReceiveError> {
+    fn from(answer: AdmitAnswer) -> Self {
+        match answer {
+            AdmitAnswer::Admitted(admission) => Ok(admission),
+            AdmitAnswer::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// The outcome of [`OP_UPLOAD_MEDIA`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaAnswer {
+    /// The network has the file.
+    Uploaded(UploadedMedia),
+    /// It does not.
+    Failed(SendError),
+}
+
+impl From<Result<UploadedMedia, SendError>> for MediaAnswer {
+    fn from(outcome: Result<UploadedMedia, SendError>) -> Self {
+        match outcome {
+            Ok(uploaded) => Self::Uploaded(uploaded),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<MediaAnswer> for Result<UploadedMedia, SendError> {
+    fn from(answer: MediaAnswer) -> Self {
+        match answer {
+            MediaAnswer::Uploaded(uploaded) => Ok(uploaded),
+            MediaAnswer::Failed(error) => Err(error),
+        }
+    }
+}
+
 /// The outcome of [`OP_RECEIVE`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -278,6 +487,34 @@ impl From<ReceiveAnswer> for Result<Received, ReceiveError> {
         match answer {
             ReceiveAnswer::Received(received) => Ok(received),
             ReceiveAnswer::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// The outcome of [`OP_MARK_READ`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkAnswer {
+    /// The network knows.
+    Done,
+    /// It does not.
+    Failed(MarkError),
+}
+
+impl From<Result<(), MarkError>> for MarkAnswer {
+    fn from(outcome: Result<(), MarkError>) -> Self {
+        match outcome {
+            Ok(()) => Self::Done,
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<MarkAnswer> for Result<(), MarkError> {
+    fn from(answer: MarkAnswer) -> Self {
+        match answer {
+            MarkAnswer::Done => Ok(()),
+            MarkAnswer::Failed(error) => Err(error),
         }
     }
 }

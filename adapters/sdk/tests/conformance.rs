@@ -9,8 +9,9 @@ use std::time::Duration;
 use waystation_adapter_sdk::caller::Entry;
 use waystation_adapter_sdk::conformance::{CASES, Level, Outcome, Sample, as_markdown, run};
 use waystation_adapter_sdk::{
-    Accepted, Capabilities, Channel, CodeCheck, CodeDelivery, CodeMethod, CodeRequest, Description, HttpRequest, Io,
-    NumberDone, NumberError, Outbound, Payload, Registration, SendError, TransportAdapter, UpstreamError, async_trait,
+    Accepted, Admission, Callback, Capabilities, Channel, CodeCheck, CodeDelivery, CodeMethod, CodeRequest,
+    Description, Disconnected, Endpoint, HttpRequest, Io, Link, MediaUpload, NumberDone, NumberError, Outbound,
+    Payload, ReceiveError, Registration, SendError, TransportAdapter, UploadedMedia, UpstreamError, async_trait,
     export_adapter,
 };
 
@@ -25,12 +26,27 @@ impl TransportAdapter for Model {
             version: "1".to_owned(),
             channel: Channel::Sms,
             capabilities: Capabilities {
+                listens: true,
                 delivers_codes: vec![CodeMethod::Voice],
                 verifies_numbers: true,
+                connects: true,
+                uploads_media: true,
                 ..Capabilities::default()
             },
             connection_schema: serde_json::json!({"type": "object"}),
         }
+    }
+
+    async fn connect(&self, io: &Io, link: Link) -> Disconnected {
+        let endpoint = Endpoint { host: link.sender.id, port: 2775, tls: true };
+        let error = match io.open(endpoint).await {
+            Ok(stream) => match stream.read().await {
+                Ok(octets) => format!("{} octets came", octets.len()),
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        Disconnected::Lost { error: UpstreamError::new("Lost").details(error), needs_operator: false }
     }
 
     async fn send(&self, io: &Io, message: Outbound) -> Result<Accepted, SendError> {
@@ -40,6 +56,25 @@ impl TransportAdapter for Model {
             return Err(SendError::Rejected { error: UpstreamError::new("refused") });
         }
         Ok(Accepted { upstream_id: message.attempt_ref, recipient_id: None })
+    }
+
+    async fn admit(&self, _: &Io, callback: Callback) -> Result<Admission, ReceiveError> {
+        match callback.header("x-secret") {
+            Some("sesame") => Ok(Admission::kept()),
+            _ => Err(ReceiveError::BadSignature),
+        }
+    }
+
+    async fn upload_media(&self, io: &Io, upload: MediaUpload) -> Result<UploadedMedia, SendError> {
+        let beginning = io
+            .read_media(0, 6)
+            .await
+            .map_err(|error| SendError::Internal { error: UpstreamError::new("unread").details(error.details) })?;
+        assert_eq!(beginning.as_str(), Some("a file"), "it is the file that was announced");
+        match io.http_with_media(post("--form"), "form--".into()).await?.status {
+            200 => Ok(UploadedMedia { upstream_id: upload.media_id, expires_at_ms: None }),
+            _ => Err(SendError::Rejected { error: UpstreamError::new("refused") }),
+        }
     }
 
     async fn deliver_code(&self, io: &Io, delivery: CodeDelivery) -> Result<NumberDone, NumberError> {

@@ -45,6 +45,10 @@ pub enum Permission {
     SeeDocuments,
     /// See the verification queue and decide; suspend, resume and close businesses.
     Verify,
+    /// Write templates, hand them in and put them away.
+    ManageTemplates,
+    /// See the queue of templates and decide.
+    ReviewTemplates,
     /// See and manage keys, clients and signing secrets.
     ManageCredentials,
     /// See the audit log.
@@ -67,13 +71,13 @@ pub enum RoleKind {
 }
 
 use Permission::{
-    ManageBusinesses, ManageCredentials, ManageResellers, ManageUsers, Onboard, OwnAccount, SeeAudit, SeeBusinesses,
-    SeeDocuments, SeePlatform, Verify,
+    ManageBusinesses, ManageCredentials, ManageResellers, ManageTemplates, ManageUsers, Onboard, OwnAccount,
+    ReviewTemplates, SeeAudit, SeeBusinesses, SeeDocuments, SeePlatform, Verify,
 };
 
 /// The table: each permission, and whether owner, reviewer, reseller's admin and business's
 /// owner have it.
-const MATRIX: [(Permission, [bool; 4]); 11] = [
+const MATRIX: [(Permission, [bool; 4]); 13] = [
     (OwnAccount, [true, true, true, true]),
     (SeePlatform, [true, true, false, false]),
     (ManageResellers, [true, false, false, false]),
@@ -82,6 +86,8 @@ const MATRIX: [(Permission, [bool; 4]); 11] = [
     (Onboard, [true, false, true, true]),
     (SeeDocuments, [true, true, false, false]),
     (Verify, [true, true, false, false]),
+    (ManageTemplates, [true, false, true, true]),
+    (ReviewTemplates, [true, true, false, false]),
     (ManageCredentials, [true, false, true, true]),
     (SeeAudit, [true, false, true, true]),
     (ManageUsers, [true, false, true, false]),
@@ -174,6 +180,8 @@ impl Permission {
             Onboard => "Fill in a business's profile, documents and numbers, and submit it",
             SeeDocuments => "Open the documents that a business handed in",
             Verify => "See the verification queue and cases, and decide; suspend, resume and close businesses",
+            ManageTemplates => "Write templates, hand them in and put them away",
+            ReviewTemplates => "See the queue of templates, and approve, send back or reject; never one of one's own",
             ManageCredentials => "See and manage keys, clients, signing secrets and webhook endpoints",
             SeeAudit => "See the audit log",
             ManageUsers => "See, invite and remove users",
@@ -213,12 +221,27 @@ mod tests {
     #[test]
     fn each_role_may_do_what_it_is_for_and_nothing_else() {
         assert_eq!(granted(RoleKind::PlatformOwner).len(), MATRIX.len());
-        assert_eq!(granted(RoleKind::Reviewer), [OwnAccount, SeePlatform, SeeBusinesses, SeeDocuments, Verify]);
+        assert_eq!(
+            granted(RoleKind::Reviewer),
+            [OwnAccount, SeePlatform, SeeBusinesses, SeeDocuments, Verify, ReviewTemplates]
+        );
         assert_eq!(
             granted(RoleKind::ResellerAdmin),
-            [OwnAccount, SeeBusinesses, ManageBusinesses, Onboard, ManageCredentials, SeeAudit, ManageUsers]
+            [
+                OwnAccount,
+                SeeBusinesses,
+                ManageBusinesses,
+                Onboard,
+                ManageTemplates,
+                ManageCredentials,
+                SeeAudit,
+                ManageUsers
+            ]
         );
-        assert_eq!(granted(RoleKind::BusinessOwner), [OwnAccount, SeeBusinesses, Onboard, ManageCredentials, SeeAudit]);
+        assert_eq!(
+            granted(RoleKind::BusinessOwner),
+            [OwnAccount, SeeBusinesses, Onboard, ManageTemplates, ManageCredentials, SeeAudit]
+        );
     }
 
     #[test]

@@ -11,12 +11,19 @@ use waystation_adapter_sdk::{Outbound, RateScope, Recipient, SendError, Sender a
 use super::{
     engine::{Courier, Enqueuer, Take, Taken},
     lapse::Lapse,
+    reconciler::SOON_MS,
 };
 use crate::{
     clock::{Millis, now_ms},
     eligibility::{Eligibility, Question},
     ids::{MessageId, SenderId},
-    messages::state::{Effect, Event, Outcome, RetryPolicy, State},
+    inbound,
+    media::upstream::Copies,
+    messages::{
+        intake::{quiet_until, recheck},
+        sealed::Content,
+        state::{Effect, Event, Outcome, RetryPolicy, State},
+    },
     plugins::AdapterHost,
     queue::{Claimed, Job, Lane, Queue, Settle, Topic},
     store::{
@@ -24,6 +31,7 @@ use crate::{
         StoreError,
     },
     tenancy::{Directory, Endpoint, Sender},
+    vault::Vault,
     webhooks::payload::{StatusUpdate, status_body},
 };
 
@@ -35,6 +43,9 @@ const HELD_LOOK_EVERY_MS: Millis = 1_000;
 /// When a message that met a channel that needs a person is tried again, in milliseconds.
 const OPERATOR_WAIT_MS: u64 = 60_000;
 
+/// The part of a lease that may be spent on a message's files before it is sent: one of so many.
+const UPLOADS_LEASE_SHARE: Millis = 3;
+
 pub(crate) struct MessageCourier {
     pub(crate) store: Store,
     pub(crate) directory: Directory,
@@ -42,6 +53,8 @@ pub(crate) struct MessageCourier {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) enqueuer: Enqueuer,
     pub(crate) adapters: Arc<AdapterHost>,
+    pub(crate) vault: Vault,
+    pub(crate) copies: Copies,
     pub(crate) policy: RetryPolicy,
     pub(crate) lapse: Lapse,
     /// Names this process in the rows it works on.
@@ -124,7 +137,8 @@ impl Courier for MessageCourier {
             let event = Event::Concluded { attempt, outcome: dispatched.outcome.clone() };
             let effects = row.progress.apply(event, &self.policy, dispatched.times.at);
             let (events, deliveries) = context.follow(&row, &dispatched.adapter, effects, dispatched.times);
-            records.push(MessageRecord { id: row.id, attempt, progress: row.progress, events, deliveries });
+            let answered = (row.progress.state == State::Sent).then_some((row.sender_id, row.recipient));
+            records.push(MessageRecord { id: row.id, attempt, progress: row.progress, events, deliveries, answered });
         }
         let written = self.store.record_messages(&self.owner, &records, now_ms()).await?;
         let mut settles = Vec::with_capacity(done.len());
@@ -147,6 +161,7 @@ impl MessageCourier {
         let questions: Vec<Question<'_>> = messages
             .iter()
             .map(|ClaimedMessage { row, .. }| Question {
+                message: &row.id,
                 business: &row.business_id,
                 sender: row.sender_id,
                 recipient: &row.recipient,
@@ -189,7 +204,12 @@ impl MessageCourier {
             .into_iter()
             .partition(|row| row.progress.state == State::Sending && row.progress.due_at.is_none_or(|end| end <= now));
         let lapsed = self.lapse.settle(lost, now).await?;
-        let later = waiting.into_iter().chain(lapsed);
+        // What is scheduled for much later is brought back by the reconciler.
+        let soon = |at: Millis| at <= now + SOON_MS;
+        let waiting = waiting
+            .into_iter()
+            .filter(|row| row.progress.state != State::Scheduled || row.progress.due_at.is_none_or(soon));
+        let later = waiting.chain(lapsed);
         Ok(later.filter_map(|row| Some((row.id.key().to_owned(), Take::Later(row.progress.due_at?)))).collect())
     }
 
@@ -210,7 +230,12 @@ impl MessageCourier {
             return (name, Outcome::Expired);
         }
         if let Some(refusal) = &message.refused {
-            return (name, Outcome::Rejected { error: refusal.clone().into() });
+            return (name, Outcome::Refused { error: refusal.clone().into() });
+        }
+        let rules = sender.policy.quiet_hours.as_deref().unwrap_or_default();
+        if let Some((until, says)) = quiet_until(rules, row.category, &row.recipient, &sender, now) {
+            let error = UpstreamError::new("Quiet hours").details(says);
+            return (name, Outcome::Postponed { until, error });
         }
         let Some(adapter) = self.adapters.get(&name) else {
             let error = UpstreamError::new("The adapter is not loaded")
@@ -218,13 +243,48 @@ impl MessageCourier {
             self.hold(row, CHANNEL_DOWN_HOLD_MS).await;
             return (name, Outcome::ChannelDown { after_ms: CHANNEL_DOWN_HOLD_MS, error });
         };
-        let outbound = match outbound(message, &sender, now) {
+        let mut content = match message.content(&self.vault) {
+            Ok(content) => content,
+            Err(error) => return (name, internal("The stored message does not open", error.to_string())),
+        };
+        if row.scheduled_at.is_some() {
+            match recheck(&self.directory, &sender, &content.body).await {
+                Ok(rendered) => content.rendered = rendered,
+                Err(error) if error.kind.row().retryable => {
+                    return (name, internal(error.kind.row().title, error.details));
+                }
+                Err(error) => return (name, Outcome::Rejected { error: error.into() }),
+            }
+        }
+        let content = match inbound::in_network_terms(&self.store, row, content).await {
+            Ok(content) => content,
+            Err(error) => {
+                let details = error.to_string();
+                let error = UpstreamError::new("The message that it answers could not be looked up").details(details);
+                return (name, Outcome::Retry { after_ms: None, error });
+            }
+        };
+        let mut outbound = match outbound(row, content, &sender, now) {
             Ok(outbound) => outbound,
             Err(error) => return (name, internal("The stored message is unreadable", error.to_string())),
         };
+        let named = match self.copies.exchange(&adapter, &mut outbound).await {
+            Ok(named) => named,
+            Err(error) => return (name, self.judge(row, error).await),
+        };
+        if !named.is_empty() && now_ms() - now > self.lease_ms / UPLOADS_LEASE_SHARE {
+            // The rest of the lease may not be enough to send it; with its files there, the next try is.
+            let error = UpstreamError::new("The message's files are uploaded");
+            return (name, Outcome::Throttled { after_ms: 0, error });
+        }
         let outcome = match adapter.send(&outbound).await {
             Ok(accepted) => Outcome::Accepted { upstream_id: accepted.upstream_id },
-            Err(error) => self.judge(row, error).await,
+            Err(error) => {
+                if let SendError::MediaGone { upstream_ids, .. } = &error {
+                    self.copies.forget(row.sender_id, &named, upstream_ids).await;
+                }
+                self.judge(row, error).await
+            }
         };
         (name, outcome)
     }
@@ -246,6 +306,8 @@ impl MessageCourier {
                 let after_ms = if needs_operator { OPERATOR_WAIT_MS } else { CHANNEL_DOWN_HOLD_MS };
                 Outcome::ChannelDown { after_ms, error }
             }
+            // Counted as a try, so that a network which never knows them ends it.
+            SendError::MediaGone { error, .. } => Outcome::Retry { after_ms: Some(0), error },
             SendError::Ambiguous { error } => Outcome::Ambiguous { error },
             SendError::Internal { error } => {
                 tracing::error!(message = %row.id, %error, "an adapter failed before anything was sent");
@@ -291,8 +353,7 @@ impl MessageCourier {
     }
 }
 
-fn outbound(message: &ClaimedMessage, sender: &Sender, now: Millis) -> Result<Outbound, serde_json::Error> {
-    let row = &message.row;
+fn outbound(row: &MessageRow, content: Content, sender: &Sender, now: Millis) -> Result<Outbound, serde_json::Error> {
     Ok(Outbound {
         message_id: row.id.to_string(),
         attempt: row.progress.attempt,
@@ -306,8 +367,8 @@ fn outbound(message: &ClaimedMessage, sender: &Sender, now: Millis) -> Result<Ou
             user_id: row.recipient.as_user_id().map(ToOwned::to_owned),
         },
         kind: row.kind.clone(),
-        body: serde_json::value::RawValue::from_string(message.body.clone())?,
-        text: message.rendered.clone(),
+        body: serde_json::value::RawValue::from_string(content.body)?,
+        text: content.rendered,
     })
 }
 
@@ -369,6 +430,13 @@ impl Context {
     /// The business of a sender that was added.
     pub(crate) fn business(&self, sender: crate::ids::SenderId) -> Option<&crate::ids::BusinessId> {
         self.senders.get(&sender.0).map(|sender| &sender.business)
+    }
+
+    /// A sender that was added, and the endpoints of its business.
+    pub(crate) fn addressee(&self, sender: SenderId) -> Option<(Arc<Sender>, Arc<Vec<Endpoint>>)> {
+        let sender = self.senders.get(&sender.0)?;
+        let endpoints = self.endpoints.get(sender.business.key()).cloned().unwrap_or_default();
+        Some((sender.clone(), endpoints))
     }
 
     /// The lines of history and the deliveries that `effects` ask for, now that `row` has

@@ -8,7 +8,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use waystation_adapter_sdk::{Callback, Event as NetworkEvent, Payload, PretendText, StatusEvent};
+use waystation_adapter_sdk::{
+    Callback, Change, Event as NetworkEvent, InboundMessage, PretendText, StatusEvent, UserPreference,
+};
 
 use super::{
     engine::{Courier, Enqueuer, Take, Taken},
@@ -16,15 +18,18 @@ use super::{
 };
 use crate::{
     clock::{Millis, now_ms},
-    ids::{BusinessId, SenderId},
+    ids::{BusinessId, MessageId, SenderId},
+    inbound::{Arrival, Wanted},
     messages::state::{Event, RetryPolicy},
     plugins::{AdapterHost, ReceiveFailure},
     queue::{Claimed, Job, Settle, Topic},
     store::{
-        ClaimedCallback, MessageRow, NewCallback, NewPretendMessage, ReceiptBatch, ReceiptOutcome, Store, StoreError,
+        ClaimedCallback, MessageRow, NewCallback, NewDelivery, NewMessage, NewPretendMessage, ReceiptBatch,
+        ReceiptOutcome, Store, StoreError,
     },
     tenancy::Directory,
     vault::Vault,
+    webhooks::payload::change_body,
 };
 
 /// First wait of a receipt whose message is not known, in milliseconds; it grows with
@@ -58,6 +63,9 @@ pub(crate) struct Read {
 struct Heard {
     receipts: Vec<Receipt>,
     arrivals: Vec<PretendText>,
+    inbound: Vec<InboundMessage>,
+    preferences: Vec<UserPreference>,
+    changes: Vec<Change>,
 }
 
 enum Unread {
@@ -113,6 +121,7 @@ impl Courier for CallbackCourier {
         let outcome = self.store.apply_receipts(batch, now, |rows| self.decide(done, rows, &context, now)).await?;
         self.enqueuer.enqueue(Topic::Webhooks, outcome.deliveries.iter().map(delivery_job).collect());
         self.enqueuer.enqueue(Topic::Callbacks, outcome.parked.iter().filter_map(callback_job).collect());
+        self.enqueuer.enqueue(Topic::Messages, outcome.confirmations.iter().map(message_job).collect());
         Ok(settles)
     }
 
@@ -136,12 +145,8 @@ impl CallbackCourier {
         };
         let sender = self.directory.any_sender(SenderId(callback.sender_id)).await;
         let sender = sender.map_err(|error| Unread::Later(error.to_string()))?;
-        let input = Callback {
-            body: Payload::from(body.into_owned()),
-            headers: Vec::new(),
-            connection: sender.map(|sender| sender.connection.clone()).unwrap_or_default(),
-            received_at_ms: callback.received_at,
-        };
+        let connection = sender.map(|sender| sender.connection.clone()).unwrap_or_default();
+        let input = Callback::new(body.into_owned(), connection, callback.received_at);
         let received = match adapter.receive(&callback.sender_id.to_string(), &input).await {
             Ok(received) => received,
             Err(ReceiveFailure::Refused(error)) => return Err(Unread::Never(error.to_string())),
@@ -155,6 +160,9 @@ impl CallbackCourier {
             match event {
                 NetworkEvent::Status(event) => heard.receipts.push(Receipt { event }),
                 NetworkEvent::PretendPhone(text) => heard.arrivals.push(text),
+                NetworkEvent::Inbound(message) => heard.inbound.push(message),
+                NetworkEvent::UserPreference(preference) => heard.preferences.push(preference),
+                NetworkEvent::Change(change) => heard.changes.push(change),
                 NetworkEvent::Unknown { what, .. } => {
                     tracing::warn!(adapter = callback.adapter, what, "a network reported something unknown");
                 }
@@ -192,6 +200,7 @@ impl CallbackCourier {
             if let Some(business) = context.business(sender) {
                 outcome.arrivals.extend(heard.arrivals.iter().map(|text| arrival(business, text, now)));
             }
+            self.file(callback, heard, context, now, &mut outcome);
             for receipt in &heard.receipts {
                 let reference = receipt.reference();
                 let key = by_upstream
@@ -222,6 +231,54 @@ impl CallbackCourier {
         }
         outcome.changed = changed.iter().filter_map(|key| rows.remove(key)).collect();
         outcome
+    }
+
+    /// What people sent, ready to be kept. If any of it cannot be, the callback is kept aside as well.
+    fn file(
+        &self,
+        callback: &ClaimedCallback,
+        heard: &Heard,
+        context: &Context,
+        now: Millis,
+        outcome: &mut ReceiptOutcome,
+    ) {
+        if heard.inbound.is_empty() && heard.preferences.is_empty() && heard.changes.is_empty() {
+            return;
+        }
+        let Some((sender, endpoints)) = context.addressee(SenderId(callback.sender_id)) else {
+            tracing::error!(adapter = callback.adapter, "a message to a sender that is gone is kept aside");
+            outcome.parked.push(NewCallback::aside(callback));
+            return;
+        };
+        let mut unfit = None;
+        for message in &heard.inbound {
+            match Arrival::new(sender.clone(), endpoints.clone(), message.clone(), now) {
+                Ok(arrival) => outcome.inbound.push(arrival),
+                Err(reason) => unfit = Some(reason),
+            }
+        }
+        for preference in &heard.preferences {
+            match Wanted::new(sender.clone(), endpoints.clone(), preference.clone(), now) {
+                Some(wanted) => {
+                    outcome.deliveries.extend(wanted.tell());
+                    outcome.wanted.push(wanted);
+                }
+                None => unfit = Some("a wish of nobody with a number or a user id"),
+            }
+        }
+        for change in &heard.changes {
+            let body = change_body(&sender, change);
+            let key = MessageId::generate();
+            outcome.deliveries.extend(
+                endpoints
+                    .iter()
+                    .map(|endpoint| NewDelivery::new(&sender.business, &endpoint.id, &key, body.clone(), now)),
+            );
+        }
+        if let Some(reason) = unfit {
+            tracing::error!(adapter = callback.adapter, reason, "something that a person sent is kept aside");
+            outcome.parked.push(NewCallback::aside(callback));
+        }
     }
 
     fn waited_enough(&self, callback: &ClaimedCallback) -> bool {
@@ -266,6 +323,10 @@ fn arrival(business: &BusinessId, text: &PretendText, now: Millis) -> NewPretend
         at: text.at_ms,
         arrived_at: now,
     }
+}
+
+fn message_job(message: &NewMessage) -> Job {
+    Job { lane: message.sender_id.to_string().into(), id: message.id.key().into(), due_ms: message.accepted_at }
 }
 
 pub(crate) fn callback_job(callback: &NewCallback) -> Option<Job> {

@@ -13,6 +13,7 @@ use super::lapse::Lapse;
 use crate::{
     abuse::Abuse,
     clock::{Millis, now_ms},
+    media::Media,
     queue::{Job, Queue, QueueError, Topic},
     store::{Place, Store, StoreError, Unfinished},
 };
@@ -24,8 +25,19 @@ const SWEEP_PAGES: u32 = 10;
 /// How overdue a row must be before the queue is asked whether it knows it, in
 /// milliseconds: below, it is normally just being worked on.
 const OVERDUE_MS: Millis = 5_000;
+/// How far ahead scheduled messages are put into the queue, in milliseconds. What is due later is in the database only.
+pub(crate) const SOON_MS: Millis = 10 * 60_000;
+/// How often that is done.
+const SCHEDULE_SWEEP: Duration = Duration::from_secs(60);
+/// How far back each of these sweeps begins before the end of the last one, in milliseconds: a message that was accepted
+/// meanwhile may have been written after it was looked for.
+const SCHEDULE_OVERLAP_MS: Millis = 60_000;
 /// How often it is checked that the queue has not lost everything.
 const WIPE_CHECK: Duration = Duration::from_secs(1);
+/// How often it is looked which one-time passwords have to go out by another way.
+const FALL_BACK_CHECK: Duration = Duration::from_secs(1);
+/// One-time passwords that fall back in one transaction at most.
+const FALL_BACK_ROWS: i64 = 200;
 /// How often what nobody needs any more is deleted.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 
@@ -34,6 +46,7 @@ pub(crate) struct Reconciler {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) lapse: Lapse,
     pub(crate) abuse: Abuse,
+    pub(crate) media: Media,
     pub(crate) interval: Duration,
     /// Whether no other process works on this database: then every attempt that was
     /// running when this process started is known to have been cut off.
@@ -58,9 +71,12 @@ impl Reconciler {
         tokio::spawn(async move {
             let mut sweep = tokio::time::interval(self.interval);
             let mut wipe_check = tokio::time::interval(WIPE_CHECK);
+            let mut fall_back = tokio::time::interval(FALL_BACK_CHECK);
             let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+            let mut scheduled = tokio::time::interval(SCHEDULE_SWEEP);
+            let mut swept_until = now_ms();
             let mut places = Topic::ALL.map(|_| Place::start());
-            for timer in [&mut sweep, &mut wipe_check, &mut housekeeping] {
+            for timer in [&mut sweep, &mut scheduled, &mut wipe_check, &mut fall_back, &mut housekeeping] {
                 timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             }
             while !*shutdown.borrow() {
@@ -69,7 +85,11 @@ impl Reconciler {
                         report("overdue work", self.requeue_overdue(&mut places).await);
                         report("senders paused", self.abuse.sweep(now_ms()).await.map_err(SweepError::from));
                     }
+                    _ = scheduled.tick() => {
+                        report("scheduled messages", self.queue_scheduled(&mut swept_until, now_ms()).await);
+                    }
                     _ = wipe_check.tick() => report("refill", self.refill_if_wiped().await),
+                    _ = fall_back.tick() => report("one-time passwords", self.fall_back().await),
                     _ = housekeeping.tick() => report("housekeeping", self.housekeeping().await),
                     _ = shutdown.changed() => {}
                 }
@@ -117,6 +137,24 @@ impl Reconciler {
         Ok(put_back)
     }
 
+    /// Scheduled messages that are due soon, into the queue. Goes on where the last sweep ended; a clock that was put
+    /// back makes it look again, which does no harm.
+    async fn queue_scheduled(&self, swept_until: &mut Millis, now: Millis) -> Result<usize, SweepError> {
+        let from = swept_until.saturating_sub(SCHEDULE_OVERLAP_MS).min(now);
+        let mut place = Place { due_at: from, ..Place::start() };
+        let mut queued = 0;
+        loop {
+            let rows = self.store.scheduled_messages(now + SOON_MS, &place, PAGE_ROWS).await?;
+            let Some(last) = rows.last() else { break };
+            place = last.place.clone();
+            let missing = self.queue.missing(Topic::Messages, &jobs(rows)).await?;
+            queued += missing.len();
+            self.queue.push(Topic::Messages, &missing).await?;
+        }
+        *swept_until = now + SOON_MS;
+        Ok(queued)
+    }
+
     /// Everything that waits, into a queue that has lost it.
     async fn refill_if_wiped(&self) -> Result<usize, SweepError> {
         let mut put_back = 0;
@@ -148,9 +186,26 @@ impl Reconciler {
     /// A page of what is to be looked at by `before`, after `place`.
     async fn unfinished(&self, topic: Topic, before: Millis, place: &Place) -> Result<Vec<Unfinished>, StoreError> {
         match topic {
-            Topic::Messages => self.store.due_messages(before, place, PAGE_ROWS).await,
+            Topic::Messages => {
+                let soon = before.min(now_ms() + SOON_MS);
+                self.store.due_messages(before, soon, place, PAGE_ROWS).await
+            }
             Topic::Callbacks => self.store.due_callbacks(before, place, PAGE_ROWS).await,
             Topic::Webhooks => self.store.due_deliveries(before, place, PAGE_ROWS).await,
+        }
+    }
+
+    /// One-time passwords that nobody got in time go out by SMS.
+    async fn fall_back(&self) -> Result<usize, SweepError> {
+        let mut sent = 0;
+        loop {
+            let (looked_at, jobs) = self.store.fall_back(now_ms(), FALL_BACK_ROWS).await?;
+            if looked_at == 0 {
+                return Ok(sent);
+            }
+            sent += jobs.len();
+            // What the queue misses is overdue soon, and put back.
+            self.queue.push(Topic::Messages, &jobs).await?;
         }
     }
 
@@ -159,6 +214,8 @@ impl Reconciler {
         self.store.forget_access(now).await?;
         self.store.forget_access_tokens(now).await?;
         self.store.forget_numbers(now).await?;
+        self.store.forget_one_time_passwords(now).await?;
+        self.media.clear(now).await?;
         Ok(self.store.forget_idempotency_keys(now).await?)
     }
 }

@@ -8,14 +8,24 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     engine::{self, EngineSettings, Enqueuer},
     lapse::Lapse,
+    links::Links,
     messages::MessageCourier,
     receipts::CallbackCourier,
     reconciler::Reconciler,
 };
 pub use crate::webhooks::courier::WebhookSettings;
 use crate::{
-    abuse::Abuse, egress::Egress, eligibility::Eligibility, messages::state::RetryPolicy, plugins::AdapterHost,
-    queue::Queue, store::Store, tenancy::Directory, vault::Vault, webhooks::courier::WebhookCourier,
+    abuse::Abuse,
+    egress::Egress,
+    eligibility::Eligibility,
+    media::{Media, upstream::Copies},
+    messages::state::RetryPolicy,
+    plugins::AdapterHost,
+    queue::Queue,
+    store::Store,
+    tenancy::Directory,
+    vault::Vault,
+    webhooks::courier::WebhookCourier,
 };
 
 /// Callbacks of one sender being read at once, over all workers, at most.
@@ -70,6 +80,8 @@ pub struct Equipment {
     pub egress: Egress,
     /// The rule against spam.
     pub abuse: Abuse,
+    /// The files that messages name.
+    pub media: Media,
 }
 
 /// A running worker.
@@ -77,11 +89,13 @@ pub struct Equipment {
 pub struct Runtime {
     shutdown: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    end_links: watch::Sender<bool>,
+    links: JoinHandle<()>,
 }
 
 /// Settles what the last run left behind and starts the couriers.
 pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime {
-    let Equipment { store, directory, eligibility, queue, enqueuer, adapters, vault, egress, abuse } = equipment;
+    let Equipment { store, directory, eligibility, queue, enqueuer, adapters, vault, egress, abuse, media } = equipment;
     let (shutdown, stopping) = watch::channel(false);
     let lease_ms = i64::try_from(settings.lease.as_millis()).unwrap_or(i64::MAX / 2);
     let lapse = Lapse {
@@ -95,9 +109,13 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
         queue: queue.clone(),
         lapse: lapse.clone(),
         abuse,
+        media: media.clone(),
         interval: settings.reconcile,
         alone: settings.alone,
     };
+    let (end_links, links_end) = watch::channel(false);
+    let links = Links { store: store.clone(), directory: directory.clone(), adapters: adapters.clone() };
+    let links = links.spawn(links_end);
     let mut tasks = vec![reconciler.start(stopping.clone()).await];
     let engine = |in_flight, lane_in_flight| EngineSettings { in_flight, lane_in_flight, lease_ms };
     tasks.push(engine::spawn(
@@ -108,6 +126,8 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
             queue: queue.clone(),
             enqueuer: enqueuer.clone(),
             adapters: adapters.clone(),
+            vault: vault.clone(),
+            copies: Copies::new(media),
             policy: settings.retry.clone(),
             lapse,
             owner: ulid::Ulid::generate().to_string(),
@@ -137,7 +157,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
         engine(settings.webhooks_in_flight, settings.endpoint_in_flight),
         stopping,
     ));
-    Runtime { shutdown, tasks }
+    Runtime { shutdown, tasks, end_links, links }
 }
 
 impl Runtime {
@@ -149,6 +169,11 @@ impl Runtime {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a courier failed");
             }
+        }
+        // Only now, when no attempt needs them any more.
+        let _ = self.end_links.send(true);
+        if let Err(error) = self.links.await {
+            tracing::error!(%error, "the connections could not be ended");
         }
     }
 }

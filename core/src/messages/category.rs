@@ -1,7 +1,11 @@
 //! What a message is for. Prices, consent and quiet hours go by it.
 
 /// The categories of the Cloud API. A message without a template is [`Category::Service`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = MessageCategory)]
 pub enum Category {
     /// Part of a conversation that the person began.
     Service,

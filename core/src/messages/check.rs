@@ -158,6 +158,12 @@ impl Report {
         self.push(ErrorKind::ParameterInvalid, pointer.to_owned(), message, Some((limit, actual)));
     }
 
+    /// A number that is outside of its bounds, `limit` being the nearest one. Numbers below 0 are told in words only.
+    pub(super) fn out_of_bounds(&mut self, pointer: &str, message: String, limit: i64, actual: i64) {
+        let numbers = usize::try_from(limit).ok().zip(usize::try_from(actual).ok());
+        self.push(ErrorKind::ParameterInvalid, pointer.to_owned(), message, numbers);
+    }
+
     fn most(&mut self, kind: ErrorKind, pointer: &str, what: &str, most: Most, actual: usize) {
         let message = |limit| format!("must have at most {limit} {what}, has {actual}");
         if actual > most.refused_over {

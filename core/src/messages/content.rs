@@ -55,6 +55,15 @@ impl Content {
             Self::Interactive(_) => "interactive",
         }
     }
+
+    /// The template that it is made of.
+    #[must_use]
+    pub fn template_name(&self) -> Option<&str> {
+        match self {
+            Self::Template(message) => Some(&message.name),
+            _ => None,
+        }
+    }
 }
 
 /// A text.

@@ -7,30 +7,39 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
     Category,
     address::Address,
+    quiet::{QuietHours, over_at},
     render::Rendering,
-    request::{Dialect, MarkAsRead, Request},
+    request::{Dialect, Request, SendRequest},
+    schedule::zones_of,
+    sealed::{Content, SEALED_BODY},
+    state::State,
 };
 use crate::{
-    batch::Batcher,
+    batch::{Batcher, Stopped},
     clock::{Millis, now_ms},
-    delivery::Enqueuer,
+    delivery::{Enqueuer, SOON_MS},
     eligibility::{Eligibility, Question, Refusal},
     error::{ApiError, Breach, ErrorKind},
     ids::{MessageId, SenderId},
     limits::Limiter,
+    media::Media,
     queue::{Job, Topic},
-    store::{AcceptResult, IdempotencyClaim, NewMessage, Store, StoreError},
+    store::{AcceptResult, IdempotencyClaim, NewMessage, Scheduled, Store, StoreError},
     templates,
     tenancy::{Directory, Mode, Sender, Standing, Tenant},
+    vault::Vault,
 };
 
 /// Messages in one commit at most.
 const COMMIT_MAX_MESSAGES: usize = 500;
+/// Messages in one request at most.
+pub const BATCH_MAX_MESSAGES: usize = 1_000;
 /// How long a commit may take before the client is told that it is not known.
 const COMMIT_MAX: Duration = Duration::from_secs(10);
 /// How long an idempotency key holds, in milliseconds.
@@ -66,6 +75,8 @@ pub struct AcceptedMessage {
     pub kind: &'static str,
     /// When it was accepted.
     pub accepted_at: Millis,
+    /// When it is to be sent, if that is not at once.
+    pub scheduled_at: Option<Millis>,
     /// Whether an earlier request with the same idempotency key had accepted it.
     pub replayed: bool,
     /// What was accepted although one of the Cloud API's sources would not.
@@ -74,13 +85,32 @@ pub struct AcceptedMessage {
 
 /// A message that was checked and is on no disk yet.
 #[derive(Debug, Clone)]
-struct Prepared {
-    message: NewMessage,
+pub(crate) struct Prepared {
+    pub(crate) message: NewMessage,
     to: String,
-    recipient: Address,
+    pub(super) recipient: Address,
     warnings: Vec<Breach>,
     /// What a day holds, if this message is to be counted against it.
     cap: Option<u64>,
+}
+
+/// What a message keeps that takes the place of another.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) id: MessageId,
+    pub(super) accepted_at: Millis,
+    /// When it is to be sent, unless the new one says otherwise.
+    pub(super) scheduled_at: Millis,
+    /// How long it is worth sending from then on, unless the new one says otherwise, in milliseconds.
+    pub(super) ttl_ms: Millis,
+}
+
+/// Messages that are written in one transaction of their own.
+#[derive(Debug, Clone)]
+struct Group {
+    messages: Vec<Prepared>,
+    /// The idempotency key of all of them together.
+    whole: Option<IdempotencyClaim>,
 }
 
 /// What became of a message in its commit.
@@ -95,10 +125,15 @@ enum Committed {
 /// The way in. Clones share the committer.
 #[derive(Debug, Clone)]
 pub struct Intake {
-    store: Store,
+    pub(super) store: Store,
     directory: Directory,
     limiter: Limiter,
+    pub(super) vault: Vault,
+    pub(super) eligibility: Eligibility,
+    pub(super) enqueuer: Enqueuer,
+    media: Media,
     commits: Batcher<Prepared, Committed>,
+    groups: Batcher<Group, Vec<Committed>>,
     message_ttl: Duration,
 }
 
@@ -106,20 +141,36 @@ impl Intake {
     /// Starts the group committer. `message_ttl` is how long a message is worth
     /// sending.
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is a room of its own")]
     pub fn start(
         store: Store,
         directory: Directory,
+        vault: Vault,
         eligibility: Eligibility,
         limiter: Limiter,
         enqueuer: Enqueuer,
+        media: Media,
         message_ttl: Duration,
     ) -> Self {
-        let committing = store.clone();
-        let commits = Batcher::start(COMMIT_MAX_MESSAGES, move |batch| {
-            let (store, eligibility, enqueuer) = (committing.clone(), eligibility.clone(), enqueuer.clone());
-            async move { commit(&store, &eligibility, &enqueuer, batch).await }
+        let tools = (store.clone(), eligibility.clone(), enqueuer.clone());
+        let commits = Batcher::start(COMMIT_MAX_MESSAGES, {
+            let tools = tools.clone();
+            move |messages| {
+                let (store, eligibility, enqueuer) = tools.clone();
+                async move { commit(&store, &eligibility, &enqueuer, Group { messages, whole: None }).await }
+            }
         });
-        Self { store, directory, limiter, commits, message_ttl }
+        let groups = Batcher::start(1, move |groups: Vec<Group>| {
+            let (store, eligibility, enqueuer) = tools.clone();
+            async move {
+                let mut committed = Vec::with_capacity(groups.len());
+                for group in groups {
+                    committed.push(commit(&store, &eligibility, &enqueuer, group).await);
+                }
+                committed
+            }
+        });
+        Self { store, directory, limiter, vault, eligibility, enqueuer, media, commits, groups, message_ttl }
     }
 
     /// Accepts one message.
@@ -134,11 +185,30 @@ impl Intake {
     }
 
     /// Reads and checks a request, and writes nothing.
-    async fn prepare(&self, principal: &Tenant, incoming: Incoming<'_>, now: Millis) -> Result<Prepared, ApiError> {
+    pub(crate) async fn prepare(
+        &self,
+        principal: &Tenant,
+        incoming: Incoming<'_>,
+        now: Millis,
+    ) -> Result<Prepared, ApiError> {
+        self.prepare_as(principal, incoming, None, now).await
+    }
+
+    /// The same for a message that takes the place of another.
+    pub(super) async fn prepare_as(
+        &self,
+        principal: &Tenant,
+        incoming: Incoming<'_>,
+        kept: Option<&Kept>,
+        now: Millis,
+    ) -> Result<Prepared, ApiError> {
         check_idempotency_key(incoming.idempotency_key)?;
         let request = match Request::read(incoming.body, incoming.dialect)? {
             Request::Send(request) => request,
-            Request::MarkAsRead(request) => return Err(self.mark_as_read(principal, &incoming, request).await?),
+            Request::MarkAsRead(_) => {
+                let message = "marks nothing as read here; POST /v1/inbound-messages/{id}/read does";
+                return Err(ApiError::breach("/status", message));
+            }
         };
         let sender = self.sender(principal, &incoming, request.from.as_deref()).await?;
         check_sender(principal, &sender)?;
@@ -148,7 +218,27 @@ impl Intake {
             return Err(ApiError::breaches(ErrorKind::RecipientIsSender, vec![breach]));
         }
         let kind = request.content.kind();
-        let (rendered, category) = self.render(&sender, &request.recipient, request.content.into_rendering()).await?;
+        let template = request.content.template_name().map(ToOwned::to_owned);
+        self.media.check(principal.business(), kind, &request.object).await?;
+        let shown = request.content.into_rendering();
+        let (rendered, category) = render(&self.directory, &sender, &request.recipient, shown).await?;
+        let timing = request.timing;
+        let mut scheduled = match &timing.when {
+            Some(when) => {
+                let (at, says) = when.resolve(&zones_of(&request.recipient), now)?;
+                Some(Scheduled { at, notes: vec![(State::Scheduled.name(), says)] })
+            }
+            None => kept.map(|kept| Scheduled { at: kept.scheduled_at, notes: Vec::new() }),
+        };
+        let rules = sender.policy.quiet_hours.as_deref().unwrap_or_default();
+        let due_at = scheduled.as_ref().map_or(now, |scheduled| scheduled.at);
+        if let Some((until, says)) = quiet_until(rules, category, &request.recipient, &sender, due_at) {
+            let scheduled = scheduled.get_or_insert(Scheduled { at: until, notes: Vec::new() });
+            scheduled.at = until;
+            scheduled.notes.push(("shifted", says));
+        }
+        let ttl_ms = timing.ttl_ms.or(kept.map(|kept| kept.ttl_ms));
+        let ttl_ms = ttl_ms.unwrap_or(i64::try_from(self.message_ttl.as_millis()).unwrap_or(i64::MAX / 2));
         let idempotency = incoming.idempotency_key.map(|key| claim(principal, &incoming, sender.id, key, now));
         let mut cap = sender.policy.messages_per_day;
         if let (Some(_), Some(claim)) = (cap, &idempotency)
@@ -157,45 +247,100 @@ impl Intake {
             // It is answered with what was accepted then, which was counted then.
             cap = None;
         }
+        let id = kept.map_or_else(|| MessageId::generate_at(now), |kept| kept.id.clone());
+        let (mut body, mut rendered, mut sealed) = (request.object, rendered, None);
+        if category == Category::Authentication {
+            sealed = Some(Content { body, rendered }.seal(&self.vault, &id));
+            (body, rendered) = (SEALED_BODY.to_owned(), String::new());
+        }
         let message = NewMessage {
-            id: MessageId::generate(),
+            id,
             business_id: principal.business().clone(),
             sender_id: sender.id,
             recipient: request.recipient.as_str().to_owned(),
             kind,
             category,
-            body: request.object,
+            template,
+            body,
             rendered,
+            sealed,
             callback_data: request.callback_data,
-            accepted_at: now,
-            expires_at: now + i64::try_from(self.message_ttl.as_millis()).unwrap_or(i64::MAX / 2),
+            accepted_at: kept.map_or(now, |kept| kept.accepted_at),
+            expires_at: scheduled.as_ref().map_or(now, |scheduled| scheduled.at) + ttl_ms,
+            scheduled,
             idempotency,
         };
         Ok(Prepared { message, to: request.to, recipient: request.recipient, warnings: request.warnings, cap })
     }
 
     /// Makes a message durable. Several that are submitted side by side are one commit.
-    async fn submit(&self, principal: &Tenant, prepared: Prepared) -> Result<AcceptedMessage, ApiError> {
-        let (business, cap, now) = (principal.business(), prepared.cap, prepared.message.accepted_at);
-        if let Some(cap) = cap {
-            self.limiter.count_message(business, cap, now).await?;
+    pub(crate) async fn submit(&self, principal: &Tenant, prepared: Prepared) -> Result<AcceptedMessage, ApiError> {
+        self.count(principal, &prepared).await?;
+        let kept = prepared.clone();
+        let committed = in_time(self.commits.submit(prepared)).await?;
+        self.answer(principal, kept, committed).await
+    }
+
+    /// Makes messages durable in one transaction, and answers for each in order. `whole` is the key of the request that
+    /// they came with.
+    async fn submit_all(
+        &self,
+        principal: &Tenant,
+        prepared: Vec<Prepared>,
+        whole: Option<IdempotencyClaim>,
+    ) -> Result<Vec<Result<AcceptedMessage, ApiError>>, ApiError> {
+        let mut answers = Vec::with_capacity(prepared.len());
+        let mut messages = Vec::with_capacity(prepared.len());
+        for message in prepared {
+            match self.count(principal, &message).await {
+                Ok(()) => {
+                    messages.push(message);
+                    answers.push(None);
+                }
+                Err(error) => answers.push(Some(Err(error))),
+            }
+        }
+        if !messages.is_empty() {
+            let kept = messages.clone();
+            let committed = in_time(self.groups.submit(Group { messages, whole })).await?;
+            let places = answers.iter_mut().filter(|answer| answer.is_none());
+            for ((place, message), committed) in places.zip(kept).zip(committed) {
+                *place = Some(self.answer(principal, message, committed).await);
+            }
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// Counts a message against the day.
+    async fn count(&self, principal: &Tenant, prepared: &Prepared) -> Result<(), ApiError> {
+        match prepared.cap {
+            Some(cap) => self.limiter.count_message(principal.business(), cap, prepared.message.accepted_at).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What is to be said of a message after its commit.
+    async fn answer(
+        &self,
+        principal: &Tenant,
+        prepared: Prepared,
+        committed: Committed,
+    ) -> Result<AcceptedMessage, ApiError> {
+        let (business, now) = (principal.business(), prepared.message.accepted_at);
+        if prepared.cap.is_some() && !matches!(committed, Committed::Answered(AcceptResult::Created)) {
+            self.limiter.uncount_message(business, now).await;
         }
         let accepted = AcceptedMessage {
-            id: prepared.message.id.clone(),
+            scheduled_at: prepared.message.scheduled.as_ref().map(|scheduled| scheduled.at),
+            id: prepared.message.id,
             sender: prepared.message.sender_id,
-            to: prepared.to.clone(),
-            recipient: prepared.recipient.clone(),
+            to: prepared.to,
+            recipient: prepared.recipient,
             kind: prepared.message.kind,
             accepted_at: now,
             replayed: false,
-            warnings: prepared.warnings.clone(),
+            warnings: prepared.warnings,
         };
-        let committed = tokio::time::timeout(COMMIT_MAX, self.commits.submit(prepared))
-            .await
-            .map_err(|_| ApiError::new(ErrorKind::Unavailable, "The database does not answer in time."))??;
-        if cap.is_some() && !matches!(committed, Committed::Answered(AcceptResult::Created)) {
-            self.limiter.uncount_message(business, now).await;
-        }
         match committed {
             Committed::Failed(error) => Err(unkept(&error)),
             Committed::Refused(refusal) => Err(refusal.into()),
@@ -205,13 +350,87 @@ impl Intake {
                 "The Idempotency-Key of this request belongs to a request with another body.",
             )),
             Committed::Answered(AcceptResult::Replayed(first)) => {
-                let accepted_at = match self.store.message(business, &first).await? {
-                    Some(message) => message.accepted_at,
-                    None => now,
+                let (accepted_at, scheduled_at) = match self.store.message(business, &first).await? {
+                    Some(message) => (message.accepted_at, message.scheduled_at),
+                    None => (now, accepted.scheduled_at),
                 };
-                Ok(AcceptedMessage { id: first, accepted_at, replayed: true, ..accepted })
+                Ok(AcceptedMessage { id: first, accepted_at, scheduled_at, replayed: true, ..accepted })
             }
         }
+    }
+
+    /// Accepts the messages of one request, each as [`Intake::accept`] would on `/v1`, and answers for each in order. What
+    /// is accepted is one commit. A member `idempotency_key` of a message is its own; with `key` that of the request, the
+    /// same request again accepts nothing twice.
+    ///
+    /// # Errors
+    /// What is wrong with the request as a whole: then nothing was accepted.
+    pub async fn accept_batch(
+        &self,
+        principal: &Tenant,
+        mut messages: Vec<Value>,
+        key: Option<&str>,
+    ) -> Result<Vec<Result<AcceptedMessage, ApiError>>, ApiError> {
+        check_idempotency_key(key)?;
+        if messages.is_empty() || messages.len() > BATCH_MAX_MESSAGES {
+            let message = format!("must have 1 to {BATCH_MAX_MESSAGES} messages, has {}", messages.len());
+            let (limit, actual) = (Some(BATCH_MAX_MESSAGES as u64), Some(messages.len() as u64));
+            let breach = Breach { pointer: "/messages".to_owned(), message, limit, actual };
+            return Err(ApiError::breaches(ErrorKind::ParameterInvalid, vec![breach]));
+        }
+        let now = now_ms();
+        let fingerprint = hex::encode(Sha256::digest(Value::from(messages.clone()).to_string()));
+        let claim_of = |scope: &str, key: String| IdempotencyClaim {
+            scope: format!("{}:v1:{scope}", principal.credential),
+            key,
+            fingerprint: fingerprint.clone(),
+            expires_at: now + IDEMPOTENCY_LIFE_MS,
+        };
+        let mut answers = Vec::with_capacity(messages.len());
+        let mut prepared = Vec::with_capacity(messages.len());
+        for (index, message) in messages.iter_mut().enumerate() {
+            let of_request = key.map(|key| claim_of("batch", format!("{key}:{index}")));
+            match self.prepare_one(principal, message, of_request, now).await {
+                Ok(message) => {
+                    prepared.push(message);
+                    answers.push(None);
+                }
+                Err(error) => answers.push(Some(Err(error))),
+            }
+        }
+        let whole = key.map(|key| claim_of("batches", key.to_owned()));
+        let mut submitted = self.submit_all(principal, prepared, whole).await?.into_iter();
+        for place in answers.iter_mut().filter(|answer| answer.is_none()) {
+            *place = submitted.next();
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    async fn prepare_one(
+        &self,
+        principal: &Tenant,
+        message: &mut Value,
+        of_request: Option<IdempotencyClaim>,
+        now: Millis,
+    ) -> Result<Prepared, ApiError> {
+        let Value::Object(members) = message else {
+            return Err(ApiError::new(ErrorKind::MalformedBody, "A message must be a JSON object."));
+        };
+        let own = match members.remove("idempotency_key") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(key)) => Some(key),
+            Some(_) => return Err(ApiError::breach("/idempotency_key", "must be a string")),
+        };
+        let body = message.to_string();
+        let incoming = Incoming {
+            sender: None,
+            dialect: Dialect::Platform,
+            body: body.as_bytes(),
+            idempotency_key: own.as_deref(),
+        };
+        let mut prepared = self.prepare(principal, incoming, now).await?;
+        prepared.message.idempotency = prepared.message.idempotency.or(of_request);
+        Ok(prepared)
     }
 
     async fn sender(
@@ -232,6 +451,14 @@ impl Intake {
         self.directory.sender(principal.business(), id).await?.ok_or_else(|| no_such_sender(&id.to_string()))
     }
 
+    /// The sender of `from`, if this credential may send through it now.
+    pub(crate) async fn sender_for(&self, principal: &Tenant, from: &str) -> Result<Arc<Sender>, ApiError> {
+        let id = self.sender_named(principal, from).await?;
+        let sender = self.directory.sender(principal.business(), id).await?.ok_or_else(|| no_such_sender(from))?;
+        check_sender(principal, &sender)?;
+        Ok(sender)
+    }
+
     /// A sender by its phone number id or its phone number.
     async fn sender_named(&self, principal: &Tenant, from: &str) -> Result<SenderId, ApiError> {
         if let Ok(id) = from.parse::<SenderId>()
@@ -245,55 +472,80 @@ impl Intake {
         };
         by_phone.ok_or_else(|| no_such_sender(from))
     }
+}
 
-    async fn render(
-        &self,
-        sender: &Sender,
-        recipient: &Address,
-        shown: Rendering,
-    ) -> Result<(String, Category), ApiError> {
-        let message = match shown {
-            Rendering::Text(text) => return Ok((text, Category::Service)),
-            Rendering::Template(message) => message,
-        };
-        let (name, language) = (&message.name, &message.language.code);
-        let template = self.directory.template(sender.account, name, language).await?;
-        let template = template.ok_or_else(|| templates::missing(name, language, "does not exist"))?;
-        if template.is_authentication() && recipient.as_phone().is_none() {
-            let message = "must be a phone number in \"to\": the template brings a one-time password".to_owned();
-            let breach = Breach { pointer: "/recipient".to_owned(), message, limit: None, actual: None };
-            return Err(ApiError::breaches(ErrorKind::RecipientUnsupported, vec![breach]));
-        }
-        Ok((template.fill(&message)?, template.category()))
+/// What a message reads like, and what it is for; a template has to be approved and its parameters have to fit.
+async fn render(
+    directory: &Directory,
+    sender: &Sender,
+    recipient: &Address,
+    shown: Rendering,
+) -> Result<(String, Category), ApiError> {
+    let message = match shown {
+        Rendering::Text(text) => return Ok((text, Category::Service)),
+        Rendering::Template(message) => message,
+    };
+    let (name, language) = (&message.name, &message.language.code);
+    let template = directory.template(sender.account, name, language).await?;
+    let template = template.ok_or_else(|| templates::missing(name, language, "does not exist"))?;
+    if template.is_authentication() && recipient.as_phone().is_none() {
+        let message = "must be a phone number in \"to\": the template brings a one-time password".to_owned();
+        let breach = Breach { pointer: "/recipient".to_owned(), message, limit: None, actual: None };
+        return Err(ApiError::breaches(ErrorKind::RecipientUnsupported, vec![breach]));
     }
+    template.sendable(&sender.adapter)?;
+    Ok((template.fill(&message)?, template.category()))
+}
 
-    /// Why a message cannot be marked as read: none that was received has this id, since none
-    /// is received so far.
-    async fn mark_as_read(
-        &self,
-        principal: &Tenant,
-        incoming: &Incoming<'_>,
-        request: MarkAsRead,
-    ) -> Result<ApiError, ApiError> {
-        let sender = self.sender(principal, incoming, request.from.as_deref()).await?;
-        check_sender(principal, &sender)?;
-        let message = format!(
-            "\"{}\" is not the id of a message that this number received",
-            super::request::excerpt(&request.message_id)
-        );
-        Ok(ApiError::breach("/message_id", message))
+/// Whether a message that was scheduled may still go as it is, now that it is due: what it reads like.
+pub(crate) async fn recheck(directory: &Directory, sender: &Sender, body: &str) -> Result<String, ApiError> {
+    check_standing(sender)?;
+    let request = SendRequest::read(body.as_bytes(), Dialect::Platform)?;
+    let shown = request.content.into_rendering();
+    Ok(render(directory, sender, &request.recipient, shown).await?.0)
+}
+
+/// When a message that is due at `at` may go, and why not at once, if it is due in quiet hours.
+pub(crate) fn quiet_until(
+    rules: &[QuietHours],
+    category: Category,
+    recipient: &Address,
+    sender: &Sender,
+    at: Millis,
+) -> Option<(Millis, String)> {
+    if rules.is_empty() {
+        return None;
     }
+    let mut zones = zones_of(recipient);
+    if zones.is_empty() {
+        zones = zones_of(&Address::Phone(sender.phone.clone()));
+    }
+    over_at(rules, category, &zones, at)
+}
+
+/// What `work` comes to, within the time of a commit or not at all.
+async fn in_time<T>(work: impl Future<Output = Result<T, Stopped>>) -> Result<T, ApiError> {
+    let late = |_| ApiError::new(ErrorKind::Unavailable, "The database does not answer in time.");
+    Ok(tokio::time::timeout(COMMIT_MAX, work).await.map_err(late)??)
 }
 
 /// Whether this credential may send through this sender now.
-fn check_sender(principal: &Tenant, sender: &Sender) -> Result<(), ApiError> {
+pub(crate) fn check_sender(principal: &Tenant, sender: &Sender) -> Result<(), ApiError> {
     if let Some(hold) = sender.hold() {
+        if sender.is_deregistered() {
+            return Err(ApiError::new(ErrorKind::NumberDeregistered, hold.to_string()));
+        }
         return Err(ApiError::new(ErrorKind::Suspended, hold.to_string()));
     }
     if !sender.is_sandbox() && principal.mode == Mode::Test {
         let details = "A test key reaches sandbox senders only; use a live key for this one.";
         return Err(ApiError::new(ErrorKind::NotVerified, details));
     }
+    check_standing(sender)
+}
+
+/// Whether anybody may send through this sender now, as far as it is not held.
+fn check_standing(sender: &Sender) -> Result<(), ApiError> {
     if !sender.is_sandbox() && sender.standing == Standing::Unverified {
         let details =
             "The business or its number is not verified yet; until then it can send through the sandbox only.";
@@ -350,7 +602,8 @@ fn unkept(error: &StoreError) -> ApiError {
     }
 }
 
-async fn commit(store: &Store, eligibility: &Eligibility, enqueuer: &Enqueuer, batch: Vec<Prepared>) -> Vec<Committed> {
+async fn commit(store: &Store, eligibility: &Eligibility, enqueuer: &Enqueuer, group: Group) -> Vec<Committed> {
+    let Group { messages: batch, whole } = group;
     let questions: Vec<Question<'_>> = batch.iter().map(question).collect();
     let refusals = match eligibility.check(&questions, now_ms()).await {
         Ok(refusals) => refusals,
@@ -367,16 +620,17 @@ async fn commit(store: &Store, eligibility: &Eligibility, enqueuer: &Enqueuer, b
         .filter(|(_, refused)| refused.is_none())
         .map(|(prepared, _)| prepared.message)
         .collect();
-    let mut kept = keep(store, enqueuer, eligible).await.into_iter();
+    let mut kept = keep(store, enqueuer, eligible, whole.as_ref()).await.into_iter();
     for place in committed.iter_mut().filter(|place| place.is_none()) {
         *place = kept.next();
     }
     committed.into_iter().flatten().collect()
 }
 
-fn question(prepared: &Prepared) -> Question<'_> {
+pub(super) fn question(prepared: &Prepared) -> Question<'_> {
     let message = &prepared.message;
     Question {
+        message: &message.id,
         business: &message.business_id,
         sender: message.sender_id,
         recipient: &prepared.recipient,
@@ -385,12 +639,17 @@ fn question(prepared: &Prepared) -> Question<'_> {
     }
 }
 
-async fn keep(store: &Store, enqueuer: &Enqueuer, batch: Vec<NewMessage>) -> Vec<Committed> {
+async fn keep(
+    store: &Store,
+    enqueuer: &Enqueuer,
+    batch: Vec<NewMessage>,
+    whole: Option<&IdempotencyClaim>,
+) -> Vec<Committed> {
     if batch.is_empty() {
         return Vec::new();
     }
     let jobs: Vec<Job> = batch.iter().map(job).collect();
-    let results: Vec<Committed> = match store.accept(batch.clone()).await {
+    let results: Vec<Committed> = match store.accept_request(batch.clone(), whole).await {
         Ok(results) => results.into_iter().map(Committed::Answered).collect(),
         Err(error) if batch.len() == 1 || error.is_transient() => {
             let error = Arc::new(error);
@@ -400,7 +659,7 @@ async fn keep(store: &Store, enqueuer: &Enqueuer, batch: Vec<NewMessage>) -> Vec
         Err(_) => {
             let mut results = Vec::with_capacity(batch.len());
             for message in batch {
-                let result = store.accept(vec![message]).await;
+                let result = store.accept_request(vec![message], whole).await;
                 results.push(match result {
                     Ok(mut alone) => Committed::Answered(alone.remove(0)),
                     Err(error) => Committed::Failed(Arc::new(error)),
@@ -414,11 +673,13 @@ async fn keep(store: &Store, enqueuer: &Enqueuer, batch: Vec<NewMessage>) -> Vec
         .zip(&results)
         .filter(|(_, result)| matches!(result, Committed::Answered(AcceptResult::Created)))
         .map(|(job, _)| job)
+        // The reconciler brings what is due later.
+        .filter(|job| job.due_ms <= now_ms() + SOON_MS)
         .collect();
     enqueuer.enqueue(Topic::Messages, created);
     results
 }
 
-fn job(message: &NewMessage) -> Job {
-    Job { lane: message.sender_id.to_string().into(), id: message.id.key().into(), due_ms: message.accepted_at }
+pub(super) fn job(message: &NewMessage) -> Job {
+    Job { lane: message.sender_id.to_string().into(), id: message.id.key().into(), due_ms: message.due_at() }
 }

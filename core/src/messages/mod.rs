@@ -9,6 +9,7 @@
 
 pub mod address;
 mod category;
+mod changing;
 mod check;
 pub mod content;
 pub mod examples;
@@ -16,12 +17,17 @@ pub mod intake;
 pub mod interactive;
 pub mod limits;
 pub mod phone;
+pub mod quiet;
 pub mod render;
 pub mod request;
 mod rules;
+pub mod schedule;
+pub(crate) mod sealed;
+pub mod sms;
 pub mod state;
 pub mod template;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 pub use category::Category;

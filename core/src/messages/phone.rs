@@ -22,9 +22,26 @@ pub fn digits(text: &str) -> Option<String> {
     (DIGITS_MIN..=DIGITS_MAX).contains(&digits.len()).then_some(digits)
 }
 
+/// A number of these digits as people write it: with `+`, and grouped as in its country.
+#[must_use]
+pub fn display(digits: &str) -> String {
+    let plain = format!("+{digits}");
+    match phonenumber::parse(None, &plain) {
+        Ok(number) => number.format().mode(phonenumber::Mode::International).to_string(),
+        Err(_) => plain,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::digits;
+    use super::{digits, display};
+
+    #[test]
+    fn a_number_is_shown_as_people_write_it() {
+        assert_eq!(display("15550783881"), "+1 555-078-3881");
+        assert_eq!(display("493012345678"), "+49 30 12345678");
+        assert_eq!(display("00000"), "+00000");
+    }
 
     #[test]
     fn the_notations_that_the_cloud_api_takes_give_the_same_digits() {

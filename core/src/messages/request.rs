@@ -12,6 +12,7 @@ use super::{
     content::Content,
     limits::{CALLBACK_DATA_MAX_CHARS, Most},
     rules::{CONTEXT, MARK_AS_READ, TYPES},
+    schedule::Timing,
 };
 use crate::error::{ApiError, Breach, ErrorKind};
 
@@ -43,6 +44,8 @@ pub struct SendRequest {
     /// The whole object, as it was checked: what travels to the adapter. Of members that
     /// the body names twice it has the one that was checked.
     pub object: String,
+    /// When it is to be sent; the Cloud API's form says nothing of that.
+    pub timing: Timing,
     /// What is accepted although one of the Cloud API's sources would not.
     pub warnings: Vec<Breach>,
 }
@@ -87,6 +90,10 @@ impl Request {
         if member(&object, "status").is_some() {
             return mark_as_read(&object, from, report).map(Self::MarkAsRead);
         }
+        let timing = match dialect {
+            Dialect::Platform => Timing::take(&mut object, &mut report),
+            Dialect::CloudApi => Timing::default(),
+        };
         envelope(&object, &mut report);
         let recipient = recipient(&object, &mut report);
         let callback_data = text(&object, "biz_opaque_callback_data", Some(CALLBACK_DATA_MAX_CHARS), &mut report);
@@ -97,7 +104,16 @@ impl Request {
         };
         let written = serde_json::to_string(&object).map_err(|_| unreadable())?;
         let content = typed(kind, object.remove(kind).unwrap_or_default())?;
-        Ok(Self::Send(Box::new(SendRequest { from, to, recipient, callback_data, content, object: written, warnings })))
+        Ok(Self::Send(Box::new(SendRequest {
+            from,
+            to,
+            recipient,
+            callback_data,
+            content,
+            object: written,
+            timing,
+            warnings,
+        })))
     }
 }
 

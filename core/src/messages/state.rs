@@ -11,7 +11,7 @@
 //! the message arrived is better evidence than a missing or negative answer:
 //!
 //! ```text
-//! accepted, queued, sending  <  sent  <  failed, expired  <  delivered  <  read  <  played
+//! scheduled, accepted, queued, sending  <  sent  <  failed, expired, canceled  <  delivered  <  read  <  played
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -42,11 +42,15 @@ pub enum State {
     Read = 7,
     /// The recipient played it (voice messages).
     Played = 8,
+    /// To be sent at a later time; until then it can be changed.
+    Scheduled = 9,
+    /// Taken back before anything of it was sent.
+    Canceled = 10,
 }
 
 impl State {
     /// Every state, in the order of their codes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Accepted,
         Self::Queued,
         Self::Sending,
@@ -56,6 +60,8 @@ impl State {
         Self::Delivered,
         Self::Read,
         Self::Played,
+        Self::Scheduled,
+        Self::Canceled,
     ];
 
     /// The number that rows carry.
@@ -83,21 +89,35 @@ impl State {
             Self::Delivered => "delivered",
             Self::Read => "read",
             Self::Played => "played",
+            Self::Scheduled => "scheduled",
+            Self::Canceled => "canceled",
         }
+    }
+
+    /// The state with this name, if there is one.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
     /// Whether the engine still has to bring it to the network.
     #[must_use]
     pub fn is_pending(self) -> bool {
-        matches!(self, Self::Accepted | Self::Queued | Self::Sending)
+        matches!(self, Self::Scheduled | Self::Accepted | Self::Queued | Self::Sending)
+    }
+
+    /// Whether nothing of it was tried yet, so that it can be taken back.
+    #[must_use]
+    pub fn is_untouched(self) -> bool {
+        matches!(self, Self::Scheduled | Self::Accepted)
     }
 
     /// The rung of the ladder.
     fn rank(self) -> u8 {
         match self {
-            Self::Accepted | Self::Queued | Self::Sending => 0,
+            Self::Scheduled | Self::Accepted | Self::Queued | Self::Sending => 0,
             Self::Sent => 1,
-            Self::Failed | Self::Expired => 2,
+            Self::Failed | Self::Expired | Self::Canceled => 2,
             Self::Delivered => 3,
             Self::Read => 4,
             Self::Played => 5,
@@ -205,6 +225,11 @@ pub enum Outcome {
         /// What it said.
         error: UpstreamError,
     },
+    /// We refused to send it, since the person must not get it: nothing reached the network.
+    Refused {
+        /// Which rule says so.
+        error: UpstreamError,
+    },
     /// The attempt may or may not have reached the network.
     Ambiguous {
         /// What is known.
@@ -213,6 +238,13 @@ pub enum Outcome {
     /// A defect on our side, before anything left the host; counts as a try.
     Internal {
         /// What is known.
+        error: UpstreamError,
+    },
+    /// It is not sent at this time of the day, so nothing was sent.
+    Postponed {
+        /// When it may be sent.
+        until: Millis,
+        /// Why.
         error: UpstreamError,
     },
     /// The message's time to live had ended, so nothing was sent.
@@ -249,6 +281,11 @@ pub enum Event {
         attempt: Option<u32>,
         /// Why, for a failure.
         error: Option<UpstreamError>,
+    },
+    /// It is not to be sent after all.
+    Canceled {
+        /// Why.
+        reason: UpstreamError,
     },
 }
 
@@ -335,7 +372,7 @@ impl Progress {
     pub fn apply(&mut self, event: Event, policy: &RetryPolicy, now: Millis) -> Vec<Effect> {
         match event {
             Event::Claimed { until } => {
-                if matches!(self.state, State::Accepted | State::Queued) {
+                if matches!(self.state, State::Scheduled | State::Accepted | State::Queued) {
                     self.state = State::Sending;
                     self.attempt += 1;
                     self.due_at = Some(until);
@@ -353,7 +390,18 @@ impl Progress {
                 self.unclear(error, policy, now)
             }
             Event::Receipt { status, upstream_id, attempt, error } => self.receipt(status, upstream_id, attempt, error),
+            Event::Canceled { reason } => self.cancel(reason),
         }
+    }
+
+    /// Ends it, if nothing of it was tried yet.
+    pub(crate) fn cancel(&mut self, reason: UpstreamError) -> Vec<Effect> {
+        if !self.state.is_untouched() {
+            return Vec::new();
+        }
+        self.end(State::Canceled);
+        self.error = Some(reason);
+        vec![self.note("canceled", None), Effect::Tell(State::Canceled)]
     }
 
     fn conclude(&mut self, attempt: u32, outcome: Outcome, policy: &RetryPolicy, now: Millis) -> Vec<Effect> {
@@ -384,7 +432,19 @@ impl Progress {
                 self.error = Some(error);
                 vec![self.note("failed", None), Effect::Tell(State::Failed)]
             }
+            Outcome::Refused { error } => {
+                self.end(State::Failed);
+                self.error = Some(error);
+                vec![self.note("refused", None), Effect::Tell(State::Failed)]
+            }
             Outcome::Ambiguous { error } => self.unclear(error, policy, now),
+            Outcome::Postponed { until, error } => {
+                self.state = State::Scheduled;
+                self.error = None;
+                self.due_at = Some(until);
+                let note = Note { name: "shifted", error: Some(error), ..self.plain_note(Some(until)) };
+                vec![Effect::Record(note)]
+            }
             Outcome::Expired => {
                 self.end(State::Expired);
                 self.error.get_or_insert_with(|| UpstreamError::new("The message's time to live ended"));
@@ -427,14 +487,14 @@ impl Progress {
             return vec![self.note("failed", None), Effect::Tell(State::Failed)];
         }
         let backoff = policy.backoff_ms(self.tries, u64::from(self.attempt).wrapping_mul(37) ^ now.unsigned_abs());
-        let due_at = later(now, backoff.max(after_ms.unwrap_or(0)));
+        let due_at = self.later(now, backoff.max(after_ms.unwrap_or(0)));
         self.state = State::Queued;
         self.due_at = Some(due_at);
         vec![self.note(name, Some(due_at))]
     }
 
     fn wait(&mut self, name: &'static str, after_ms: u64, error: UpstreamError, now: Millis) -> Vec<Effect> {
-        let due_at = later(now, after_ms);
+        let due_at = self.later(now, after_ms);
         self.state = State::Queued;
         self.error = Some(error);
         self.due_at = Some(due_at);
@@ -449,7 +509,7 @@ impl Progress {
             self.end(State::Failed);
             return vec![self.note("ambiguous", None), self.note("failed", None), Effect::Tell(State::Failed)];
         }
-        let due_at = later(now, policy.settle_ms);
+        let due_at = self.later(now, policy.settle_ms);
         self.state = State::Queued;
         self.due_at = Some(due_at);
         vec![self.note("ambiguous", Some(due_at))]
@@ -490,7 +550,8 @@ impl Progress {
         self.upstream_id.get_or_insert(upstream_id);
         self.end(target);
         self.ambiguous = false;
-        self.error = if target == State::Failed { error } else { None };
+        let unnamed = || UpstreamError::new("The network reported that it failed, and not why");
+        self.error = (target == State::Failed).then(|| error.unwrap_or_else(unnamed));
         vec![note, Effect::Tell(target)]
     }
 
@@ -500,18 +561,23 @@ impl Progress {
     }
 
     fn note(&self, name: &'static str, retry_at: Option<Millis>) -> Effect {
-        Effect::Record(Note {
-            name,
+        Effect::Record(Note { name, ..self.plain_note(retry_at) })
+    }
+
+    fn plain_note(&self, retry_at: Option<Millis>) -> Note {
+        Note {
+            name: self.state.name(),
             attempt: (self.attempt > 0).then_some(self.attempt),
             from_receipt: false,
             error: self.error.clone(),
             retry_at,
-        })
+        }
     }
-}
 
-fn later(now: Millis, wait_ms: u64) -> Millis {
-    now.saturating_add(i64::try_from(wait_ms).unwrap_or(i64::MAX))
+    /// When to look again after a wait: not after it has expired, so that it ends in time.
+    fn later(&self, now: Millis, wait_ms: u64) -> Millis {
+        now.saturating_add(i64::try_from(wait_ms).unwrap_or(i64::MAX)).min(self.expires_at.max(now))
+    }
 }
 
 #[cfg(test)]
@@ -743,6 +809,46 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_canceled_once_an_attempt_has_started() {
+        let policy = policy(AmbiguousPolicy::Retry);
+        let mut progress = Progress::accepted(0, EXPIRES_AT);
+        progress.apply(Event::Claimed { until: 60_000 }, &policy, 0);
+        let before = progress.clone();
+        assert_eq!(progress.apply(Event::Canceled { reason: error("canceled") }, &policy, 1), []);
+        assert_eq!(progress, before);
+        let mut scheduled = Progress { state: State::Scheduled, ..Progress::accepted(90_000, EXPIRES_AT) };
+        let effects = scheduled.apply(Event::Canceled { reason: error("canceled") }, &policy, 1);
+        assert_eq!((told(&effects), scheduled.due_at), (vec![State::Canceled], None));
+        assert_eq!(scheduled.error, Some(error("canceled")));
+        assert_eq!(scheduled.apply(Event::Claimed { until: 60_000 }, &policy, 2), []);
+        assert_eq!(scheduled.state, State::Canceled, "it is final");
+    }
+
+    #[test]
+    fn a_wait_does_not_go_beyond_the_time_to_live_and_a_late_receipt_corrects_its_end() {
+        let policy = policy(AmbiguousPolicy::Retry);
+        let mut progress = Progress::accepted(0, 2_000);
+        progress.apply(Event::Claimed { until: 60_000 }, &policy, 0);
+        progress.apply(
+            Event::Concluded { attempt: 1, outcome: Outcome::Ambiguous { error: error("cut") } },
+            &policy,
+            1,
+        );
+        assert_eq!(progress.due_at, Some(2_000), "settling takes five seconds, and it lives for two");
+        progress.apply(Event::Claimed { until: 62_000 }, &policy, 2_000);
+        let effects = progress.apply(Event::Concluded { attempt: 2, outcome: Outcome::Expired }, &policy, 2_000);
+        assert_eq!(told(&effects), [State::Expired]);
+        let late = Event::Receipt {
+            status: ReceiptStatus::Delivered,
+            upstream_id: "up-1".to_owned(),
+            attempt: Some(1),
+            error: None,
+        };
+        assert_eq!(told(&progress.apply(late, &policy, 9_000)), [State::Delivered]);
+        assert_eq!(progress.error, None);
+    }
+
+    #[test]
     fn waits_double_up_to_their_cap() {
         let policy = policy(AmbiguousPolicy::Retry);
         assert_eq!(policy.backoff_ms(1, 0), 1_000);
@@ -773,6 +879,7 @@ mod tests {
             Just(Outcome::Rejected { error: error("no") }),
             Just(Outcome::Ambiguous { error: error("cut") }),
             Just(Outcome::Internal { error: error("bug") }),
+            (1..1_000_i64).prop_map(|until| Outcome::Postponed { until, error: error("quiet hours") }),
             Just(Outcome::Expired),
         ]
     }
@@ -782,6 +889,7 @@ mod tests {
             3 => Just(Event::Claimed { until: 60_000 }),
             3 => (0..5_u32, any_outcome()).prop_map(|(attempt, outcome)| Event::Concluded { attempt, outcome }),
             1 => (0..5_u32).prop_map(|attempt| Event::LeaseLapsed { attempt }),
+            1 => Just(Event::Canceled { reason: error("canceled") }),
             3 => (any_status(), 1..4_u32, prop::option::of(0..5_u32)).prop_map(|(status, n, attempt)| {
                 Event::Receipt { status, upstream_id: format!("up-{n}"), attempt, error: None }
             }),

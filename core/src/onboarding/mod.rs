@@ -10,7 +10,6 @@
 mod address;
 mod category;
 mod checks;
-mod codes;
 mod documents;
 mod names;
 mod numbers;
@@ -24,10 +23,6 @@ mod wordlist;
 
 pub use category::{CATEGORIES, Category, Trade};
 pub use checks::{Check, CheckId, CheckOutcome, may_approve_unseen};
-pub(crate) use codes::CodeCounts;
-pub use codes::{
-    CODE_DIGITS, CODE_LIFE_MS, CODE_TRIES_MAX, REGISTRATIONS_MAX, SEND_GAP_MS, SENDS_PER_DAY_MAX, SENDS_PER_HOUR_MAX,
-};
 pub use documents::{DOCUMENT_MAX_BYTES, DOCUMENTS_MAX, Document, DocumentKind, DocumentType};
 pub use profile::{Contact, ContactChange, Profile, ProfileChange};
 pub use service::{Onboarding, OnboardingSettings};
@@ -38,3 +33,7 @@ pub use views::{
     ReviewCase, Reviewer, Submission, Upload,
 };
 pub use wordlist::WORD_LIST_VERSION;
+
+pub use crate::codes::{
+    CODE_DIGITS, CODE_LIFE_MS, CODE_TRIES_MAX, REGISTRATIONS_MAX, SEND_GAP_MS, SENDS_PER_DAY_MAX, SENDS_PER_HOUR_MAX,
+};

@@ -14,7 +14,6 @@ use waystation_adapter_sdk::{
 };
 
 use super::{
-    codes::{self, CODE_DIGITS, CODE_LIFE_MS, REGISTRATIONS_MAX},
     service::{Onboarding, failed},
     state::State,
     views::{CodeOrder, CodeProof, CodeSent, NumberView, PretendMessage},
@@ -22,12 +21,13 @@ use super::{
 use crate::{
     audit::Actor,
     clock::Millis,
+    codes::{self, CODE_DIGITS, CODE_LIFE_MS, REGISTRATIONS_MAX},
     error::{ApiError, Breach, ErrorKind},
     ids::SenderId,
     messages::phone,
     plugins::Adapter,
     store::{NewCode, NumberOwner},
-    tenancy::{SANDBOX, Subtree},
+    tenancy::{DEREGISTERED, SANDBOX, Subtree},
 };
 
 /// Who codes are from, for people.
@@ -64,8 +64,8 @@ impl Onboarding {
         let owner = self.number_owner(subtree, sender).await?;
         let route = self.route(&owner, order.method.into())?;
         let id = ulid::Ulid::generate().to_string();
-        let code = matches!(route, Route::Carriers(_)).then(codes::random_digits);
-        let sealed = code.as_ref().map(|code| self.vault.seal(&code_context(&id), &codes::fingerprint(&id, code)));
+        let code = matches!(route, Route::Carriers(_)).then(|| codes::random_digits(CODE_DIGITS));
+        let sealed = code.as_ref().map(|code| codes::seal(&self.vault, &code_context(&id), &id, code));
         let expires_at = now + CODE_LIFE_MS;
         let new = NewCode { id: &id, sealed, method: order.method.name(), expires_at };
         let next_at = match self.store.start_code(by, &owner, new, now).await? {
@@ -82,7 +82,7 @@ impl Onboarding {
                     reference: id,
                     method: order.method.into(),
                     phone: owner.phone.clone(),
-                    text: codes::text(&code, &language, FROM),
+                    text: codes::text(&code, &language, FROM, CODE_LIFE_MS),
                     code: Code::from(code),
                     language,
                     from: FROM.to_owned(),
@@ -129,13 +129,12 @@ impl Onboarding {
         let pin = read_pin(proof.pin.as_deref())?;
         let owner = self.number_owner(subtree, sender).await?;
         // What cannot be a code is no guess.
-        let typed = codes::read_digits(&proof.code).ok_or_else(invalid)?;
+        let typed = codes::read_digits(&proof.code).filter(|typed| typed.len() == CODE_DIGITS).ok_or_else(invalid)?;
         let tried = self.store.try_code(sender, now).await?.ok_or_else(invalid)?;
         let network = match tried.sealed {
             Some(sealed) => {
-                let kept = self.vault.open(&code_context(&tried.id), &sealed);
-                let kept = kept.map_err(|error| failed("a code could not be opened", &error))?;
-                if !bool::from(codes::fingerprint(&tried.id, &typed).as_slice().ct_eq(&kept)) {
+                let right = codes::is_code(&self.vault, &code_context(&tried.id), &tried.id, &sealed, &typed);
+                if !right.map_err(|error| failed("a code could not be opened", &error))? {
                     return Err(invalid());
                 }
                 None
@@ -190,6 +189,117 @@ impl Onboarding {
         let network = self.network(&owner)?;
         let registered_at = Some(self.register_with(&network, by, &owner, pin, now).await?);
         Ok(NumberView { sender, verified_at: owner.verified_at, registered_at })
+    }
+
+    /// Registers a number as the Cloud API has it: with its network where that registers
+    /// numbers, else here. A number that was deregistered goes on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PinMismatch`] when another PIN is kept of the number,
+    /// [`ErrorKind::NumberUnverified`] when its network has to know first whose it is, and as
+    /// [`Onboarding::register`].
+    pub async fn register_with_pin(
+        &self,
+        by: &Actor,
+        subtree: &Subtree,
+        sender: SenderId,
+        pin: &str,
+        now: Millis,
+    ) -> Result<(), ApiError> {
+        let pin = required_pin(pin)?;
+        let owner = self.number_owner(subtree, sender).await?;
+        if let Ok(network) = self.network(&owner) {
+            if owner.verified_at.is_none() {
+                let details = "The number was not shown to be the business's yet: have a code sent to it first.";
+                return Err(ApiError::new(ErrorKind::NumberUnverified, details));
+            }
+            self.register_with(&network, by, &owner, Some(pin), now).await?;
+        } else {
+            self.count_registration(&owner, now).await?;
+            match self.kept_pin(&owner).await? {
+                Some(kept) if !bool::from(kept.as_bytes().ct_eq(pin.as_bytes())) => {
+                    let details = "Another PIN was set for this number.";
+                    return Err(ApiError::new(ErrorKind::PinMismatch, details));
+                }
+                Some(_) => {}
+                None => self.keep_pin(&owner, &pin).await?,
+            }
+            self.store.note_registration(by, &owner, now).await?;
+        }
+        if let Some(view) = self.store.sender(subtree, sender).await?
+            && view.is_deregistered()
+        {
+            self.store.resume_sender(by, &view, false, now).await?;
+        }
+        self.directory.forget_business(&owner.business);
+        Ok(())
+    }
+
+    /// Takes a number out of use: nothing is accepted for it, and what is queued waits, until
+    /// it is registered again. Its network is not told, since networks here know no such
+    /// thing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooManyCodes`] as with registrations, which count along.
+    pub async fn deregister(
+        &self,
+        by: &Actor,
+        subtree: &Subtree,
+        sender: SenderId,
+        now: Millis,
+    ) -> Result<(), ApiError> {
+        let owner = self.number_owner(subtree, sender).await?;
+        self.count_registration(&owner, now).await?;
+        self.store.note_deregistration(by, &owner, now).await?;
+        if let Some(view) = self.store.sender(subtree, sender).await? {
+            self.store.pause_sender(by, &view, DEREGISTERED, now).await?;
+        }
+        self.directory.forget_business(&owner.business);
+        Ok(())
+    }
+
+    /// Sets the PIN of a number's two-step verification.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] for a number whose network keeps the PIN itself: it gets one
+    /// when the number is registered.
+    pub async fn set_pin(
+        &self,
+        by: &Actor,
+        subtree: &Subtree,
+        sender: SenderId,
+        pin: &str,
+        now: Millis,
+    ) -> Result<(), ApiError> {
+        let pin = required_pin(pin)?;
+        let owner = self.number_owner(subtree, sender).await?;
+        if self.network(&owner).is_ok() {
+            let details = "The network of this number keeps its PIN: it is given when the number is registered.";
+            return Err(ApiError::new(ErrorKind::Conflict, details));
+        }
+        Ok(self.store.set_pin(by, &owner, self.sealed_pin(&owner, &pin), now).await?)
+    }
+
+    async fn kept_pin(&self, owner: &NumberOwner) -> Result<Option<String>, ApiError> {
+        let Some(sealed) = self.store.sender_pin(owner.sender).await? else { return Ok(None) };
+        let kept = self.vault.open(&pin_context(owner), &sealed);
+        let kept = kept.map_err(|error| failed("a PIN could not be opened", &error))?;
+        Ok(Some(String::from_utf8_lossy(&kept).into_owned()))
+    }
+
+    async fn keep_pin(&self, owner: &NumberOwner, pin: &str) -> Result<(), ApiError> {
+        Ok(self.store.keep_pin(owner.sender, self.sealed_pin(owner, pin)).await?)
+    }
+
+    fn sealed_pin(&self, owner: &NumberOwner, pin: &str) -> Vec<u8> {
+        self.vault.seal(&pin_context(owner), pin.as_bytes())
+    }
+
+    async fn count_registration(&self, owner: &NumberOwner, now: Millis) -> Result<(), ApiError> {
+        let Err(free_at) = self.store.start_registration(&owner.phone, now).await? else { return Ok(()) };
+        let details =
+            format!("The number was registered {REGISTRATIONS_MAX} times in 72 hours: its network takes no more.");
+        Err(wait(ErrorKind::TooManyCodes, &details, free_at - now))
     }
 
     /// Whose a sender's number is.
@@ -268,23 +378,13 @@ impl Onboarding {
         pin: Option<String>,
         now: Millis,
     ) -> Result<Millis, ApiError> {
-        let context = format!("pin:{}", owner.sender);
-        let pin = match (pin, self.store.sender_pin(owner.sender).await?) {
-            (Some(given), _) => given,
-            (None, Some(sealed)) => {
-                let kept = self.vault.open(&context, &sealed);
-                let kept = kept.map_err(|error| failed("a PIN could not be opened", &error))?;
-                String::from_utf8_lossy(&kept).into_owned()
-            }
-            (None, None) => codes::random_digits(),
+        let pin = match pin {
+            Some(given) => given,
+            None => self.kept_pin(owner).await?.unwrap_or_else(|| codes::random_digits(CODE_DIGITS)),
         };
-        if let Err(free_at) = self.store.start_registration(&owner.phone, now).await? {
-            let details =
-                format!("The number was registered {REGISTRATIONS_MAX} times in 72 hours: its network takes no more.");
-            return Err(wait(ErrorKind::TooManyCodes, &details, free_at - now));
-        }
+        self.count_registration(owner, now).await?;
         // Kept before it is used: a crash must not leave a number with a PIN nobody knows.
-        self.store.keep_pin(owner.sender, self.vault.seal(&context, pin.as_bytes())).await?;
+        self.keep_pin(owner, &pin).await?;
         let registration = Registration {
             sender: number_of(owner),
             connection: owner.connection.clone(),
@@ -321,6 +421,10 @@ async fn carry(carriers: &[Arc<Adapter>], owner: &NumberOwner, delivery: CodeDel
 
 fn number_of(owner: &NumberOwner) -> SenderNumber {
     SenderNumber { id: owner.sender.to_string(), phone: owner.phone.clone() }
+}
+
+fn pin_context(owner: &NumberOwner) -> String {
+    format!("pin:{}", owner.sender)
 }
 
 fn code_context(id: &str) -> String {
@@ -398,6 +502,14 @@ fn read_language(given: Option<&str>) -> Result<String, ApiError> {
         return Ok(language.to_owned());
     }
     Err(ApiError::breach("/language", "must be a language code, such as de or pt_BR"))
+}
+
+fn required_pin(given: &str) -> Result<String, ApiError> {
+    read_pin(Some(given))?.ok_or_else(|| {
+        let message = "is required".to_owned();
+        let breach = Breach { pointer: "/pin".to_owned(), message, limit: None, actual: None };
+        ApiError::breaches(ErrorKind::ParameterMissing, vec![breach])
+    })
 }
 
 fn read_pin(given: Option<&str>) -> Result<Option<String>, ApiError> {

@@ -11,22 +11,31 @@ use std::time::{Duration, SystemTime};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future::BoxFuture};
 use waystation_adapter_sdk::wire::{
-    IoAnswer, IoOp, IoRequest, IoResult, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, StartRef, Step,
+    IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, MediaAnswer, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer,
+    StartRef, Step,
 };
 use waystation_adapter_sdk::{
-    Accepted, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Event, Level, NumberDone, NumberError,
-    Outbound, PretendText, ReceiveError, Received, Registration, SendError, UpstreamError,
+    Accepted, Admission, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Disconnected, Event,
+    HttpError, HttpRequest, HttpResponse, Level, Link, MEDIA_READ_MAX_BYTES, MarkError, MediaUpload, NumberDone,
+    NumberError, Outbound, Payload, PretendText, ReadMark, ReceiveError, Received, Registration, SendError,
+    UploadedMedia, UpstreamError,
 };
 
 use super::library::{Library, LoadError};
+use super::link::{Links, Run, Streams};
 use super::pool::{CallFault, CallResult, Called, Pool, Watchdog};
-use super::{CallbackOrigin, HostIo, HostSettings};
+use super::{CallbackOrigin, HostIo, HostSettings, MediaSource};
 
 /// Requests of one operation that may be open at once.
 const OPEN_REQUESTS_MAX: usize = 64;
 
 /// Steps of one operation.
 const STEPS_MAX: usize = 10_000;
+
+/// Longest pause of a connection.
+const LINK_SLEEP_MAX: Duration = Duration::from_secs(3_600);
+/// What an operation is told that asks for a file and is about none.
+const NO_MEDIA: &str = "this operation has no file";
 
 /// Longest log line of an adapter that is passed on.
 const LOG_TEXT_MAX_BYTES: usize = 2048;
@@ -41,6 +50,7 @@ pub struct Adapter {
     pool: Pool,
     io: Arc<dyn HostIo>,
     operation_deadline: Duration,
+    links: Links,
 }
 
 /// Whether an adapter is fit for work.
@@ -107,13 +117,19 @@ struct Operation<'a> {
     sender_id: &'a str,
     /// What must show in no log and no error.
     secret: Option<&'a str>,
+    /// The file that it may read.
+    media: Option<&'a dyn MediaSource>,
     /// Whether it asked for anything that could carry a message out.
     may_have_left: bool,
+    /// The streams that it opened.
+    streams: Arc<Streams>,
+    /// The connection that it is, which may take as many steps and as long as it likes.
+    run: Option<Arc<Run>>,
 }
 
 impl<'a> Operation<'a> {
     fn of(sender_id: &'a str) -> Self {
-        Self { sender_id, secret: None, may_have_left: false }
+        Self { sender_id, secret: None, media: None, may_have_left: false, streams: Arc::default(), run: None }
     }
 
     fn redact(&self, text: String) -> String {
@@ -145,7 +161,7 @@ impl Adapter {
             watchdog,
         )
         .map_err(|source| LoadError::NoThread { path: library.path().to_owned(), source })?;
-        Ok(Self { library, description, pool, io, operation_deadline: settings.call_deadline })
+        Ok(Self { library, description, pool, io, operation_deadline: settings.call_deadline, links: Links::default() })
     }
 
     /// What the adapter said it is, when it was loaded.
@@ -185,6 +201,9 @@ impl Adapter {
     /// this process, [`SendError::Ambiguous`] when it had; [`SendError::ChannelDown`] when it could not be called at
     /// all, [`SendError::RetryAfter`] when too many calls wait for it.
     pub async fn send(&self, message: &Outbound) -> Result<Accepted, SendError> {
+        if self.description.capabilities.connects {
+            return self.links.hand_over(message, self.operation_deadline).await;
+        }
         let input = encode(&StartRef::send(message));
         let mut operation = Operation::of(&message.sender.id);
         let step = match self.operate(input, &mut operation).await {
@@ -203,19 +222,43 @@ impl Adapter {
         }
     }
 
+    /// Asks how a callback is answered.
+    ///
+    /// # Errors
+    /// If the adapter turns it away, fails, or cannot be called.
+    pub async fn admit(&self, sender_id: &str, callback: &Callback) -> Result<Admission, ReceiveFailure> {
+        let input = encode(&StartRef::admit(callback));
+        let step = match self.operate(input, &mut Operation::of(sender_id)).await {
+            Ok(step) => step,
+            // It is older than the operation.
+            Err(fault) if fault.kind == FaultKind::Unsupported => {
+                return Err(ReceiveFailure::Refused(ReceiveError::Unsupported));
+            }
+            Err(fault) => return Err(self.unheard(fault)),
+        };
+        match step.admit {
+            Some(answer) => Result::from(answer).map_err(ReceiveFailure::Refused),
+            None => Err(ReceiveFailure::Fault {
+                details: format!("adapter `{}`: it ended an admission without an outcome", self.description.name),
+            }),
+        }
+    }
+
+    fn unheard(&self, fault: Fault) -> ReceiveFailure {
+        let details = format!("adapter `{}`: {}", self.description.name, fault.text);
+        match fault.kind {
+            FaultKind::Defect | FaultKind::Unsupported => ReceiveFailure::Fault { details },
+            FaultKind::Down | FaultKind::Busy => ReceiveFailure::Down { details },
+        }
+    }
+
     /// Has a callback read. `sender_id` is whom further callbacks would be for.
     ///
     /// # Errors
     /// If the adapter refuses it, fails, or cannot be called.
     pub async fn receive(&self, sender_id: &str, callback: &Callback) -> Result<Received, ReceiveFailure> {
         let input = encode(&StartRef::receive(callback));
-        let step = self.operate(input, &mut Operation::of(sender_id)).await.map_err(|fault| {
-            let details = format!("adapter `{}`: {}", self.description.name, fault.text);
-            match fault.kind {
-                FaultKind::Defect | FaultKind::Unsupported => ReceiveFailure::Fault { details },
-                FaultKind::Down | FaultKind::Busy => ReceiveFailure::Down { details },
-            }
-        })?;
+        let step = self.operate(input, &mut Operation::of(sender_id)).await.map_err(|fault| self.unheard(fault))?;
         match step.receive {
             Some(ReceiveAnswer::Received(received)) => {
                 let unfit = received.events.iter().any(|event| match event {
@@ -223,7 +266,9 @@ impl Adapter {
                         !is_fit_id(&status.upstream_id)
                             || status.attempt_ref.as_deref().is_some_and(|id| !is_fit_id(id))
                     }
-                    Event::PretendPhone(_) | Event::Unknown { .. } => false,
+                    // Looked at one by one, where they are filed.
+                    Event::Inbound(_) | Event::UserPreference(_) => false,
+                    Event::Change(_) | Event::PretendPhone(_) | Event::Unknown { .. } => false,
                 });
                 if unfit {
                     let details = format!("a receipt carries an id that is none: {UPSTREAM_ID_RULE}");
@@ -241,6 +286,49 @@ impl Adapter {
                 details: format!("adapter `{}`: it ended a receive without an outcome", self.description.name),
             }),
         }
+    }
+
+    /// Has the network told that a message was read.
+    ///
+    /// # Errors
+    /// What the adapter answered; [`MarkError::Unavailable`] if it failed or could not be called.
+    pub async fn mark_read(&self, mark: &ReadMark) -> Result<(), MarkError> {
+        let mut operation = Operation::of(&mark.sender.id);
+        let fault = match self.operate(encode(&StartRef::mark_read(mark)), &mut operation).await {
+            Ok(Step { mark: Some(MarkAnswer::Done), .. }) => return Ok(()),
+            Ok(Step { mark: Some(MarkAnswer::Failed(error)), .. }) => return Err(error),
+            Ok(_) => operation.defect("it ended a mark without an outcome"),
+            Err(fault) => fault,
+        };
+        if fault.kind == FaultKind::Unsupported {
+            return Err(MarkError::Unsupported);
+        }
+        let details = format!("adapter `{}`: {}", self.description.name, fault.text);
+        Err(MarkError::Unavailable { error: UpstreamError::new("The adapter failed").details(details) })
+    }
+
+    /// Has a file given to the network, so that messages can name it. Dropping the future gives the operation up.
+    ///
+    /// # Errors
+    /// What the adapter answered. Or, if it failed, what [`Adapter::send`] says of a message that was surely not sent: a
+    /// file that is given twice does no harm.
+    pub async fn upload_media(
+        &self,
+        upload: &MediaUpload,
+        source: &dyn MediaSource,
+    ) -> Result<UploadedMedia, SendError> {
+        let mut operation = Operation { media: Some(source), ..Operation::of(&upload.sender.id) };
+        let result = self.operate(encode(&StartRef::upload_media(upload)), &mut operation).await;
+        operation.may_have_left = false;
+        let fault = match result.map(|step| step.media) {
+            Ok(Some(MediaAnswer::Uploaded(uploaded))) if !is_fit_id(&uploaded.upstream_id) => {
+                operation.defect(format!("it uploaded a file and gave an id that is none: {UPSTREAM_ID_RULE}"))
+            }
+            Ok(Some(answer)) => return answer.into(),
+            Ok(None) => operation.defect("it ended an upload without an outcome"),
+            Err(fault) => Fault { may_have_left: false, ..fault },
+        };
+        Err(self.conclude(fault))
     }
 
     /// Has a code of ours brought to a phone. `sender_id` is whose number it is about.
@@ -275,6 +363,24 @@ impl Adapter {
     /// As [`Adapter::deliver_code`].
     pub async fn register(&self, registration: &Registration) -> Result<NumberDone, NumberError> {
         self.number(&StartRef::register(registration), &registration.sender.id, Some(&registration.pin)).await
+    }
+
+    /// Makes a connection and keeps it until it ends, without a deadline.
+    pub(super) async fn connect(&self, link: &Link, run: Arc<Run>) -> Disconnected {
+        let mut operation = Operation { run: Some(run), ..Operation::of(&link.sender.id) };
+        let lost = |title: &str, details: String, needs_operator: bool| Disconnected::Lost {
+            error: UpstreamError::new(title).details(format!("adapter `{}`: {details}", self.description.name)),
+            needs_operator,
+        };
+        match self.run(encode(&StartRef::connect(link)), &mut operation).await {
+            Ok(Step { connect: Some(end), .. }) => end,
+            Ok(_) => lost("The adapter failed", "it ended a connection without saying how".to_owned(), true),
+            Err(fault) => lost("The adapter failed", fault.text, fault.kind != FaultKind::Busy),
+        }
+    }
+
+    pub(super) fn links(&self) -> &Links {
+        &self.links
     }
 
     async fn number(
@@ -358,14 +464,16 @@ impl Adapter {
             CallbackOrigin { adapter: self.description.name.clone(), sender_id: operation.sender_id.to_owned() };
         let mut open: FuturesUnordered<BoxFuture<'_, IoResult>> = FuturesUnordered::new();
         let mut step = first;
-        for _ in 0..STEPS_MAX {
+        let mut steps = 0;
+        while steps < STEPS_MAX {
+            steps += usize::from(operation.run.is_none());
             self.pass_on_log(&step, operation);
             if open.len() + step.io.len() > OPEN_REQUESTS_MAX {
                 return Err(operation.defect(format!("it has more than {OPEN_REQUESTS_MAX} requests open")));
             }
             for request in step.io {
-                operation.may_have_left |= !matches!(request.op, IoOp::Sleep { .. });
-                open.push(self.perform(&origin, request));
+                operation.may_have_left |= !matches!(request.op, IoOp::Sleep { .. } | IoOp::ReadMedia { .. });
+                open.push(self.perform(&origin, operation.media, &operation.streams, operation.run.as_ref(), request));
             }
             if open.is_empty() {
                 return Err(operation.defect("it waits for nothing"));
@@ -421,16 +529,39 @@ impl Adapter {
         Err(Fault { kind, may_have_left, text })
     }
 
-    fn perform<'a>(&'a self, origin: &'a CallbackOrigin, request: IoRequest) -> BoxFuture<'a, IoResult> {
+    fn perform<'a>(
+        &'a self,
+        origin: &'a CallbackOrigin,
+        media: Option<&'a dyn MediaSource>,
+        streams: &Arc<Streams>,
+        run: Option<&Arc<Run>>,
+        request: IoRequest,
+    ) -> BoxFuture<'a, IoResult> {
+        let (streams, run) = (Arc::clone(streams), run.cloned());
         Box::pin(async move {
             let result = match request.op {
                 IoOp::Http(http) => match self.io.http(http).await {
                     Ok(response) => IoAnswer::Http(response),
                     Err(error) => IoAnswer::HttpFailed(error),
                 },
+                IoOp::HttpWithMedia { request, after } => match self.http_with_media(media, request, after).await {
+                    Ok(response) => IoAnswer::Http(response),
+                    Err(error) => IoAnswer::HttpFailed(error),
+                },
+                IoOp::ReadMedia { offset, max_bytes } => {
+                    let piece = match media {
+                        Some(media) => media.piece(offset, max_bytes.min(MEDIA_READ_MAX_BYTES)).await,
+                        None => Err(NO_MEDIA.to_owned()),
+                    };
+                    match piece {
+                        Ok(bytes) => IoAnswer::Media { bytes: bytes.into() },
+                        Err(details) => IoAnswer::MediaFailed { details },
+                    }
+                }
                 IoOp::Sleep { ms } => {
                     // Past the operation's own end there is nothing to wake for.
-                    let pause = Duration::from_millis(ms).min(self.operation_deadline * 2);
+                    let longest = if run.is_some() { LINK_SLEEP_MAX } else { self.operation_deadline * 2 };
+                    let pause = Duration::from_millis(ms).min(longest);
                     tokio::time::sleep(pause).await;
                     IoAnswer::Slept
                 }
@@ -438,9 +569,39 @@ impl Adapter {
                     Ok(()) => IoAnswer::Stored,
                     Err(details) => IoAnswer::StoreFailed { details },
                 },
+                IoOp::Open(endpoint) => match self.io.open(&endpoint).await {
+                    Ok(stream) => streams.add(stream),
+                    Err(details) => IoAnswer::StreamFailed { details },
+                },
+                IoOp::Read { stream } => streams.read(stream).await,
+                IoOp::Write { stream, bytes } => streams.write(stream, bytes.as_bytes()).await,
+                IoOp::Close { stream } => streams.close(stream),
+                IoOp::NextSend => match &run {
+                    Some(run) => run.next_send().await,
+                    None => IoAnswer::NoMoreSends,
+                },
+                IoOp::Conclude { ticket, answer } => {
+                    let fit = !matches!(&answer, SendAnswer::Accepted(accepted) if !is_fit_id(&accepted.upstream_id));
+                    if let Some(run) = &run {
+                        run.conclude(ticket, if fit { answer.into() } else { Err(unfit_acceptance()) });
+                    }
+                    IoAnswer::Concluded
+                }
             };
             IoResult { id: request.id, result }
         })
+    }
+
+    async fn http_with_media(
+        &self,
+        media: Option<&dyn MediaSource>,
+        request: HttpRequest,
+        after: Payload,
+    ) -> Result<HttpResponse, HttpError> {
+        let not_sent = |details: String| HttpError::NotSent { details };
+        let media = media.ok_or_else(|| not_sent(NO_MEDIA.to_owned()))?;
+        let whole = media.whole().await.map_err(not_sent)?;
+        self.io.http_with_media(request, whole, after).await
     }
 
     fn pass_on_log(&self, step: &Step, operation: &Operation<'_>) {
@@ -487,7 +648,12 @@ const UPSTREAM_ID_RULE: &str = "it must have 1 to 512 bytes and no control chara
 /// Longest id of a network, in bytes.
 const UPSTREAM_ID_MAX_BYTES: usize = 512;
 
-fn is_fit_id(id: &str) -> bool {
+fn unfit_acceptance() -> SendError {
+    let details = format!("it accepted the message with an upstream id that is none: {UPSTREAM_ID_RULE}");
+    SendError::Ambiguous { error: UpstreamError::new("The adapter failed after sending").details(details) }
+}
+
+pub(crate) fn is_fit_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= UPSTREAM_ID_MAX_BYTES && !id.chars().any(char::is_control)
 }
 

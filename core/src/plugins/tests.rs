@@ -130,13 +130,11 @@ async fn the_sandbox_sends_and_reads_its_own_receipts() {
     assert_eq!(*origin, CallbackOrigin { adapter: "sandbox".to_owned(), sender_id: "snd_1".to_owned() });
     assert_eq!(callbacks.len(), 2, "delivered and read");
     for scheduled in callbacks {
-        let callback =
-            Callback { body: scheduled.body.clone(), headers: Vec::new(), connection: Value::Null, received_at_ms: 1 };
+        let callback = Callback::new(scheduled.body.clone(), Value::Null, 1);
         let events = adapter.receive("snd_1", &callback).await.unwrap().events;
         assert!(matches!(&events[..], [Event::Status(status)] if status.upstream_id == accepted.upstream_id));
     }
-    let callback =
-        Callback { body: vec![0xff].into(), headers: Vec::new(), connection: Value::Null, received_at_ms: 1 };
+    let callback = Callback::new(vec![0xff], Value::Null, 1);
     let refused = adapter.receive("snd_1", &callback).await;
     assert!(matches!(refused, Err(ReceiveFailure::Refused(ReceiveError::Malformed { .. }))), "{refused:?}");
     assert_eq!(adapter.health(), Health::Ready);
@@ -277,7 +275,7 @@ async fn a_panic_is_an_error_of_the_operation() {
     assert_unsent(adapter.send(&message("0003")).await, "after a sleep, 11");
     assert_ambiguous(adapter.send(&message("0004")).await, "a panic without a text");
 
-    let empty = Callback { body: Payload::default(), headers: Vec::new(), connection: Value::Null, received_at_ms: 0 };
+    let empty = Callback::new(Payload::default(), Value::Null, 0);
     let failure = adapter.receive("snd_1", &empty).await;
     assert!(matches!(&failure, Err(ReceiveFailure::Fault { details }) if details.contains("an empty callback")));
     let callback = Callback { body: Payload::from("x"), ..empty };
@@ -351,12 +349,7 @@ async fn an_id_that_the_database_could_not_keep_is_refused_at_the_border() {
     }
     let sandbox = host.load_bundled("waystation-sandbox", waystation_sandbox::BUILD_INFO).unwrap();
     let body = json!({"entry": [{"changes": [{"value": {"statuses": [{"id": "a\u{0}b", "status": "read"}]}}]}]});
-    let callback = Callback {
-        body: body.to_string().into_bytes().into(),
-        headers: Vec::new(),
-        connection: Value::Null,
-        received_at_ms: 1,
-    };
+    let callback = Callback::new(body.to_string(), Value::Null, 1);
     let refused = sandbox.receive("snd_1", &callback).await;
     assert!(matches!(refused, Err(ReceiveFailure::Refused(ReceiveError::Malformed { .. }))), "{refused:?}");
 }
@@ -384,7 +377,7 @@ async fn a_code_goes_through_the_sandbox_to_its_pretend_phone() {
     assert_eq!(origin, CallbackOrigin { adapter: "sandbox".to_owned(), sender_id: "7".to_owned() });
     assert!(callbacks[0].confidential);
     let body = callbacks[0].body.clone();
-    let callback = Callback { body, headers: Vec::new(), connection: Value::Null, received_at_ms: 1 };
+    let callback = Callback::new(body, Value::Null, 1);
     let events = adapter.receive("7", &callback).await.unwrap().events;
     assert!(matches!(&events[..], [Event::PretendPhone(text)] if text.text.contains("739184")), "{events:?}");
     let refused = adapter.deliver_code("7", &code_to("15550000190")).await;

@@ -13,7 +13,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 
 use super::{
-    EventRow, MessageRow, NewDelivery, Store, StoreError,
+    EventRow, MessageRow, NewDelivery, NewMessage, Store, StoreError,
     connection::{Conn, on},
     messages::{ProgressUpdate, insert_events, update_progress},
     numbers::{NewPretendMessage, insert_pretend_messages},
@@ -22,7 +22,9 @@ use super::{
 };
 use crate::{
     clock::Millis,
+    contacts::People,
     ids::{CallbackId, SenderId},
+    inbound::{Arrival, Wanted},
     vault::{Vault, VaultError},
 };
 
@@ -139,6 +141,12 @@ pub(crate) struct ReceiptOutcome {
     pub(crate) parked: Vec<NewCallback>,
     /// What arrived at pretend phones.
     pub(crate) arrivals: Vec<NewPretendMessage>,
+    /// What people sent.
+    pub(crate) inbound: Vec<Arrival>,
+    /// What people want to get from now on.
+    pub(crate) wanted: Vec<Wanted>,
+    /// The messages that confirm what people want; they are written, and to be queued.
+    pub(crate) confirmations: Vec<NewMessage>,
 }
 
 impl Store {
@@ -169,23 +177,37 @@ impl Store {
     where
         F: FnOnce(HashMap<String, MessageRow>) -> ReceiptOutcome + Send,
     {
+        let people = self.people()?;
         let mut conn = self.pools.begin().await?;
-        let result = apply(&mut conn, batch, now, decide).await;
+        let result = apply(&mut conn, (people, self.shard), batch, now, decide).await;
         conn.finish(result).await
     }
 }
 
-async fn apply<F>(conn: &mut Conn, batch: ReceiptBatch, now: Millis, decide: F) -> Result<ReceiptOutcome, StoreError>
+async fn apply<F>(
+    conn: &mut Conn,
+    (people, shard): (&People, i32),
+    batch: ReceiptBatch,
+    now: Millis,
+    decide: F,
+) -> Result<ReceiptOutcome, StoreError>
 where
     F: FnOnce(HashMap<String, MessageRow>) -> ReceiptOutcome + Send,
 {
     let rows = Store::lock_messages(conn, batch.message_ids, batch.upstream_ids).await?;
-    let outcome = decide(rows.into_iter().map(|row| (row.id.key().to_owned(), row)).collect());
+    let mut outcome = decide(rows.into_iter().map(|row| (row.id.key().to_owned(), row)).collect());
     let updates =
         outcome.changed.iter().map(|row| ProgressUpdate::new(&row.id, row.progress.attempt, &row.progress)).collect();
     update_progress(conn, updates, None, now).await?;
+    super::suppressions::told_by_network(conn, people, &outcome.events).await?;
     insert_events(conn, outcome.events.clone()).await?;
+    let kept = super::inbound::keep(conn, std::mem::take(&mut outcome.inbound)).await?;
+    outcome.deliveries.extend(kept.deliveries);
     super::deliveries::insert(conn, outcome.deliveries.clone()).await?;
+    for heard in super::inbound::listen(conn, (people, shard), &kept.new, &outcome.wanted, now).await? {
+        outcome.deliveries.extend(heard.deliveries);
+        outcome.confirmations.extend(heard.confirmation);
+    }
     insert(conn, outcome.parked.clone()).await?;
     insert_pretend_messages(conn, &outcome.arrivals).await?;
     if !batch.done.is_empty() {

@@ -75,6 +75,11 @@ impl NewDelivery {
             updated_at: now,
         }
     }
+
+    /// One that tells of something else than a message.
+    pub(crate) fn of_no_message(business: &BusinessId, endpoint: &EndpointId, payload: String, now: Millis) -> Self {
+        Self::new(business, endpoint, &MessageId::from_key(""), payload, now)
+    }
 }
 
 /// A delivery to make, with what it needs.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use diesel::{
     BoolExpressionMethods, Connection, ExpressionMethods, Insertable, NullableExpressionMethods, OptionalExtension,
     QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper,
-    sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text},
+    sql_types::{BigInt, Binary, Bool, Integer, Nullable, SmallInt, Text},
 };
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
@@ -23,14 +23,17 @@ use super::{
 use crate::{
     abuse::Signal,
     clock::{Millis, rfc3339},
+    contacts::People,
     delivery::Times,
     eligibility::Refusal,
     ids::{BusinessId, MessageId, SenderId},
     messages::{
         Category,
         address::Address,
+        sealed::Content,
         state::{Note, Progress, Receipts, State},
     },
+    vault::{Vault, VaultError},
 };
 
 /// A message on its way to the disk.
@@ -48,18 +51,51 @@ pub struct NewMessage {
     pub kind: &'static str,
     /// What it is for.
     pub category: Category,
-    /// The Cloud API message object, as it came.
+    /// The template that it is made of.
+    pub template: Option<String>,
+    /// The Cloud API message object, as it came; of one that is sealed, an empty object.
     pub body: String,
-    /// The same as plain text.
+    /// The same as plain text; of one that is sealed, nothing.
     pub rendered: String,
+    /// Both, sealed for this message, when it brings a code.
+    pub sealed: Option<Vec<u8>>,
     /// The tenant's own data, given back in webhooks.
     pub callback_data: Option<String>,
     /// When it was accepted.
     pub accepted_at: Millis,
+    /// When it is to be sent, if that is not at once.
+    pub scheduled: Option<Scheduled>,
     /// When it is no longer worth sending.
     pub expires_at: Millis,
     /// The idempotency key it came with.
     pub idempotency: Option<IdempotencyClaim>,
+}
+
+impl NewMessage {
+    fn scheduled_at(&self) -> Option<Millis> {
+        self.scheduled.as_ref().map(|scheduled| scheduled.at)
+    }
+
+    /// When it is to be sent.
+    #[must_use]
+    pub fn due_at(&self) -> Millis {
+        self.scheduled_at().unwrap_or(self.accepted_at)
+    }
+
+    /// Where it stands once it is on disk.
+    #[must_use]
+    pub fn state(&self) -> State {
+        if self.scheduled.is_some() { State::Scheduled } else { State::Accepted }
+    }
+}
+
+/// That a message is to be sent later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    /// When.
+    pub at: Millis,
+    /// Why, as its history tells: the name of each event, and what happened in words.
+    pub notes: Vec<(&'static str, String)>,
 }
 
 /// An idempotency key: the first message that commits with it keeps it.
@@ -97,8 +133,14 @@ pub struct MessageView {
     pub recipient: Address,
     /// The Cloud API message type.
     pub kind: String,
+    /// What it is for.
+    pub category: Category,
+    /// The template that it is made of.
+    pub template: Option<String>,
     /// The tenant's own data.
     pub callback_data: Option<String>,
+    /// When it was, or is, to be sent, if that was not at once.
+    pub scheduled_at: Option<Millis>,
     /// How far it has come.
     pub progress: Progress,
     /// When it was accepted.
@@ -124,7 +166,7 @@ pub struct MessageEvent {
 
 #[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = messages)]
-struct StoredMessage {
+pub(super) struct StoredMessage {
     id: String,
     business_id: String,
     sender_id: i64,
@@ -144,6 +186,8 @@ struct StoredMessage {
     accepted_at: i64,
     updated_at: i64,
     expires_at: i64,
+    template_name: Option<String>,
+    scheduled_at: Option<i64>,
 }
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -151,6 +195,7 @@ struct StoredMessage {
 struct StoredContent {
     body: String,
     rendered: String,
+    sealed: Option<Vec<u8>>,
 }
 
 /// A message as the engine works on it.
@@ -162,6 +207,8 @@ pub(crate) struct MessageRow {
     pub(crate) recipient: Address,
     pub(crate) kind: String,
     pub(crate) category: Category,
+    pub(crate) template: Option<String>,
+    pub(crate) scheduled_at: Option<Millis>,
     pub(crate) callback_data: Option<String>,
     pub(crate) progress: Progress,
     pub(crate) accepted_at: Millis,
@@ -174,8 +221,20 @@ pub(crate) struct ClaimedMessage {
     pub(crate) row: MessageRow,
     pub(crate) body: String,
     pub(crate) rendered: String,
+    /// What it says, when it brings a code: then the two above say nothing.
+    pub(crate) sealed: Option<Vec<u8>>,
     /// Why it may not go out after all.
     pub(crate) refused: Option<Refusal>,
+}
+
+impl ClaimedMessage {
+    /// What it says, opened if it is sealed.
+    pub(crate) fn content(&self, vault: &Vault) -> Result<Content, VaultError> {
+        match &self.sealed {
+            Some(sealed) => Content::open(vault, &self.row.id, sealed),
+            None => Ok(Content { body: self.body.clone(), rendered: self.rendered.clone() }),
+        }
+    }
 }
 
 /// What to write about a message whose attempt was ours, with everything that
@@ -188,6 +247,8 @@ pub(crate) struct MessageRecord {
     pub(crate) progress: Progress,
     pub(crate) events: Vec<EventRow>,
     pub(crate) deliveries: Vec<NewDelivery>,
+    /// Who was answered: the network took it, from this sender to this person.
+    pub(crate) answered: Option<(SenderId, Address)>,
 }
 
 /// A line of history to write.
@@ -195,7 +256,7 @@ pub(crate) struct MessageRecord {
 #[diesel(table_name = message_events)]
 pub(crate) struct EventRow {
     message_id: String,
-    at: Millis,
+    pub(super) at: Millis,
     name: &'static str,
     attempt: Option<i32>,
     adapter: Option<String>,
@@ -203,11 +264,19 @@ pub(crate) struct EventRow {
     /// What it says against the sender.
     #[diesel(skip_insertion)]
     signal: Option<NewSignal>,
+    /// Who wants no more marketing, as the network said.
+    #[diesel(skip_insertion)]
+    pub(super) opted_out: Option<(BusinessId, Address)>,
 }
 
-#[derive(Serialize)]
+/// The name of the event that a message was shifted by quiet hours.
+const SHIFTED: &str = "shifted";
+
+#[derive(Default, Serialize)]
 struct EventDetail<'a> {
     source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    says: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -226,13 +295,16 @@ impl EventRow {
         let counts = note.name == State::Failed.name() || (note.name == "throttled" && note.attempt == Some(1));
         let code = note.error.as_ref().filter(|_| counts).and_then(|error| error.code);
         let signal = code.and_then(Signal::of_code);
+        let opted_out = (signal == Some(Signal::OptOut)).then(|| (row.business_id.clone(), row.recipient.clone()));
         let detail = EventDetail {
             source: if note.from_receipt { "network" } else { "engine" },
             started_at: times.started.map(rfc3339),
             network_time: times.network.map(rfc3339),
             upstream_id: row.progress.upstream_id.as_deref(),
             retry_at: note.retry_at.map(rfc3339),
-            error: note.error.as_ref(),
+            // What was done here is told in words; what a network said, as it came.
+            error: note.error.as_ref().filter(|_| note.name != SHIFTED),
+            says: note.error.as_ref().filter(|_| note.name == SHIFTED).and_then(|error| error.details.as_deref()),
         };
         Self {
             message_id: row.id.key().to_owned(),
@@ -242,6 +314,24 @@ impl EventRow {
             adapter: Some(adapter.to_owned()),
             detail: serde_json::to_string(&detail).ok(),
             signal: signal.map(|signal| NewSignal { sender: row.sender_id, day: day_of(times.at), signal }),
+            opted_out,
+        }
+    }
+}
+
+impl EventRow {
+    /// Something that was done to a message here, in words.
+    pub(super) fn said(id: &MessageId, at: Millis, name: &'static str, says: &str) -> Self {
+        let detail = EventDetail { source: "engine", says: Some(says), ..EventDetail::default() };
+        Self {
+            message_id: id.key().to_owned(),
+            at,
+            name,
+            attempt: None,
+            adapter: None,
+            detail: serde_json::to_string(&detail).ok(),
+            signal: None,
+            opted_out: None,
         }
     }
 }
@@ -261,6 +351,8 @@ impl TryFrom<StoredMessage> for MessageRow {
             recipient: Address::from_stored(row.recipient),
             kind: row.kind,
             category: Category::parse(&row.category).unwrap_or(Category::Service),
+            template: row.template_name,
+            scheduled_at: row.scheduled_at,
             callback_data: row.callback_data,
             progress: Progress {
                 state,
@@ -287,7 +379,10 @@ impl From<MessageRow> for MessageView {
             sender_id: row.sender_id,
             recipient: row.recipient,
             kind: row.kind,
+            category: row.category,
+            template: row.template,
             callback_data: row.callback_data,
+            scheduled_at: row.scheduled_at,
             progress: row.progress,
             accepted_at: row.accepted_at,
             updated_at: row.updated_at,
@@ -328,6 +423,9 @@ struct InsertedMessage<'a> {
     accepted_at: i64,
     updated_at: i64,
     expires_at: i64,
+    sealed: Option<&'a [u8]>,
+    template_name: Option<&'a str>,
+    scheduled_at: Option<i64>,
 }
 
 impl Store {
@@ -337,14 +435,32 @@ impl Store {
     /// # Errors
     /// Nothing of the batch was written.
     pub async fn accept(&self, batch: Vec<NewMessage>) -> Result<Vec<AcceptResult>, StoreError> {
-        if batch.iter().all(|message| message.idempotency.is_none()) {
+        self.accept_request(batch, None).await
+    }
+
+    /// The same for one request with many messages, whose own idempotency key is `whole`: if it belongs to another
+    /// request, nothing is written and every answer is [`AcceptResult::KeyReused`].
+    pub(crate) async fn accept_request(
+        &self,
+        batch: Vec<NewMessage>,
+        whole: Option<&IdempotencyClaim>,
+    ) -> Result<Vec<AcceptResult>, StoreError> {
+        if whole.is_none() && batch.iter().all(|message| message.idempotency.is_none() && message.scheduled.is_none()) {
             let results = vec![AcceptResult::Created; batch.len()];
             let mut conn = self.pools.write().await?;
             insert_messages(&mut conn, batch, self.shard).await?;
             return Ok(results);
         }
         let mut conn = self.pools.begin().await?;
-        let result = accept_with_keys(&mut conn, batch, self.shard).await;
+        let result = async {
+            if let (Some(whole), Some(first)) = (whole, batch.as_slice().first())
+                && claim_key(&mut conn, whole, first).await? == AcceptResult::KeyReused
+            {
+                return Ok(vec![AcceptResult::KeyReused; batch.len()]);
+            }
+            accept_with_keys(&mut conn, batch, self.shard).await
+        }
+        .await;
         conn.finish(result).await
     }
 
@@ -397,7 +513,7 @@ impl Store {
         lease_until: Millis,
     ) -> Result<Vec<ClaimedMessage>, StoreError> {
         let mut conn = self.pools.write().await?;
-        let waiting = [State::Accepted.code(), State::Queued.code()];
+        let waiting = [State::Accepted, State::Queued, State::Scheduled].map(State::code);
         let query = diesel::update(
             messages::table
                 .filter(messages::id.eq_any(ids))
@@ -422,6 +538,7 @@ impl Store {
                     row: row.try_into()?,
                     body: content.body,
                     rendered: content.rendered,
+                    sealed: content.sealed,
                     refused: None,
                 })
             })
@@ -437,14 +554,38 @@ impl Store {
         records: &[MessageRecord],
         now: Millis,
     ) -> Result<HashSet<String>, StoreError> {
+        let people = self.people()?;
         let mut conn = self.pools.begin().await?;
-        let result = record(&mut conn, owner, records, now).await;
+        let result = record(&mut conn, people, owner, records, now).await;
         conn.finish(result).await
     }
 
     /// Messages that the engine has to look at before `before`, oldest first: those that
-    /// wait, and those whose attempt has lost its lease.
+    /// wait, and those whose attempt has lost its lease; scheduled ones only if they are due
+    /// by `scheduled_before`.
     pub(crate) async fn due_messages(
+        &self,
+        before: Millis,
+        scheduled_before: Millis,
+        after: &Place,
+        limit: i64,
+    ) -> Result<Vec<Unfinished>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let query = messages::table
+            .filter(messages::due_at.le(before))
+            .filter(comes_after!(messages, after))
+            .filter(
+                messages::state.ne(State::Scheduled.code()).or(messages::due_at.le(scheduled_before).assume_not_null()),
+            )
+            .filter(messages::state.ne(State::Sending.code()).or(messages::leased_until.le(before).assume_not_null()))
+            .order((messages::due_at, messages::id))
+            .limit(limit)
+            .select((messages::id, messages::sender_id, messages::state, messages::due_at, messages::leased_until));
+        unfinished(on!(conn, c => query.load(c).await)?)
+    }
+
+    /// Scheduled messages that are due by `before`, from `after` on, in the order of their times.
+    pub(crate) async fn scheduled_messages(
         &self,
         before: Millis,
         after: &Place,
@@ -454,7 +595,7 @@ impl Store {
         let query = messages::table
             .filter(messages::due_at.le(before))
             .filter(comes_after!(messages, after))
-            .filter(messages::state.ne(State::Sending.code()).or(messages::leased_until.le(before).assume_not_null()))
+            .filter(messages::state.eq(State::Scheduled.code()))
             .order((messages::due_at, messages::id))
             .limit(limit)
             .select((messages::id, messages::sender_id, messages::state, messages::due_at, messages::leased_until));
@@ -573,7 +714,14 @@ async fn accept_with_keys(
         .zip(&results)
         .filter(|(_, result)| **result == AcceptResult::Created)
         .map(|(message, _)| message);
-    insert_messages(conn, created.collect(), shard).await?;
+    let created: Vec<NewMessage> = created.collect();
+    let notes = created.iter().flat_map(|message| {
+        let notes = message.scheduled.iter().flat_map(|scheduled| &scheduled.notes);
+        notes.map(|(name, says)| EventRow::said(&message.id, message.accepted_at, name, says))
+    });
+    let events = notes.collect();
+    insert_messages(conn, created, shard).await?;
+    insert_events(conn, events).await?;
     Ok(results)
 }
 
@@ -608,7 +756,8 @@ async fn claim_key(
     })
 }
 
-async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) -> Result<(), StoreError> {
+/// Writes messages and counts them.
+pub(super) async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) -> Result<(), StoreError> {
     if batch.is_empty() {
         return Ok(());
     }
@@ -617,10 +766,12 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) ->
             let c = &mut ***c;
             Statement::new(
                 "WITH kept AS (INSERT INTO messages (id, business_id, sender_id, recipient, kind, category, body, rendered, \
-                 callback_data, accepted_at, expires_at, due_at, updated_at, state, attempt, tries, ambiguous, \
-                 receipts) SELECT *, accepted_at, accepted_at, 0, 0, 0, false, 0 \
-                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, business_id, sender_id, recipient, kind, \
-                 category, body, rendered, callback_data, accepted_at, expires_at) \
+                 callback_data, sealed, accepted_at, expires_at, template_name, scheduled_at, state, due_at, updated_at, \
+                 attempt, tries, ambiguous, receipts) \
+                 SELECT *, coalesce(scheduled_at, accepted_at), accepted_at, 0, 0, false, 0 \
+                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, business_id, sender_id, recipient, \
+                 kind, category, body, rendered, callback_data, sealed, accepted_at, expires_at, template_name, \
+                 scheduled_at, state) \
                  RETURNING business_id, sender_id, accepted_at) \
                  INSERT INTO usage_days (business_id, day, sender_id, shard, messages) \
                  SELECT business_id, (accepted_at / 86400000)::integer, sender_id, ?, count(*) FROM kept \
@@ -636,8 +787,12 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) ->
             .array::<Text, _>(batch.iter().map(|m| m.body.as_str()).collect::<Vec<_>>())
             .array::<Text, _>(batch.iter().map(|m| m.rendered.as_str()).collect::<Vec<_>>())
             .array::<Nullable<Text>, _>(batch.iter().map(|m| m.callback_data.as_deref()).collect::<Vec<_>>())
+            .array::<Nullable<Binary>, _>(batch.iter().map(|m| m.sealed.as_deref()).collect::<Vec<_>>())
             .array::<BigInt, _>(batch.iter().map(|m| m.accepted_at).collect::<Vec<_>>())
             .array::<BigInt, _>(batch.iter().map(|m| m.expires_at).collect::<Vec<_>>())
+            .array::<Nullable<Text>, _>(batch.iter().map(|m| m.template.as_deref()).collect::<Vec<_>>())
+            .array::<Nullable<BigInt>, _>(batch.iter().map(NewMessage::scheduled_at).collect::<Vec<_>>())
+            .array::<SmallInt, _>(batch.iter().map(|m| m.state().code()).collect::<Vec<_>>())
             .bind::<Integer, _>(shard)
             .execute(c)
             .await?;
@@ -656,15 +811,18 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) ->
                         body: &m.body,
                         rendered: &m.rendered,
                         callback_data: m.callback_data.as_deref(),
-                        state: State::Accepted.code(),
+                        state: m.state().code(),
                         attempt: 0,
                         tries: 0,
                         ambiguous: false,
                         receipts: 0,
-                        due_at: Some(m.accepted_at),
+                        due_at: Some(m.due_at()),
                         accepted_at: m.accepted_at,
                         updated_at: m.accepted_at,
                         expires_at: m.expires_at,
+                        sealed: m.sealed.as_deref(),
+                        template_name: m.template.as_deref(),
+                        scheduled_at: m.scheduled_at(),
                     })
                     .collect();
                 c.transaction(|c| {
@@ -681,6 +839,7 @@ async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, shard: i32) ->
 
 async fn record(
     conn: &mut Conn,
+    people: &People,
     owner: &str,
     records: &[MessageRecord],
     now: Millis,
@@ -689,8 +848,13 @@ async fn record(
         records.iter().map(|record| ProgressUpdate::new(&record.id, record.attempt, &record.progress)).collect();
     let written = update_progress(conn, updates, Some(owner), now).await?;
     let ours = || records.iter().filter(|record| written.contains(record.id.key()));
-    insert_events(conn, ours().flat_map(|record| record.events.iter().cloned()).collect()).await?;
+    let events: Vec<EventRow> = ours().flat_map(|record| record.events.iter().cloned()).collect();
+    super::suppressions::told_by_network(conn, people, &events).await?;
+    insert_events(conn, events).await?;
     super::deliveries::insert(conn, ours().flat_map(|record| record.deliveries.iter().cloned()).collect()).await?;
+    let answered = ours().filter_map(|record| record.answered.as_ref());
+    let answered = answered.map(|(sender, person)| (sender.0, person.as_str())).collect();
+    super::inbound::open_entries(conn, answered, now).await?;
     Ok(written)
 }
 

@@ -12,18 +12,31 @@
 mod abuse;
 mod access;
 mod audit;
+mod blocked;
 mod blocking;
 mod callbacks;
 mod connection;
+mod consents;
+mod contacts;
 mod credentials;
 mod deliveries;
+mod heard;
+mod imports;
+mod inbound;
+mod listing;
+mod media;
 mod messages;
 mod migrations;
 mod numbers;
 mod onboarding;
+mod one_time_passwords;
 mod overview;
+mod people;
+mod schedule;
 mod schema;
+mod senders;
 mod statement;
+mod suppressions;
 mod templates;
 mod tenancy;
 #[cfg(test)]
@@ -37,25 +50,43 @@ pub(crate) use access::{NewSession, NewUser, PasswordChange, about};
 pub use callbacks::NewCallback;
 pub(crate) use callbacks::{ClaimedCallback, ReceiptBatch, ReceiptOutcome};
 pub use connection::{StoreError, StoreSettings, StoreUrl};
+pub(crate) use consents::ConsentAdded;
+pub use contacts::AttributeView;
+pub(crate) use contacts::{
+    ContactChanged, ContactFilter, Defined, Undefined, Upserted, term_of_attribute, term_of_tag,
+};
 pub(crate) use credentials::{Added, StoredSecret, Used};
 pub use credentials::{ClientView, CredentialView, KeyView, Owner};
 pub(crate) use deliveries::{ClaimedDelivery, DeliveryRecord, DeliveryState, NewDelivery};
-pub use messages::{AcceptResult, IdempotencyClaim, MessageEvent, MessageView, NewMessage};
+pub(crate) use heard::{Heard, Said};
+pub use imports::{ImportCounts, ImportFault, ImportView};
+pub(crate) use inbound::SentMessage;
+pub use listing::MessageFilter;
+pub(crate) use media::{MediaCopy, NewMedia, ResumableUpload, StoredMedia};
+pub use messages::{AcceptResult, IdempotencyClaim, MessageEvent, MessageView, NewMessage, Scheduled};
 pub(crate) use messages::{ClaimedMessage, EventRow, MessageRecord, MessageRow};
 pub use migrations::Direction;
 pub(crate) use numbers::{NewCode, NewPretendMessage, NumberOwner};
 pub(crate) use onboarding::{Case, Dossier};
+pub(crate) use one_time_passwords::{NewOneTimePassword, Try};
 pub use overview::Overview;
-pub use templates::StoredTemplate;
+pub(crate) use schedule::Changed;
+pub(crate) use suppressions::{NewSuppression, OptOutTexts};
+pub use templates::{ListPlace, ListRange, StoredTemplate};
+pub(crate) use templates::{NewTemplate, TemplateChanged, read_place};
 pub use tenancy::{BusinessFilter, BusinessView, EndpointView, ResellerView, SenderView};
 pub(crate) use tenancy::{Connection, NewSender, Resumed, SenderAdded};
 pub(crate) use unfinished::{Place, Unfinished};
 pub use usage::{UsageDay, day_of};
 
+use std::sync::{Arc, OnceLock};
+
 use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
 
 use connection::Pools;
+
+use crate::contacts::People;
 
 /// The database of one installation. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -63,6 +94,8 @@ pub struct Store {
     pools: Pools,
     /// Where this process counts usage.
     shard: i32,
+    /// What addresses of people are hashed with, once a vault has opened it.
+    people: Arc<OnceLock<People>>,
 }
 
 impl Store {
@@ -73,7 +106,7 @@ impl Store {
     /// [`StoreError::Unreachable`] with the redacted address when no connection
     /// can be made.
     pub async fn open(settings: &StoreSettings) -> Result<Self, StoreError> {
-        Ok(Self { pools: Pools::open(settings).await?, shard: usage::draw_shard() })
+        Ok(Self { pools: Pools::open(settings).await?, shard: usage::draw_shard(), people: Arc::default() })
     }
 
     /// `sqlite` or `postgres`, for people.
@@ -114,7 +147,8 @@ impl Store {
             Ok(())
         }
         .await;
-        conn.finish(result).await
+        conn.finish(result).await?;
+        self.adopt_people(vault, now).await
     }
 
     /// Whether the database answers.
@@ -127,6 +161,18 @@ impl Store {
         connection::on!(conn, c => c.batch_execute("SELECT 1").await)?;
         Ok(())
     }
+}
+
+/// The reseller above `business`, for what the audit log says.
+async fn reseller_of(
+    conn: &mut connection::Conn,
+    business: &crate::ids::BusinessId,
+) -> Result<Option<crate::ids::ResellerId>, StoreError> {
+    use diesel::OptionalExtension as _;
+    use schema::businesses;
+    let query = businesses::table.filter(businesses::id.eq(business.key())).select(businesses::reseller_id);
+    let reseller: Option<String> = connection::on!(*conn, c => query.first(c).await.optional())?;
+    Ok(reseller.map(crate::ids::ResellerId::from_key))
 }
 
 fn vault_proof_context(id: &str) -> String {

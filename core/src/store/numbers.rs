@@ -17,9 +17,10 @@ use super::{
 use crate::{
     audit::{Actor, Entry},
     clock::Millis,
+    codes::{CODE_TRIES_MAX, CodeCounts},
     error::ApiError,
     ids::{BusinessId, ResellerId, SenderId},
-    onboarding::{CODE_TRIES_MAX, CodeCounts, PretendMessage, State},
+    onboarding::{PretendMessage, State},
     tenancy::Subtree,
 };
 
@@ -220,14 +221,24 @@ impl Store {
 
     /// Keeps a sender's PIN, before it is used.
     pub(crate) async fn keep_pin(&self, sender: SenderId, sealed: Vec<u8>) -> Result<(), StoreError> {
-        let mut conn = self.pools.write().await?;
-        let query = diesel::insert_into(sender_registrations::table)
-            .values((sender_registrations::sender_id.eq(sender.0), sender_registrations::pin.eq(sealed.clone())))
-            .on_conflict(sender_registrations::sender_id)
-            .do_update()
-            .set(sender_registrations::pin.eq(sealed));
-        on!(conn, c => query.execute(c).await)?;
-        Ok(())
+        keep_pin(&mut self.pools.write().await?, sender, sealed).await
+    }
+
+    /// Keeps a sender's PIN because somebody set it.
+    pub(crate) async fn set_pin(
+        &self,
+        by: &Actor,
+        owner: &NumberOwner,
+        sealed: Vec<u8>,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            keep_pin(&mut conn, owner.sender, sealed).await?;
+            audit::append(&mut conn, by, entry("sender.pin_set", owner), now).await
+        }
+        .await;
+        conn.finish(result).await
     }
 
     /// Notes that a sender's network has registered it.
@@ -243,6 +254,25 @@ impl Store {
             let query = diesel::update(row).set(sender_registrations::registered_at.eq(Some(now)));
             on!(conn, c => query.execute(c).await)?;
             let entry = entry("sender.registered", owner).after(json!({"registered_at": now}));
+            audit::append(&mut conn, by, entry, now).await
+        }
+        .await;
+        conn.finish(result).await
+    }
+
+    /// Notes that a sender's number is registered no more.
+    pub(crate) async fn note_deregistration(
+        &self,
+        by: &Actor,
+        owner: &NumberOwner,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            let row = sender_registrations::table.filter(sender_registrations::sender_id.eq(owner.sender.0));
+            let query = diesel::update(row).set(sender_registrations::registered_at.eq(None::<Millis>));
+            on!(conn, c => query.execute(c).await)?;
+            let entry = entry("sender.deregistered", owner).before(json!({"registered_at": owner.registered_at}));
             audit::append(&mut conn, by, entry, now).await
         }
         .await;
@@ -312,8 +342,18 @@ pub(super) async fn insert_pretend_messages(conn: &mut Conn, messages: &[NewPret
     Ok(())
 }
 
+async fn keep_pin(conn: &mut Conn, sender: SenderId, sealed: Vec<u8>) -> Result<(), StoreError> {
+    let query = diesel::insert_into(sender_registrations::table)
+        .values((sender_registrations::sender_id.eq(sender.0), sender_registrations::pin.eq(sealed.clone())))
+        .on_conflict(sender_registrations::sender_id)
+        .do_update()
+        .set(sender_registrations::pin.eq(sealed));
+    on!(*conn, c => query.execute(c).await)?;
+    Ok(())
+}
+
 /// Locks what is counted of a number.
-async fn lock_counts(conn: &mut Conn, phone: &str, now: Millis) -> Result<CodeCounts, StoreError> {
+pub(super) async fn lock_counts(conn: &mut Conn, phone: &str, now: Millis) -> Result<CodeCounts, StoreError> {
     let query = diesel::insert_into(code_numbers::table)
         .values((code_numbers::phone.eq(phone), code_numbers::counts.eq("{}"), code_numbers::updated_at.eq(now)))
         .on_conflict(code_numbers::phone)
@@ -325,7 +365,7 @@ async fn lock_counts(conn: &mut Conn, phone: &str, now: Millis) -> Result<CodeCo
         .map_err(|error| StoreError::Unreadable { table: "code_numbers", reason: error.to_string() })
 }
 
-async fn save_counts(conn: &mut Conn, phone: &str, counts: &CodeCounts) -> Result<(), StoreError> {
+pub(super) async fn save_counts(conn: &mut Conn, phone: &str, counts: &CodeCounts) -> Result<(), StoreError> {
     let text = json!(counts).to_string();
     let row = diesel::update(code_numbers::table.filter(code_numbers::phone.eq(phone)));
     let query = row.set(code_numbers::counts.eq(text));

@@ -63,6 +63,6 @@ impl Store {
 
 /// The lowest id of a message accepted at `at`: ids start with their time, so the
 /// primary key serves as an index on it.
-fn first_id_at(at: Millis) -> String {
+pub(super) fn first_id_at(at: Millis) -> String {
     ulid::Ulid::from_parts(u64::try_from(at).unwrap_or(0), 0).to_string()
 }

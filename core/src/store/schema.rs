@@ -184,9 +184,52 @@ diesel::table! {
         name -> Text,
         language -> Text,
         category -> Text,
-        status -> Text,
-        components -> Text,
         created_at -> BigInt,
+        latest -> Integer,
+        state -> Text,
+        in_use -> Nullable<Integer>,
+        used_state -> Nullable<Text>,
+        quality -> Text,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    template_versions (template_id, number) {
+        template_id -> BigInt,
+        number -> Integer,
+        state -> Text,
+        category -> Text,
+        previous_category -> Nullable<Text>,
+        parameter_format -> Text,
+        components -> Text,
+        source -> Nullable<Text>,
+        variables -> Text,
+        samples -> Nullable<Text>,
+        ttl_seconds -> Nullable<BigInt>,
+        fingerprint -> Text,
+        author_kind -> Text,
+        author_id -> Text,
+        author_name -> Text,
+        created_at -> BigInt,
+        submitter_kind -> Nullable<Text>,
+        submitter_id -> Nullable<Text>,
+        submitter_name -> Nullable<Text>,
+        submitted_at -> Nullable<BigInt>,
+        decided_at -> Nullable<BigInt>,
+        network -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        rejection -> Nullable<Text>,
+        recommendation -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    template_names (account_id, name) {
+        account_id -> BigInt,
+        name -> Text,
+        fallback -> Text,
+        reusable_at -> Nullable<BigInt>,
     }
 }
 
@@ -215,6 +258,27 @@ diesel::table! {
         attempted_at -> Nullable<BigInt>,
         updated_at -> BigInt,
         expires_at -> BigInt,
+        sealed -> Nullable<Binary>,
+        template_name -> Nullable<Text>,
+        scheduled_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    one_time_passwords (id) {
+        id -> Text,
+        business_id -> Text,
+        recipient -> Text,
+        sealed -> Binary,
+        tries -> Integer,
+        message_id -> Text,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+        verified_at -> Nullable<BigInt>,
+        fallback_at -> Nullable<BigInt>,
+        fallback_sender_id -> Nullable<BigInt>,
+        fallback_message_id -> Nullable<Text>,
+        fallback_sealed -> Nullable<Binary>,
     }
 }
 
@@ -260,6 +324,7 @@ diesel::table! {
         url -> Text,
         verify_token -> Text,
         created_at -> BigInt,
+        overrides -> Bool,
     }
 }
 
@@ -433,6 +498,135 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    inbound_messages (id) {
+        id -> Text,
+        business_id -> Text,
+        sender_id -> BigInt,
+        phone -> Nullable<Text>,
+        user_id -> Nullable<Text>,
+        parent_user_id -> Nullable<Text>,
+        profile_name -> Nullable<Text>,
+        username -> Nullable<Text>,
+        kind -> Text,
+        body -> Text,
+        context_id -> Nullable<Text>,
+        upstream_id -> Text,
+        sent_at -> BigInt,
+        received_at -> BigInt,
+        read_at -> Nullable<BigInt>,
+        typing_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    windows (sender_id, recipient) {
+        sender_id -> BigInt,
+        recipient -> Text,
+        business_id -> Text,
+        last_inbound_id -> Text,
+        last_inbound_at -> BigInt,
+        entry -> Nullable<Text>,
+        entry_at -> Nullable<BigInt>,
+        entry_until -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    blocked_people (id) {
+        id -> Text,
+        business_id -> Text,
+        sender_id -> BigInt,
+        phone -> Nullable<Text>,
+        user_id -> Nullable<Text>,
+        blocked_at -> BigInt,
+        dropped -> BigInt,
+    }
+}
+
+diesel::table! {
+    outside_window (message_id) {
+        message_id -> Text,
+        category -> Text,
+        body -> Text,
+        rendered -> Text,
+    }
+}
+
+diesel::table! {
+    sender_profiles (sender_id) {
+        sender_id -> BigInt,
+        profile -> Text,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    qr_codes (code) {
+        code -> Text,
+        business_id -> Text,
+        sender_id -> BigInt,
+        prefilled_message -> Text,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    media_blobs (key) {
+        key -> Text,
+        business_id -> Text,
+        sha256 -> Nullable<Text>,
+        size_bytes -> BigInt,
+        uses -> Integer,
+        discard_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    media (id) {
+        id -> BigInt,
+        business_id -> Text,
+        sender_id -> Nullable<BigInt>,
+        blob_key -> Text,
+        origin -> Text,
+        content_type -> Text,
+        file_name -> Nullable<Text>,
+        sha256 -> Text,
+        size_bytes -> BigInt,
+        created_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    media_copies (media_id, sender_id) {
+        media_id -> BigInt,
+        sender_id -> BigInt,
+        adapter -> Text,
+        upstream_id -> Text,
+        uploaded_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    media_uploads (id) {
+        id -> Text,
+        business_id -> Text,
+        file_name -> Nullable<Text>,
+        content_type -> Text,
+        length_bytes -> BigInt,
+        received_bytes -> BigInt,
+        parts -> Text,
+        media_id -> Nullable<BigInt>,
+        handle -> Nullable<Text>,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     access_tokens,
     accounts,
@@ -442,12 +636,15 @@ diesel::allow_tables_to_appear_in_same_query!(
     deliveries,
     endpoints,
     oauth_clients,
+    qr_codes,
     resellers,
     review_queue,
     sandbox_messages,
     sender_signals,
     senders,
     submissions,
+    template_versions,
+    templates,
     usage_days,
 );
 
@@ -460,4 +657,116 @@ diesel::table! {
     }
 }
 
+diesel::allow_tables_to_appear_in_same_query!(inbound_messages, windows);
 diesel::allow_tables_to_appear_in_same_query!(sessions, sign_in_links, users);
+
+diesel::table! {
+    hash_keys (name) {
+        name -> Text,
+        sealed -> Binary,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    contacts (id) {
+        id -> Text,
+        business_id -> Text,
+        phone -> Nullable<Text>,
+        phone_hash -> Nullable<Text>,
+        user_id -> Nullable<Text>,
+        user_hash -> Nullable<Text>,
+        profile_name -> Nullable<Text>,
+        given_name -> Nullable<Text>,
+        language -> Nullable<Text>,
+        time_zone -> Nullable<Text>,
+        tags -> Text,
+        attributes -> Text,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    contact_terms (business_id, term, contact_id) {
+        business_id -> Text,
+        term -> Text,
+        contact_id -> Text,
+    }
+}
+
+diesel::table! {
+    contact_attributes (business_id, name) {
+        business_id -> Text,
+        name -> Text,
+        kind -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    contact_consents (id) {
+        id -> Text,
+        business_id -> Text,
+        contact_id -> Text,
+        channel -> Text,
+        category -> Text,
+        granted -> Bool,
+        source -> Text,
+        text_version -> Nullable<Text>,
+        evidence -> Nullable<Text>,
+        at -> BigInt,
+        recorded_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    suppressions (id) {
+        id -> Text,
+        business_id -> Text,
+        person -> Text,
+        address -> Nullable<Text>,
+        channel -> Text,
+        category -> Text,
+        source -> Text,
+        detail -> Nullable<Text>,
+        confirmation_id -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    opt_out_settings (business_id) {
+        business_id -> Text,
+        stop_text -> Nullable<Text>,
+        start_text -> Nullable<Text>,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    contact_imports (id) {
+        id -> Text,
+        business_id -> Text,
+        state -> Text,
+        rows_read -> BigInt,
+        rows_created -> BigInt,
+        rows_updated -> BigInt,
+        rows_failed -> BigInt,
+        failure -> Nullable<Text>,
+        started_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    contact_import_errors (import_id, line, place) {
+        import_id -> Text,
+        line -> BigInt,
+        place -> BigInt,
+        name -> Text,
+        message -> Text,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(contact_consents, contact_terms, contacts, suppressions);

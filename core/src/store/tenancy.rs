@@ -87,6 +87,14 @@ pub struct SenderView {
     pub created_at: Millis,
 }
 
+impl SenderView {
+    /// Whether its number was deregistered, and it is paused for nothing else.
+    #[must_use]
+    pub fn is_deregistered(&self) -> bool {
+        self.sender.is_deregistered()
+    }
+}
+
 /// A webhook endpoint, as its business sees it.
 #[derive(Debug, Clone)]
 pub struct EndpointView {
@@ -96,6 +104,8 @@ pub struct EndpointView {
     pub url: String,
     /// When it was registered.
     pub created_at: Millis,
+    /// Whether it is the one that the Cloud API's `subscribed_apps` sets.
+    pub overrides: bool,
 }
 
 /// Which businesses.
@@ -332,6 +342,13 @@ macro_rules! sender_views {
                 resellers::policy,
             ))
     };
+}
+
+/// The senders of `ids`, in the transaction of `conn`.
+pub(super) async fn senders_of(conn: &mut Conn, ids: Vec<i64>) -> Result<Vec<SenderView>, StoreError> {
+    let query = sender_views!().filter(senders::id.eq_any(ids));
+    let rows: Vec<StoredSender> = on!(*conn, c => query.load(c).await)?;
+    rows.into_iter().map(TryInto::try_into).collect()
 }
 
 impl Subtree {
@@ -667,6 +684,15 @@ impl Store {
         conn.finish(result).await
     }
 
+    /// The senders that use `adapter`, at most `most`, whoever they belong to: for the connections that are kept for them.
+    pub(crate) async fn senders_of_adapter(&self, adapter: &str, most: i64) -> Result<Vec<SenderId>, StoreError> {
+        let mut conn = self.pools.read().await?;
+        let of_adapter = senders::table.filter(senders::adapter.eq(adapter));
+        let query = of_adapter.order(senders::id).limit(most).select(senders::id);
+        let ids: Vec<i64> = on!(conn, c => query.load(c).await)?;
+        Ok(ids.into_iter().map(SenderId).collect())
+    }
+
     /// A sender, whoever it belongs to: for the engine and for extractors that
     /// compare its business with the principal's.
     pub(crate) async fn any_sender(&self, id: SenderId) -> Result<Option<SenderView>, StoreError> {
@@ -805,6 +831,52 @@ impl Store {
         conn.finish(result).await
     }
 
+    /// Sets the one endpoint of `business` that overrides: its address and verify token are
+    /// changed, or it is added. False when the business has `most` endpoints already.
+    pub(crate) async fn set_override_endpoint(
+        &self,
+        by: &Actor,
+        (reseller, business): (&ResellerId, &BusinessId),
+        (url, verify_token): (&str, &str),
+        most: i64,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        let mut conn = self.pools.begin().await?;
+        let result = async {
+            lock_business(&mut conn, business).await?;
+            let all = || endpoints::table.filter(endpoints::business_id.eq(business.key()));
+            let change = diesel::update(all().filter(endpoints::overrides))
+                .set((endpoints::url.eq(url), endpoints::verify_token.eq(verify_token)))
+                .returning(endpoints::id);
+            let changed: Option<String> = on!(conn, c => change.get_result(c).await.optional())?;
+            let (action, id) = match changed {
+                Some(id) => ("endpoint.changed", EndpointId::from_key(id)),
+                None => {
+                    let there: i64 = on!(conn, c => all().count().get_result(c).await)?;
+                    if there >= most {
+                        return Ok(false);
+                    }
+                    let id = EndpointId::generate();
+                    let query = diesel::insert_into(endpoints::table).values((
+                        endpoints::id.eq(id.key()),
+                        endpoints::business_id.eq(business.key()),
+                        endpoints::url.eq(url),
+                        endpoints::verify_token.eq(verify_token),
+                        endpoints::created_at.eq(now),
+                        endpoints::overrides.eq(true),
+                    ));
+                    on!(conn, c => query.execute(c).await)?;
+                    ("endpoint.created", id)
+                }
+            };
+            let entry = Entry::new(action, &id).of_reseller(reseller).of_business(business).after(json!({"url": url}));
+            audit::append(&mut conn, by, entry, now).await?;
+            Ok(true)
+        }
+        .await;
+        conn.finish(result).await
+    }
+
     /// Removes a webhook endpoint of `business`; what still waits for it is given up. False
     /// when there is no such endpoint.
     pub(crate) async fn remove_endpoint(
@@ -840,12 +912,16 @@ impl Store {
             endpoints::id,
             endpoints::url,
             endpoints::created_at,
+            endpoints::overrides,
         ));
-        let rows: Vec<(String, String, Millis)> = on!(conn, c => query.load(c).await)?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, url, created_at)| EndpointView { id: EndpointId::from_key(id), url, created_at })
-            .collect())
+        let rows: Vec<(String, String, Millis, bool)> = on!(conn, c => query.load(c).await)?;
+        let view = |(id, url, created_at, overrides): (String, String, Millis, bool)| EndpointView {
+            id: EndpointId::from_key(id),
+            url,
+            created_at,
+            overrides,
+        };
+        Ok(rows.into_iter().map(view).collect())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The whole store on both databases: a real SQLite file and a real PostgreSQL.
 
 mod administration;
+mod contacts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +19,10 @@ use crate::{
     ids::{AccountId, BusinessId, EndpointId, MessageId, ResellerId, SenderId, SigningSecretId},
     messages::{
         Category,
+        address::Address,
         state::{Event, Outcome, Progress, RetryPolicy, State},
     },
+    paging::Paging,
     tenancy::{Policy, Subtree},
 };
 
@@ -38,6 +41,7 @@ pub(crate) async fn both() -> Vec<Fixture> {
     for (url, folder) in [(file, folder), (StoreUrl::Postgres(postgres), tempfile::tempdir().unwrap())] {
         let store = Store::open(&StoreSettings { url, connections: 4 }).await.unwrap();
         store.migrate(Direction::Up).await.unwrap();
+        store.adopt_people(&crate::vault::Vault::for_tests(), 0).await.unwrap();
         fixtures.push(Fixture { store, _folder: folder });
     }
     fixtures
@@ -72,6 +76,21 @@ impl Tree {
         assert_eq!(store.add_sender(&by, &view, &new, 100, 0).await.unwrap(), SenderAdded::Yes);
         Self { reseller, business, account, sender }
     }
+
+    /// Adds another sender, on another network.
+    pub(crate) async fn add_sender_on(&self, store: &Store, adapter: &str) {
+        let view = store.business(&Subtree::Platform, &self.business).await.unwrap().unwrap();
+        let new = NewSender {
+            id: SenderId::generate(),
+            phone: "15550783882".to_owned(),
+            display_name: "B".to_owned(),
+            channel: "whatsapp".to_owned(),
+            adapter: adapter.to_owned(),
+            connection: Connection::Clear(serde_json::json!({})),
+            phone_verified_at: None,
+        };
+        assert_eq!(store.add_sender(&Actor::system(), &view, &new, 100, 0).await.unwrap(), SenderAdded::Yes);
+    }
 }
 
 #[derive(QueryableByName)]
@@ -88,7 +107,13 @@ pub(crate) async fn bytes_in(store: &Store, table: &str, column: &str) -> Vec<Ve
     rows.into_iter().map(|row| row.bytes).collect()
 }
 
-fn message(business: &BusinessId, now: Millis) -> NewMessage {
+/// Runs a statement.
+pub(crate) async fn execute(store: &Store, statement: &str) {
+    let mut conn = store.pools.write().await.unwrap();
+    on!(conn, c => c.batch_execute(statement).await).unwrap();
+}
+
+pub(crate) fn message(business: &BusinessId, now: Millis) -> NewMessage {
     NewMessage {
         id: MessageId::generate(),
         business_id: business.clone(),
@@ -96,8 +121,11 @@ fn message(business: &BusinessId, now: Millis) -> NewMessage {
         recipient: "16505551234".to_owned(),
         kind: "text",
         category: Category::Service,
+        template: None,
+        scheduled: None,
         body: r#"{"text":{"body":"hi"}}"#.to_owned(),
         rendered: "hi".to_owned(),
+        sealed: None,
         callback_data: Some("order 17".to_owned()),
         accepted_at: now,
         expires_at: now + 1_000_000,
@@ -277,6 +305,7 @@ async fn a_message_is_claimed_once_and_a_late_worker_overwrites_nothing() {
             progress: progress.clone(),
             events: Vec::new(),
             deliveries: vec![NewDelivery::new(&business, &EndpointId::generate(), &new.id, "{}".to_owned(), 3_000)],
+            answered: None,
         };
         let written = store.record_messages("b", &[record(1, &progress)], 3_000).await.unwrap();
         assert!(written.is_empty(), "not b's attempt");
@@ -303,15 +332,19 @@ async fn the_sweeps_find_what_waits_and_what_lapsed() {
         let (waiting, running) = (message(&business, 1_000), message(&business, 1_000));
         store.accept(vec![waiting.clone(), running.clone()]).await.unwrap();
         store.claim_messages(&[running.id.key()], "a", 2_000, 60_000).await.unwrap();
-        let due = store.due_messages(5_000, &Place::start(), 10).await.unwrap();
+        let due = store.due_messages(5_000, 5_000, &Place::start(), 10).await.unwrap();
         assert_eq!(due.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), [waiting.id.key()]);
         assert_eq!((due[0].lane.as_str(), due[0].due_at), ("7", 1_000));
-        assert_eq!(store.due_messages(59_999, &Place::start(), 10).await.unwrap().len(), 1, "the lease still holds");
-        let due = store.due_messages(60_000, &Place::start(), 10).await.unwrap();
+        assert_eq!(
+            store.due_messages(59_999, 59_999, &Place::start(), 10).await.unwrap().len(),
+            1,
+            "the lease still holds"
+        );
+        let due = store.due_messages(60_000, 60_000, &Place::start(), 10).await.unwrap();
         assert_eq!(due.len(), 2, "the lease is over");
-        let rest = store.due_messages(60_000, &due[0].place, 10).await.unwrap();
+        let rest = store.due_messages(60_000, 60_000, &due[0].place, 10).await.unwrap();
         assert_eq!(rest, due[1..], "a page starts where the last one ended");
-        assert!(store.due_messages(60_000, &due[1].place, 10).await.unwrap().is_empty());
+        assert!(store.due_messages(60_000, 60_000, &due[1].place, 10).await.unwrap().is_empty());
         let both = [waiting.id.key(), running.id.key()];
         let rows = store.unfinished_among(&both).await.unwrap();
         let ends: BTreeSet<_> = rows.iter().map(|row| (row.progress.state.code(), row.progress.due_at)).collect();
@@ -391,23 +424,13 @@ async fn a_delivery_try_is_recorded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn senders_and_templates_are_found_by_what_names_them() {
+async fn senders_are_found_by_what_names_them() {
     for Fixture { store, .. } in &both().await {
         let Tree { business, account, sender, .. } = Tree::plant(store).await;
         let found = store.any_sender(sender).await.unwrap().unwrap().sender;
         assert_eq!((found.account, &found.business), (account, &business));
         assert_eq!(store.sender_by_phone(&business, "15550783881").await.unwrap(), Some(sender));
         assert_eq!(store.sender_by_phone(&BusinessId::generate(), "15550783881").await.unwrap(), None);
-        let template = StoredTemplate {
-            name: "t".to_owned(),
-            language: "en_US".to_owned(),
-            category: "UTILITY".to_owned(),
-            status: "APPROVED".to_owned(),
-            components: "[]".to_owned(),
-        };
-        store.add_template(&Actor::system(), (&business, account), &template, 0).await.unwrap();
-        assert!(store.template(account, "t", "en_US").await.unwrap().is_some());
-        assert!(store.template(account, "t", "de").await.unwrap().is_none());
     }
 }
 
@@ -421,5 +444,145 @@ async fn a_transaction_that_is_dropped_leaves_nothing_and_blocks_nobody() {
         assert_eq!(store.overview(0).await.unwrap().resellers, 0, "{}", store.kind());
         store.add_reseller(&Actor::system(), "after", &Policy::default(), 0).await.unwrap();
         assert_eq!(store.overview(0).await.unwrap().resellers, 1, "{}", store.kind());
+    }
+}
+
+/// Every page of a list, with something that is done between two pages.
+async fn walk(
+    store: &Store,
+    business: &BusinessId,
+    filter: &MessageFilter,
+    limit: u32,
+    mut between: impl AsyncFnMut(),
+) -> Vec<MessageView> {
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let paging = Paging::read(cursor.as_deref(), Some(limit)).unwrap();
+        let page = store.messages(business, filter, &paging).await.unwrap();
+        assert!(page.entries.len() <= limit as usize);
+        seen.extend(page.entries);
+        cursor = page.next;
+        if cursor.is_none() {
+            return seen;
+        }
+        between().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_filter_finds_its_messages_and_no_others() {
+    for Fixture { store, .. } in &both().await {
+        let (business, other) = (BusinessId::generate(), BusinessId::generate());
+        let mut kept = Vec::new();
+        for number in 0..60_i64 {
+            kept.push(NewMessage {
+                id: MessageId::generate_at(number * 1_000),
+                sender_id: SenderId(number % 3),
+                recipient: format!("1650555{:04}", number % 5),
+                category: Category::ALL[usize::try_from(number % 4).unwrap()],
+                template: (number % 2 == 0).then(|| format!("t{}", number % 6)),
+                callback_data: (number % 7 == 0).then(|| "order 17".to_owned()),
+                ..message(&business, number * 1_000)
+            });
+        }
+        store.accept(kept.clone()).await.unwrap();
+        store.accept(vec![message(&other, 1)]).await.unwrap();
+        let claimed = store.claim_messages(&[kept[7].id.key(), kept[8].id.key()], "w", 60_000, 90_000).await.unwrap();
+        assert_eq!(claimed.len(), 2);
+        store.cancel_message(&business, &kept[14].id, "No longer needed.", 60_000).await.unwrap();
+
+        type Holds = fn(&NewMessage) -> bool;
+        let cases: [(MessageFilter, Holds); 10] = [
+            (MessageFilter::default(), |_| true),
+            (MessageFilter { sender: Some(SenderId(1)), ..MessageFilter::default() }, |m| m.sender_id.0 == 1),
+            (MessageFilter { recipient: Address::phone("+1 650 5550003"), ..MessageFilter::default() }, |m| {
+                m.recipient == "16505550003"
+            }),
+            (MessageFilter { template: Some("t4".to_owned()), ..MessageFilter::default() }, |m| {
+                m.template.as_deref() == Some("t4")
+            }),
+            (MessageFilter { callback_data: Some("order 17".to_owned()), ..MessageFilter::default() }, |m| {
+                m.callback_data.is_some()
+            }),
+            (MessageFilter { category: Some(Category::Marketing), ..MessageFilter::default() }, |m| {
+                m.category == Category::Marketing
+            }),
+            (
+                MessageFilter {
+                    accepted_from: Some(10_000),
+                    accepted_before: Some(20_000),
+                    ..MessageFilter::default()
+                },
+                |m| (10_000..20_000).contains(&m.accepted_at),
+            ),
+            (MessageFilter { state: Some(State::Sending), ..MessageFilter::default() }, |m| {
+                m.accepted_at == 7_000 || m.accepted_at == 8_000
+            }),
+            (MessageFilter { state: Some(State::Canceled), ..MessageFilter::default() }, |m| m.accepted_at == 14_000),
+            (
+                MessageFilter {
+                    state: Some(State::Accepted),
+                    sender: Some(SenderId(0)),
+                    category: Some(Category::Service),
+                    callback_data: Some("order 17".to_owned()),
+                    ..MessageFilter::default()
+                },
+                |m| {
+                    let of = m.sender_id.0 == 0 && m.category == Category::Service && m.callback_data.is_some();
+                    of && ![7_000, 8_000, 14_000].contains(&m.accepted_at)
+                },
+            ),
+        ];
+        for (filter, holds) in cases {
+            let found = walk(store, &business, &filter, 4, async || {}).await;
+            let found: Vec<&MessageId> = found.iter().map(|view| &view.id).collect();
+            let expected: Vec<&MessageId> = kept.iter().filter(|m| holds(m)).map(|m| &m.id).rev().collect();
+            assert!(!expected.is_empty());
+            assert_eq!(found, expected, "{}: {filter:?}", store.kind());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_through_a_list_meets_everything_once_while_messages_are_accepted() {
+    for Fixture { store, .. } in &both().await {
+        let business = BusinessId::generate();
+        let kept: Vec<NewMessage> =
+            (0..300_i64).map(|at| NewMessage { id: MessageId::generate_at(at), ..message(&business, at) }).collect();
+        store.accept(kept.clone()).await.unwrap();
+        let mut now = 1_000_000;
+        let seen = walk(store, &business, &MessageFilter::default(), 37, async || {
+            now += 1;
+            let id = MessageId::generate_at(now);
+            store.accept(vec![NewMessage { id, ..message(&business, now) }]).await.unwrap();
+        })
+        .await;
+        let seen: Vec<&MessageId> = seen.iter().map(|view| &view.id).collect();
+        assert_eq!(seen, kept.iter().map(|m| &m.id).rev().collect::<Vec<_>>(), "{}", store.kind());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_looks_at_a_bounded_number_of_messages_and_the_list_goes_on() {
+    for Fixture { store, .. } in &both().await {
+        let business = BusinessId::generate();
+        let rare = NewMessage { sender_id: SenderId(9), ..message(&business, 0) };
+        store.accept(vec![NewMessage { id: MessageId::generate_at(0), ..rare.clone() }]).await.unwrap();
+        for chunk in 0..12_i64 {
+            let many = (0..500).map(|n| {
+                let at = 1 + chunk * 500 + n;
+                NewMessage { id: MessageId::generate_at(at), sender_id: SenderId(9), ..message(&business, at) }
+            });
+            store.accept(many.collect()).await.unwrap();
+        }
+        let filter = MessageFilter {
+            sender: Some(SenderId(9)),
+            accepted_before: Some(9_000),
+            state: Some(State::Delivered),
+            ..MessageFilter::default()
+        };
+        let first = store.messages(&business, &filter, &Paging::default()).await.unwrap();
+        assert!(first.entries.is_empty() && first.next.is_some(), "6,000 are more than a page looks at");
+        assert!(walk(store, &business, &filter, 50, async || {}).await.is_empty());
     }
 }

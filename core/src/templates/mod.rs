@@ -1,11 +1,22 @@
-//! What an approved template asks of a message, derived from its components: a
-//! message that passes [`Template::fill`] has every parameter that the network will
-//! ask for, of the right type, in a text that is short enough.
+//! Templates: how they are written, reviewed and filled.
+//!
+//! What is kept has passed the [`lint`]; what is sent was approved by a reviewer here and by its network
+//! ([`Templates`] takes it there), and a message that passes [`Template::fill`] has every parameter that the network
+//! will ask for, of the right type, in a text that is short enough.
 //!
 //! The same walk yields the text with its parameters in, which the SMS fallback and
 //! the history show: nothing is rendered twice in two ways.
 
+mod content;
+pub mod handlebars;
+pub mod languages;
+pub mod limits;
+pub mod lint;
+mod network;
 mod placeholders;
+mod service;
+mod state;
+mod views;
 
 use serde::Deserialize;
 
@@ -17,13 +28,18 @@ use crate::{
         template::{Component, Parameter, TemplateMessage},
     },
     store::{StoreError, StoredTemplate},
+    tenancy::SANDBOX,
 };
+pub(crate) use content::Content;
+pub use content::{Change, Draft, ParameterFormat, Syntax};
+use limits::{BODY_MAX_CHARS, HEADER_MAX_CHARS};
+pub use network::{NetworkEvent, SANDBOX_NAMES, sandbox_review};
 use placeholders::{Malformed, Text};
-
-/// Longest body once its parameters are in, in characters.
-const BODY_MAX_CHARS: usize = 1_024;
-/// Longest header text once its parameters are in, in characters.
-const HEADER_MAX_CHARS: usize = 60;
+pub use service::{Templates, place_of};
+pub use state::{Action, Refusal, Side, State};
+pub use views::{
+    Decision, TemplateCounts, TemplateFilter, TemplateView, Verdict, VersionView, WaitingFilter, WaitingTemplate,
+};
 
 /// A template in one language, ready to be filled.
 #[derive(Debug)]
@@ -31,7 +47,9 @@ pub struct Template {
     name: String,
     language: String,
     category: Category,
-    approved: bool,
+    state: State,
+    /// The network that approved it.
+    network: Option<String>,
     whole: Parts,
     /// Of a carousel.
     cards: Vec<Parts>,
@@ -69,6 +87,10 @@ struct StoredComponent {
     kind: String,
     format: Option<String>,
     text: Option<String>,
+    /// Of the body of an authentication template, whose text is the network's own.
+    add_security_recommendation: Option<bool>,
+    /// Of its footer.
+    code_expiration_minutes: Option<i64>,
     #[serde(default)]
     buttons: Vec<StoredButton>,
     #[serde(default)]
@@ -110,16 +132,66 @@ impl Template {
             language: stored.language.clone(),
             category: Category::parse(&stored.category)
                 .ok_or_else(|| unreadable(format!("\"{}\" is no category", excerpt(&stored.category))))?,
-            approved: stored.status == "APPROVED",
+            state: State::parse(&stored.state)
+                .ok_or_else(|| unreadable(format!("\"{}\" is no state", excerpt(&stored.state))))?,
+            network: stored.network.clone(),
             whole,
             cards: cards.map_err(|error| unreadable(error.to_string()))?,
         })
+    }
+
+    /// Whether components can be read when they are needed.
+    pub(crate) fn readable(components: &[serde_json::Value]) -> Result<(), String> {
+        let components = serde_json::Value::from(components.to_vec());
+        let components: Vec<StoredComponent> = serde_json::from_value(components).map_err(|error| error.to_string())?;
+        let (_, cards) = Parts::read(components).map_err(|error| error.to_string())?;
+        for card in cards {
+            Parts::read(card.components).map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 
     /// What its messages are for.
     #[must_use]
     pub fn category(&self) -> Category {
         self.category
+    }
+
+    /// Whether a sender on `adapter` may send it: an approved one that its own network has approved. The sandbox takes
+    /// those that are on their way there as well, and what is to be said of them is given.
+    ///
+    /// # Errors
+    /// 132001 when it is not approved, 132015 when it is paused, 132016 when it is disabled.
+    pub fn sendable(&self, adapter: &str) -> Result<Option<Breach>, ApiError> {
+        let sandbox = adapter == SANDBOX;
+        let refuse = |kind: ErrorKind, why: &str| {
+            let message = format!("template name ({}) in {} {why}", self.name, self.language);
+            let breach = Breach { pointer: "/template/name".to_owned(), message, limit: None, actual: None };
+            Err(ApiError::breaches(kind, vec![breach]))
+        };
+        match self.state {
+            State::Approved if sandbox || self.network.as_deref() != Some(SANDBOX) => Ok(None),
+            State::Approved => refuse(ErrorKind::TemplateMissing, "is approved in the sandbox only"),
+            State::Paused => refuse(ErrorKind::TemplatePaused, "is paused"),
+            State::Disabled => refuse(ErrorKind::TemplateDisabled, "is disabled"),
+            State::Rejected => refuse(ErrorKind::TemplateMissing, "was rejected"),
+            State::Archived => refuse(ErrorKind::TemplateMissing, "was put away"),
+            state if sandbox => Ok(Some(Breach {
+                pointer: "/template/name".to_owned(),
+                message: format!(
+                    "the template is in the state {state}; only the sandbox sends one that is not approved"
+                ),
+                limit: None,
+                actual: None,
+            })),
+            _ => refuse(ErrorKind::TemplateMissing, "is not approved yet"),
+        }
+    }
+
+    /// Its language.
+    #[must_use]
+    pub fn language(&self) -> &str {
+        &self.language
     }
 
     /// Whether it brings a one-time password, which goes to phone numbers only.
@@ -132,13 +204,9 @@ impl Template {
     /// text with them in.
     ///
     /// # Errors
-    /// 132001 when the template is not approved, else every mismatch at once: 132000
-    /// for a wrong count, 132012 for a wrong type or name, 132005 for a text that
-    /// gets too long.
+    /// Every mismatch at once: 132000 for a wrong count, 132012 for a wrong type or
+    /// name, 132005 for a text that gets too long.
     pub fn fill(&self, message: &TemplateMessage) -> Result<String, ApiError> {
-        if !self.approved {
-            return Err(missing(&self.name, &self.language, "is not approved yet"));
-        }
         let mut check = Check::default();
         let mut lines = Vec::new();
         let at = "/template/components";
@@ -168,7 +236,9 @@ impl Parts {
         let mut parts = Self::default();
         let mut cards = Vec::new();
         for component in components {
-            let text = component.text.unwrap_or_default();
+            let text = component.text.unwrap_or_else(|| {
+                implied_text(component.add_security_recommendation, component.code_expiration_minutes)
+            });
             match component.kind.to_ascii_uppercase().as_str() {
                 "HEADER" => {
                     let format = component.format.unwrap_or_else(|| "TEXT".to_owned()).to_ascii_lowercase();
@@ -176,7 +246,7 @@ impl Parts {
                         Some(if format == "text" { Header::Text(Text::parse(&text)?) } else { Header::Media(format) });
                 }
                 "BODY" => parts.body = Text::parse(&text)?,
-                "FOOTER" => parts.footer = Some(text),
+                "FOOTER" => parts.footer = Some(text).filter(|text| !text.is_empty()),
                 "BUTTONS" => parts.buttons = component.buttons.into_iter().map(Button::read).collect(),
                 "CAROUSEL" => cards = component.cards,
                 _ => {}
@@ -253,6 +323,17 @@ impl Button {
             _ => (0, 0),
         };
         Self { kind, text: stored.text, required, allowed }
+    }
+}
+
+/// What the network puts where a component of an authentication template has no text. It has it in every language; this
+/// is what a history and an SMS show.
+fn implied_text(security: Option<bool>, minutes: Option<i64>) -> String {
+    match (security, minutes) {
+        (_, Some(minutes)) => format!("This code expires in {minutes} minutes."),
+        (Some(true), None) => "{{1}} is your verification code. For your security, do not share this code.".to_owned(),
+        (Some(false), None) => "{{1}} is your verification code.".to_owned(),
+        (None, None) => String::new(),
     }
 }
 
@@ -419,5 +500,7 @@ fn is_unfit(value: &str) -> bool {
     value.contains(['\n', '\r', '\t']) || value.contains("     ")
 }
 
+#[cfg(test)]
+mod lifecycle;
 #[cfg(test)]
 mod tests;

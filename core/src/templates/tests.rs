@@ -2,13 +2,15 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn template(components: &Value, status: &str) -> Template {
+fn template(components: &Value, state: &str) -> Template {
     Template::read(&StoredTemplate {
         name: "order_update".to_owned(),
         language: "en_US".to_owned(),
+        state: state.to_owned(),
         category: "UTILITY".to_owned(),
-        status: status.to_owned(),
+        network: Some(SANDBOX.to_owned()),
         components: components.to_string(),
+        variables: "[]".to_owned(),
     })
     .unwrap()
 }
@@ -28,7 +30,7 @@ fn order_update() -> Template {
             {"type": "BODY", "text": "Hi {{1}}, order {{2}} ships today."},
             {"type": "FOOTER", "text": "Thank you"},
         ]),
-        "APPROVED",
+        "approved",
     )
 }
 
@@ -54,15 +56,36 @@ fn a_wrong_number_of_parameters_is_132000() {
 }
 
 #[test]
-fn a_template_that_is_not_approved_is_132001() {
-    let pending = template(&json!([{"type": "BODY", "text": "Hello"}]), "PENDING");
-    assert_eq!(pending.fill(&message(&json!([]))).unwrap_err().kind, ErrorKind::TemplateMissing);
+fn a_template_that_is_not_approved_is_132001_and_one_that_was_stopped_says_so() {
+    let hello = json!([{"type": "BODY", "text": "Hello"}]);
+    for (state, in_the_sandbox, elsewhere) in [
+        ("draft", None, Some(132_001)),
+        ("pending_internal", None, Some(132_001)),
+        ("approved_internal", None, Some(132_001)),
+        ("submitted", None, Some(132_001)),
+        ("rejected", Some(132_001), Some(132_001)),
+        ("archived", Some(132_001), Some(132_001)),
+        ("paused", Some(132_015), Some(132_015)),
+        ("disabled", Some(132_016), Some(132_016)),
+        ("approved", None, Some(132_001)),
+    ] {
+        let template = template(&hello, state);
+        for (adapter, code) in [(SANDBOX, in_the_sandbox), ("another", elsewhere)] {
+            match (template.sendable(adapter), code) {
+                (Ok(warning), None) => assert_eq!(warning.is_some(), state != "approved", "{state}"),
+                (Err(error), Some(code)) => assert_eq!(error.kind.row().code, code, "{state}"),
+                (found, code) => panic!("{state} on {adapter}: {found:?} is not {code:?}"),
+            }
+        }
+    }
+    let elsewhere = Template { network: Some("another".to_owned()), ..template(&hello, "approved") };
+    assert_eq!(elsewhere.sendable("another"), Ok(None));
 }
 
 #[test]
 fn a_parameter_of_another_type_is_132012() {
     let with_image =
-        template(&json!([{"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "Hello"}]), "APPROVED");
+        template(&json!([{"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "Hello"}]), "approved");
     let error =
         with_image.fill(&message(&json!([{"type": "HEADER", "parameters": texts(&["no image"])}]))).unwrap_err();
     assert_eq!(error.kind, ErrorKind::TemplateParameterFormat);
@@ -90,7 +113,7 @@ fn a_value_that_whatsapp_would_refuse_is_named() {
 
 #[test]
 fn named_parameters_come_in_any_order() {
-    let named = template(&json!([{"type": "BODY", "text": "Hi {{first_name}}, {{order}} ships."}]), "APPROVED");
+    let named = template(&json!([{"type": "BODY", "text": "Hi {{first_name}}, {{order}} ships."}]), "approved");
     let parameters = json!([{"type": "body", "parameters": [
         {"type": "text", "parameter_name": "order", "text": "A-17"},
         {"type": "text", "parameter_name": "first_name", "text": "Ana"},
@@ -110,7 +133,7 @@ fn a_button_with_a_variable_asks_for_its_parameter() {
                 {"type": "URL", "text": "Track", "url": "https://x.example/{{1}}"},
             ]},
         ]),
-        "APPROVED",
+        "approved",
     );
     let missing = with_url.fill(&message(&json!([]))).unwrap_err();
     assert_eq!(missing.kind, ErrorKind::TemplateParameterCount);
@@ -130,7 +153,7 @@ fn every_mismatch_is_reported_at_once() {
             {"type": "HEADER", "format": "TEXT", "text": "For {{1}}"},
             {"type": "BODY", "text": "Hi {{1}}"},
         ]),
-        "APPROVED",
+        "approved",
     );
     assert_eq!(strict.fill(&message(&json!([]))).unwrap_err().breaches.len(), 2);
 }
@@ -144,7 +167,7 @@ fn every_card_of_a_carousel_gets_its_own_parameters() {
     ]});
     let carousel = template(
         &json!([{"type": "BODY", "text": "Hi {{1}}"}, {"type": "CAROUSEL", "cards": [card.clone(), card]}]),
-        "APPROVED",
+        "approved",
     );
     let given = |index: usize, price: &str| {
         json!({"card_index": index, "components": [

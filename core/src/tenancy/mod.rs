@@ -13,7 +13,7 @@ mod registry;
 use std::fmt;
 
 pub use directory::{Directory, FOLLOW_EVERY};
-pub use policy::{Limits, Policy};
+pub use policy::{ConsentPolicy, Limits, Policy};
 pub use principal::{Level, Mode, Partner, Principal, Scope, Scopes, Tenant};
 pub use registry::{
     BusinessRequest, ENDPOINTS_MAX_PER_BUSINESS, EndpointRequest, NAME_MAX_CHARS, REASON_MAX_CHARS, Registry,
@@ -27,6 +27,12 @@ use crate::{
 
 /// The name of the adapter that reaches no real network.
 pub const SANDBOX: &str = "sandbox";
+
+/// The name of the channel with a customer-care window.
+const WHATSAPP: &str = "whatsapp";
+
+/// Why a sender is paused whose number was deregistered.
+pub(crate) const DEREGISTERED: &str = "its number was deregistered; register it, and it goes on.";
 
 /// The part of the tree that somebody sees and acts on. Whatever lies outside of it does
 /// not exist for them.
@@ -140,6 +146,19 @@ impl Sender {
             Standing::Held(hold) => Some(hold),
             Standing::Active | Standing::Unverified => None,
         }
+    }
+
+    /// Whether its network takes free-form messages only to people who wrote a short time ago. The sandbox does when its
+    /// connection says so.
+    #[must_use]
+    pub fn enforces_window(&self) -> bool {
+        self.channel == WHATSAPP && (!self.is_sandbox() || self.connection["enforce_window"] == true)
+    }
+
+    /// Whether its number was deregistered, and it is paused for nothing else.
+    #[must_use]
+    pub fn is_deregistered(&self) -> bool {
+        matches!(self.hold(), Some(Hold::Sender(why)) if why == DEREGISTERED)
     }
 
     /// Whether it reaches nothing but the sandbox.

@@ -5,7 +5,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::error::Breach;
+use crate::{
+    error::Breach,
+    messages::quiet::{self, QuietHours},
+};
 
 /// Most entries in a list of channels or price lists.
 const LIST_MAX_ENTRIES: usize = 16;
@@ -38,6 +41,37 @@ pub struct Policy {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(["standard"]))]
     pub price_lists: Option<Vec<String>>,
+    /// What becomes of marketing to people who are not known to have agreed; `off` without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "strict")]
+    pub marketing_consent: Option<ConsentPolicy>,
+    /// When messages of some categories wait, by the clocks where the recipient is. They add to those above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet_hours: Option<Vec<QuietHours>>,
+}
+
+/// What becomes of marketing to people who are not known to have agreed, from lenient to strict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsentPolicy {
+    /// It is sent.
+    Off,
+    /// It is sent, and the answer has a warning.
+    Warn,
+    /// It is refused.
+    Strict,
+}
+
+impl ConsentPolicy {
+    /// The name that policies carry.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Warn => "warn",
+            Self::Strict => "strict",
+        }
+    }
 }
 
 /// How much a credential may ask for: the numbers of the policies above it. `None` is no
@@ -76,6 +110,9 @@ impl Policy {
             messages_per_day: least(above.messages_per_day, self.messages_per_day),
             channels: common(above.channels.as_ref(), self.channels.as_ref()),
             price_lists: common(above.price_lists.as_ref(), self.price_lists.as_ref()),
+            // None is the least of all.
+            marketing_consent: self.marketing_consent.max(above.marketing_consent),
+            quiet_hours: quiet::joined(above.quiet_hours.as_ref(), self.quiet_hours.as_ref()),
         }
     }
 
@@ -116,6 +153,19 @@ impl Policy {
                 names(&mut breaches, &format!("{at}/{name}"), list, allowed.as_deref());
             }
         }
+        if let (Some(own), Some(above)) = (self.marketing_consent, above.marketing_consent)
+            && own < above
+        {
+            breaches.push(Breach {
+                pointer: format!("{at}/marketing_consent"),
+                message: format!("must be at least as strict as what is above it, \"{}\"", above.name()),
+                limit: None,
+                actual: None,
+            });
+        }
+        let of_above = above.quiet_hours.as_deref().unwrap_or_default();
+        let own = self.quiet_hours.as_deref().unwrap_or_default();
+        quiet::breaches_of(own, of_above, &format!("{at}/quiet_hours"), &mut breaches);
         breaches
     }
 }
@@ -159,14 +209,26 @@ mod tests {
             let names = prop::sample::subsequence(vec!["whatsapp", "sms", "other"], 0..=3);
             prop::option::of(names.prop_map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>()))
         };
-        (prop::option::of(1..50_u32), prop::option::of(1..50_u32), prop::option::of(1..50_u64), list(), list())
-            .prop_map(|(rate, key, day, channels, price_lists)| Policy {
+        let consent = prop::sample::select(vec![ConsentPolicy::Off, ConsentPolicy::Warn, ConsentPolicy::Strict]);
+        let quiet = prop::option::of(prop::sample::subsequence(vec!["20:00", "21:00", "22:00"], 0..=3));
+        let hours = |from: &str| QuietHours {
+            from: from.to_owned(),
+            to: "08:00".to_owned(),
+            days: Vec::new(),
+            categories: Vec::new(),
+        };
+        let rate = || prop::option::of(1..50_u32);
+        (rate(), rate(), prop::option::of(1..50_u64), list(), list(), prop::option::of(consent), quiet).prop_map(
+            move |(rate, key, day, channels, price_lists, marketing_consent, quiet)| Policy {
                 requests_per_second: rate,
                 requests_per_second_and_key: key,
                 messages_per_day: day,
                 channels,
                 price_lists,
-            })
+                marketing_consent,
+                quiet_hours: quiet.map(|quiet| quiet.into_iter().map(hours).collect()),
+            },
+        )
     }
 
     proptest! {
@@ -183,6 +245,7 @@ mod tests {
                 let held = own.below(&above);
                 prop_assert_eq!(held.requests_per_second, own.requests_per_second.or(above.requests_per_second));
                 prop_assert_eq!(held.channels, own.channels.or(above.channels));
+                prop_assert_eq!(held.marketing_consent, own.marketing_consent.or(above.marketing_consent));
             }
         }
     }
@@ -193,6 +256,7 @@ mod tests {
             requests_per_second: Some(10),
             messages_per_day: Some(5),
             channels: Some(vec!["sms".to_owned()]),
+            marketing_consent: Some(ConsentPolicy::Strict),
             ..Policy::default()
         };
         let wide = Policy {
@@ -201,6 +265,8 @@ mod tests {
             messages_per_day: Some(6),
             channels: Some(vec!["sms".to_owned(), "whatsapp".to_owned(), "No".to_owned()]),
             price_lists: None,
+            marketing_consent: Some(ConsentPolicy::Warn),
+            quiet_hours: None,
         };
         let breaches = wide.breaches(&above, "/policy");
         let pointers: Vec<&str> = breaches.iter().map(|breach| breach.pointer.as_str()).collect();
@@ -211,7 +277,8 @@ mod tests {
                 "/policy/requests_per_second_and_key",
                 "/policy/messages_per_day",
                 "/policy/channels/1",
-                "/policy/channels/2"
+                "/policy/channels/2",
+                "/policy/marketing_consent"
             ]
         );
     }

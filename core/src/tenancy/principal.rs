@@ -98,6 +98,8 @@ scopes! {
     MediaWrite "media:write" Business;
     /// Create, change and delete contacts.
     ContactsWrite "contacts:write" Business;
+    /// Change the profiles of senders, their QR codes and their registration.
+    SendersWrite "senders:write" Business;
     /// Register and remove webhook endpoints.
     WebhooksWrite "webhooks:write" Business;
     /// Read statistics.

@@ -468,15 +468,7 @@ impl Registry {
         now: Millis,
     ) -> Result<EndpointView, ApiError> {
         let business = self.business(subtree, business).await?;
-        let mut breaches = Vec::new();
-        if request.url.chars().count() > URL_MAX_CHARS {
-            breaches.push(breach("/url", &format!("must have at most {URL_MAX_CHARS} characters")));
-        }
-        if !(1..=VERIFY_TOKEN_MAX_CHARS).contains(&request.verify_token.chars().count()) {
-            breaches.push(breach("/verify_token", &format!("must have 1 to {VERIFY_TOKEN_MAX_CHARS} characters")));
-        }
-        refuse(breaches)?;
-        self.challenge(request).await?;
+        self.check_endpoint(request, "/url").await?;
         let owner = (&business.reseller, &business.id);
         let asked = (request.url.as_str(), request.verify_token.as_str());
         let id = self.store.add_endpoint(by, owner, asked, ENDPOINTS_MAX_PER_BUSINESS, now).await?;
@@ -485,17 +477,71 @@ impl Registry {
             return Err(ApiError::new(ErrorKind::Conflict, details));
         };
         self.directory.forget_business(&business.id);
-        Ok(EndpointView { id, url: request.url.clone(), created_at: now })
+        Ok(EndpointView { id, url: request.url.clone(), created_at: now, overrides: false })
     }
 
-    async fn challenge(&self, request: &EndpointRequest) -> Result<(), ApiError> {
+    /// Checks that `request` can be one and that it answers the challenge. `at` is where its
+    /// address stands in the body.
+    async fn check_endpoint(&self, request: &EndpointRequest, at: &str) -> Result<(), ApiError> {
+        let mut breaches = Vec::new();
+        if request.url.chars().count() > URL_MAX_CHARS {
+            breaches.push(breach(at, &format!("must have at most {URL_MAX_CHARS} characters")));
+        }
+        if !(1..=VERIFY_TOKEN_MAX_CHARS).contains(&request.verify_token.chars().count()) {
+            breaches.push(breach("/verify_token", &format!("must have 1 to {VERIFY_TOKEN_MAX_CHARS} characters")));
+        }
+        refuse(breaches)?;
         let target =
-            Url::parse(&request.url).map_err(|error| ApiError::breach("/url", format!("is no address: {error}")))?;
+            Url::parse(&request.url).map_err(|error| ApiError::breach(at, format!("is no address: {error}")))?;
         let challenge = Issued::token();
         let result = registration::challenge(&self.egress, target, &request.verify_token, &challenge).await;
-        result.map_err(|RegistrationError { reason }| {
-            ApiError::breach("/url", format!("did not pass the check: {reason}"))
-        })
+        result.map_err(|RegistrationError { reason }| ApiError::breach(at, format!("did not pass the check: {reason}")))
+    }
+
+    /// Sets the endpoint that the Cloud API's `subscribed_apps` names, once it has answered
+    /// the challenge: the one that was set before gives way to it.
+    ///
+    /// # Errors
+    /// As [`Registry::add_endpoint`], with the Cloud API's names.
+    pub async fn override_endpoint(
+        &self,
+        by: &Actor,
+        subtree: &Subtree,
+        business: &BusinessId,
+        request: &EndpointRequest,
+        now: Millis,
+    ) -> Result<(), ApiError> {
+        let business = self.business(subtree, business).await?;
+        self.check_endpoint(request, "/override_callback_uri").await?;
+        let owner = (&business.reseller, &business.id);
+        let asked = (request.url.as_str(), request.verify_token.as_str());
+        if !self.store.set_override_endpoint(by, owner, asked, ENDPOINTS_MAX_PER_BUSINESS, now).await? {
+            let details = format!("The business has {ENDPOINTS_MAX_PER_BUSINESS} endpoints, as many as there may be.");
+            return Err(ApiError::new(ErrorKind::Conflict, details));
+        }
+        self.directory.forget_business(&business.id);
+        Ok(())
+    }
+
+    /// Removes the endpoint that [`Registry::override_endpoint`] has set, where there is one.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn end_override(
+        &self,
+        by: &Actor,
+        subtree: &Subtree,
+        business: &BusinessId,
+        now: Millis,
+    ) -> Result<(), ApiError> {
+        for endpoint in self.endpoints(subtree, business).await?.iter().filter(|endpoint| endpoint.overrides) {
+            match self.remove_endpoint(by, subtree, business, &endpoint.id, now).await {
+                // Somebody else was faster.
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                result => result?,
+            }
+        }
+        Ok(())
     }
 
     /// The webhook endpoints of `business`.

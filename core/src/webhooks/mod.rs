@@ -9,3 +9,4 @@ pub(crate) mod courier;
 pub mod payload;
 pub(crate) mod registration;
 pub mod signing;
+pub mod templates;

@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
-use waystation_adapter_sdk::UpstreamError;
+use serde_json::{Map, Value, json};
+use waystation_adapter_sdk::{Change, Person, UpstreamError, UserPreference, Wish};
 
 use crate::{
     clock::Millis,
@@ -38,7 +38,7 @@ pub struct StatusUpdate<'a> {
 /// The body that tells of `update`, sent by `sender`.
 #[must_use]
 pub fn status_body(sender: &Sender, update: &StatusUpdate<'_>) -> String {
-    let failed = matches!(update.state, State::Failed | State::Expired);
+    let failed = matches!(update.state, State::Failed | State::Expired | State::Canceled);
     let mut status = json!({
         "id": update.message.to_string(),
         "status": if failed { "failed" } else { update.state.name() },
@@ -55,26 +55,85 @@ pub fn status_body(sender: &Sender, update: &StatusUpdate<'_>) -> String {
     if failed {
         status["errors"] = json!([error_object(update.error)]);
     }
-    let mut value = json!({
-        "messaging_product": "whatsapp",
-        "metadata": {
-            "display_phone_number": sender.phone,
-            "phone_number_id": sender.id.to_string(),
-        },
-    });
+    let mut value = value_of(sender);
     // As the Cloud API has it: a failed status names no contact.
     if !failed {
         value["contacts"] = json!([{contact.0: contact.1}]);
     }
     value["statuses"] = json!([status]);
-    let body = json!({
+    envelope(sender, "messages", &value)
+}
+
+/// The body that tells of a message that `from` sent to `sender`; `object` is the message with our ids.
+#[must_use]
+pub fn inbound_body(sender: &Sender, from: &Person, object: &Map<String, Value>) -> String {
+    let mut value = value_of(sender);
+    value["contacts"] = json!([contact(from)]);
+    value["messages"] = json!([object]);
+    // The Cloud API has them in both places.
+    if let Some(errors) = object.get("errors") {
+        value["errors"] = errors.clone();
+    }
+    envelope(sender, "messages", &value)
+}
+
+/// The body that tells what somebody wants to get from `sender` from now on.
+#[must_use]
+pub fn preference_body(sender: &Sender, from: &Person, preference: &UserPreference) -> String {
+    let mut wish = json!({
+        "category": preference.category,
+        "value": match preference.wish { Wish::Stop => "stop", Wish::Resume => "resume" },
+        "timestamp": preference.at_ms.div_euclid(1_000),
+    });
+    for (name, text) in [("wa_id", &from.phone), ("user_id", &from.user_id), ("detail", &preference.detail)] {
+        if let Some(text) = text {
+            wish[name] = text.as_str().into();
+        }
+    }
+    let mut value = value_of(sender);
+    value["contacts"] = json!([contact(from)]);
+    value["user_preferences"] = json!([wish]);
+    envelope(sender, "user_preferences", &value)
+}
+
+/// The body that passes on what the network said about the account, a number or a template of `sender`.
+#[must_use]
+pub fn change_body(sender: &Sender, change: &Change) -> String {
+    envelope(sender, &change.field, &change.value)
+}
+
+/// What every change of `sender` starts with.
+fn value_of(sender: &Sender) -> Value {
+    json!({
+        "messaging_product": "whatsapp",
+        "metadata": {
+            "display_phone_number": sender.phone,
+            "phone_number_id": sender.id.to_string(),
+        },
+    })
+}
+
+fn contact(from: &Person) -> Value {
+    let mut contact = json!({"profile": {"name": from.profile_name.as_deref().unwrap_or_default()}});
+    if let Some(username) = &from.username {
+        contact["profile"]["username"] = username.as_str().into();
+    }
+    for (name, id) in [("wa_id", &from.phone), ("user_id", &from.user_id), ("parent_user_id", &from.parent_user_id)] {
+        if let Some(id) = id {
+            contact[name] = id.as_str().into();
+        }
+    }
+    contact
+}
+
+fn envelope(sender: &Sender, field: &str, value: &Value) -> String {
+    ascii(&json!({
         "object": "whatsapp_business_account",
         "entry": [{
             "id": sender.account.to_string(),
-            "changes": [{"value": value, "field": "messages"}],
+            "changes": [{"value": value, "field": field}],
         }],
-    });
-    ascii(&body)
+    }))
 }
 
 fn error_object(error: Option<&UpstreamError>) -> Value {
@@ -88,7 +147,7 @@ fn error_object(error: Option<&UpstreamError>) -> Value {
 }
 
 /// `value` as JSON without a character beyond ASCII.
-fn ascii(value: &Value) -> String {
+pub(super) fn ascii(value: &Value) -> String {
     let text = value.to_string();
     if text.is_ascii() {
         return text;
@@ -108,11 +167,11 @@ fn ascii(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::ids::{AccountId, BusinessId, SenderId};
 
-    fn sender() -> Sender {
+    pub(crate) fn sender() -> Sender {
         Sender {
             id: SenderId(106_540_352_242_922),
             account: AccountId(102_290_129_340_398),

@@ -14,5 +14,7 @@ pub mod scene;
 pub mod secrets;
 pub mod servers;
 pub mod sink;
+pub mod smsc;
+pub mod tools;
 pub mod totp;
 mod wire;

@@ -53,6 +53,7 @@ pub async fn set(demo: &DemoInfo, owner: &Browser) -> Result<Links> {
     let partner = Partner::new(demo, &demo.partner_token)?;
     businesses(&partner, owner).await?;
     credentials(&partner, &demo.business_id).await?;
+    templates(demo, owner).await?;
     messages(demo).await?;
 
     owner.open("/admin/").await?;
@@ -105,6 +106,42 @@ async fn businesses(partner: &Partner, owner: &Browser) -> Result<()> {
         owner.press(submit).await?;
     }
     Ok(())
+}
+
+/// Templates of the demo's business: in review, sent back, rejected, a draft with what the lint remarks, and a change
+/// of one that is approved.
+async fn templates(demo: &DemoInfo, owner: &Browser) -> Result<()> {
+    let desk = format!("/admin/businesses/{}/templates", demo.business_id);
+    for (name, category, body, submit) in [
+        (
+            "opening_hours",
+            "Marketing",
+            "Hi {{1}}, we are open on *Sunday* from {{2}}. _Fresh_ ~stale~ ```bread```!",
+            true,
+        ),
+        ("order_ready", "Utility", "Hi {{1}}, your order {{2}} waits for you at the counter.", true),
+        ("a_draft_of_mine", "Utility", "Hi {{1}}, we have news for you, {{2}}, and no end in sight.", false),
+    ] {
+        owner.open(&format!("{desk}/new")).await?;
+        owner.fill("name", name).await?;
+        owner.choose("language", "en_US").await?;
+        owner.choose("category", category).await?;
+        owner.choose("header_format", "Image").await?;
+        owner.fill("body", body).await?;
+        owner.fill("footer", "Demo Bakery, Hauptstraße 1").await?;
+        owner.fill("samples", "1 = Ana\n2 = seven o'clock").await?;
+        owner.choose("button_0_kind", "Link").await?;
+        owner.fill("button_0_text", "Order now").await?;
+        owner.fill("button_0_value", "https://bakery.example/order").await?;
+        owner.choose("button_1_kind", "Quick reply").await?;
+        owner.fill("button_1_text", "No more of this").await?;
+        owner.press(if submit { "Submit for review" } else { "Save draft" }).await?;
+    }
+    owner.open(&desk).await?;
+    owner.press("order_update").await?;
+    owner.press("New version").await?;
+    owner.fill("body", "Hello {{1}}, your whole order {{2}} left our shop.").await?;
+    owner.press("Submit for review").await
 }
 
 /// Keys, clients and signing secrets of all kinds.

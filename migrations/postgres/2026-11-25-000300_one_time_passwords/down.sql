@@ -1,0 +1,3 @@
+DELETE FROM messages WHERE sealed IS NOT NULL;
+ALTER TABLE messages DROP COLUMN sealed;
+DROP TABLE one_time_passwords;

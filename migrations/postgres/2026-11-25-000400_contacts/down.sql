@@ -1,0 +1,9 @@
+DROP TABLE contact_import_errors;
+DROP TABLE contact_imports;
+DROP TABLE opt_out_settings;
+DROP TABLE suppressions;
+DROP TABLE contact_consents;
+DROP TABLE contact_attributes;
+DROP TABLE contact_terms;
+DROP TABLE contacts;
+DROP TABLE hash_keys;

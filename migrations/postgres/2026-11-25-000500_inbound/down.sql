@@ -1,0 +1,4 @@
+DROP TABLE outside_window;
+DROP TABLE blocked_people;
+DROP TABLE windows;
+DROP TABLE inbound_messages;

@@ -1,0 +1,10 @@
+DROP INDEX messages_in_trouble;
+DROP INDEX messages_pending;
+DROP INDEX messages_by_callback_data;
+DROP INDEX messages_by_template;
+DROP INDEX messages_by_category;
+DROP INDEX messages_by_sender;
+DROP INDEX messages_by_recipient;
+DROP INDEX messages_by_business;
+ALTER TABLE messages DROP COLUMN scheduled_at;
+ALTER TABLE messages DROP COLUMN template_name;

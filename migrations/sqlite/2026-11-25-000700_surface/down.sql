@@ -1,0 +1,3 @@
+ALTER TABLE endpoints DROP COLUMN overrides;
+DROP TABLE qr_codes;
+DROP TABLE sender_profiles;
