@@ -34,7 +34,7 @@ use waystation_core::vault::{KEY_BYTES, VaultKey};
 use schema::{Fault, Kind, Schema, closest};
 use secret::redact;
 
-pub use address::{AddressError, DatabaseUrl, PublicUrl, QueueUrl};
+pub use address::{AddressError, DatabaseUrl, MediaUrl, PublicUrl, QueueUrl};
 pub use secret::Secret;
 
 /// What the name of every environment variable that sets a key starts with.
@@ -42,6 +42,9 @@ pub const ENVIRONMENT_PREFIX: &str = "WAYSTATION__";
 
 /// The SQLite file inside the data directory, when no database is named.
 const DATABASE_FILE: &str = "waystation.db";
+
+/// The folder of files inside the data directory, when no store is named.
+const MEDIA_FOLDER: &str = "media";
 
 const THREADS_MAX: usize = 1_024;
 const BODY_MIN_BYTES: usize = 1_024;
@@ -66,6 +69,10 @@ const VAULT_KEYS_MAX_ENTRIES: usize = 16;
 const RATE_MAX: u32 = 1_000_000;
 const DAILY_MAX: u64 = 1_000_000_000_000;
 const FILTER_MAX_CHARACTERS: usize = 4_096;
+const NAME_MAX_CHARACTERS: usize = 128;
+const NETWORKS_MAX_ENTRIES: usize = 64;
+const KEEP_MAX_DAYS: u32 = 36_500;
+const KEEP_MAX_MEGABYTES: u64 = 1_000_000_000;
 
 /// The configuration of one process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -95,6 +102,8 @@ pub struct Config {
     pub egress: Egress,
     /// What encrypts secrets and documents in the database.
     pub vault: Vault,
+    /// Where the files that businesses send and receive are kept, and how long.
+    pub media: Media,
     /// How often tenants may ask, unless their reseller or their own limits say less.
     pub limits: Limits,
     /// When a sender is paused for what its recipients and the network say of it.
@@ -311,6 +320,10 @@ pub struct Egress {
     /// addresses. Leave it off where tenants choose the addresses: with it they
     /// can reach your internal servers.
     pub allow_private_networks: bool,
+    /// Private addresses and networks that may be reached all the same:
+    /// ["10.1.2.0/24"].
+    #[schemars(with = "Vec<String>", length(min = 0, max = NETWORKS_MAX_ENTRIES))]
+    pub allow_networks: Vec<Network>,
     /// How long a connection may take to be made, in milliseconds.
     #[schemars(range(min = TIMEOUT_MIN_MS, max = TIMEOUT_MAX_MS))]
     pub connect_timeout_ms: u64,
@@ -331,6 +344,52 @@ pub struct Vault {
     #[schemars(with = "Vec<String>", length(min = 0, max = VAULT_KEYS_MAX_ENTRIES))]
     pub older_keys: Vec<VaultKeyText>,
 }
+
+/// `[media]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Media {
+    /// Where the bytes are: "folder:PATH", or "s3://BUCKET/PREFIX" for a bucket
+    /// of a store that speaks S3; the prefix may be left out. Every process of
+    /// an installation needs the same. Empty: the folder media in data_dir. Have
+    /// the bucket abort incomplete multipart uploads after a day: what a crash
+    /// leaves of them cannot be seen from here.
+    #[serde(with = "blank_is_none")]
+    #[schemars(with = "String")]
+    pub url: Option<MediaUrl>,
+    /// The address of the store, as "https://s3.example.com". Empty: Amazon's.
+    #[serde(with = "blank_is_none")]
+    #[schemars(with = "String")]
+    pub s3_endpoint: Option<PublicUrl>,
+    /// The region of the bucket.
+    #[schemars(length(min = 1, max = NAME_MAX_CHARACTERS))]
+    pub s3_region: String,
+    /// The id of the access key. Empty: what the environment (AWS_ACCESS_KEY_ID
+    /// and so on) or the role of the machine gives.
+    #[schemars(length(min = 0, max = NAME_MAX_CHARACTERS))]
+    pub s3_access_key_id: String,
+    /// The access key's secret.
+    #[serde(with = "blank_is_none")]
+    #[schemars(with = "String")]
+    pub s3_secret_access_key: Option<SecretText>,
+    /// How long a file is kept that a business uploaded, in days. Its bytes stay
+    /// for delivery.message_ttl_seconds longer, for messages that name it
+    /// already. 0: until it is deleted.
+    #[schemars(range(min = 0, max = KEEP_MAX_DAYS))]
+    pub uploads_keep_days: u32,
+    /// How long a file is kept that a person sent, in days. 0: until it is
+    /// deleted.
+    #[schemars(range(min = 0, max = KEEP_MAX_DAYS))]
+    pub received_keep_days: u32,
+    /// How much one business may keep in files before it cannot upload more, in
+    /// megabytes (1,048,576 bytes). 0: no limit.
+    #[schemars(range(min = 0, max = KEEP_MAX_MEGABYTES))]
+    pub business_max_megabytes: u64,
+}
+
+/// A secret as a text. Printed nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(Secret<String>);
 
 /// `[limits]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -414,6 +473,7 @@ impl Default for Config {
             adapters: Adapters::default(),
             egress: Egress::default(),
             vault: Vault::default(),
+            media: Media::default(),
             limits: Limits::default(),
             abuse: Abuse::default(),
             onboarding: Onboarding::default(),
@@ -496,7 +556,22 @@ impl Default for Adapters {
 
 impl Default for Egress {
     fn default() -> Self {
-        Self { allow_private_networks: false, connect_timeout_ms: 5_000 }
+        Self { allow_private_networks: false, allow_networks: Vec::new(), connect_timeout_ms: 5_000 }
+    }
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            url: None,
+            s3_endpoint: None,
+            s3_region: "us-east-1".to_owned(),
+            s3_access_key_id: String::new(),
+            s3_secret_access_key: None,
+            uploads_keep_days: 30,
+            received_keep_days: 90,
+            business_max_megabytes: 10_240,
+        }
     }
 }
 
@@ -645,6 +720,13 @@ impl Config {
                     .to_owned(),
             );
         }
+        if self.media.s3_access_key_id.is_empty() != self.media.s3_secret_access_key.is_none() {
+            problems.push(
+                "`media.s3_access_key_id` and `media.s3_secret_access_key`: one is set and the other is not; \
+                 set both or neither"
+                    .to_owned(),
+            );
+        }
         let mut names = BTreeSet::new();
         for name in &self.adapters.bundled {
             if name.is_empty() || !names.insert(name) {
@@ -666,6 +748,11 @@ impl Config {
             Some(url) => url.clone(),
             None => DatabaseUrl::file_in(&self.data_dir, DATABASE_FILE),
         }
+    }
+
+    /// Where the bytes of files are, be it named or the default.
+    pub fn media_url(&self) -> MediaUrl {
+        self.media.url.clone().unwrap_or_else(|| MediaUrl::Folder(self.data_dir.join(MEDIA_FOLDER)))
     }
 
     /// The address clients reach this server at, with no slash at its end, once
@@ -974,6 +1061,33 @@ impl FromStr for VaultKeyText {
 impl<'de> Deserialize<'de> for VaultKeyText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl SecretText {
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for SecretText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl FromStr for SecretText {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Secret::new(text.to_owned())))
     }
 }
 

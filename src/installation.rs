@@ -20,6 +20,7 @@ use waystation_core::{
     eligibility::Eligibility,
     inbound::Inbox,
     limits::Limiter,
+    media::{BlobAddress, Media, MediaSettings, S3Address},
     messages::{
         intake::Intake,
         state::{self, RetryPolicy},
@@ -35,10 +36,11 @@ use waystation_core::{
     vault::{Vault, VaultKey},
 };
 
-use crate::config::{self, AmbiguousPolicy, Config, DatabaseUrl, QueueUrl, VaultKeyText};
+use crate::config::{self, AmbiguousPolicy, Config, DatabaseUrl, MediaUrl, QueueUrl, VaultKeyText};
 
 /// The version of the migration that makes the first tables.
 const FIRST_MIGRATION: &str = "20261122000000";
+const DAY_SECONDS: u64 = 86_400;
 /// The file with the vault's key, in the data folder.
 const KEY_FILE: &str = "vault.key";
 
@@ -81,6 +83,8 @@ pub(crate) struct Installation {
     pub(crate) senders: Senders,
     /// The templates of businesses.
     pub(crate) templates: Templates,
+    /// The files.
+    pub(crate) media: Media,
     /// How often tenants may ask.
     pub(crate) limiter: Limiter,
     /// Whether the database had no tables when it was opened.
@@ -109,6 +113,7 @@ impl Installation {
         }
         let egress = Egress::new(&EgressSettings {
             allow_private_networks: config.egress.allow_private_networks,
+            allow_networks: config.egress.allow_networks.iter().map(|network| network.0).collect(),
             connect_timeout: Duration::from_millis(config.egress.connect_timeout_ms),
         })
         .map_err(anyhow::Error::msg)?;
@@ -124,6 +129,7 @@ impl Installation {
         directory.follow();
         let registry = Registry::new(store.clone(), vault.clone(), directory.clone(), adapters.clone(), egress.clone());
         registry.seal_what_is_clear().await?;
+        let media = open_media(&config, &store, &egress, &vault)?;
         Ok(Self {
             credentials: Credentials::new(store.clone(), vault.clone(), directory.clone()),
             abuse: Abuse::new(store.clone(), directory.clone(), abuse_rule(&config)),
@@ -137,6 +143,7 @@ impl Installation {
             senders: Senders::new(store.clone()),
             templates: Templates::new(store.clone(), directory.clone(), enqueuer.clone()),
             registry,
+            media,
             limiter,
             vault,
             directory,
@@ -163,6 +170,7 @@ impl Installation {
             vault: self.vault.clone(),
             egress: self.egress.clone(),
             abuse: self.abuse.clone(),
+            media: self.media.clone(),
         };
         delivery::start(equipment, delivery_settings(&self.config, self.alone.is_some())).await
     }
@@ -197,6 +205,7 @@ impl Installation {
             self.eligibility(),
             self.limiter.clone(),
             self.enqueuer.clone(),
+            self.media.clone(),
             ttl,
         )
     }
@@ -227,6 +236,36 @@ pub(crate) async fn open_database(config: &Config, purpose: Use) -> anyhow::Resu
     };
     let store = Store::open(&StoreSettings { url, connections: config.database.connections }).await?;
     Ok((store, lock))
+}
+
+/// The files, in a folder that is made when it does not exist, or in a bucket that must.
+fn open_media(config: &Config, store: &Store, egress: &Egress, vault: &Vault) -> anyhow::Result<Media> {
+    let media = &config.media;
+    let address = match config.media_url() {
+        MediaUrl::Folder(path) => {
+            create_private_folder(&path)?;
+            BlobAddress::Folder(path)
+        }
+        MediaUrl::S3 { bucket, prefix } => BlobAddress::S3(S3Address {
+            bucket,
+            prefix,
+            endpoint: media.s3_endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+            region: media.s3_region.clone(),
+            credentials: media
+                .s3_secret_access_key
+                .as_ref()
+                .map(|secret| (media.s3_access_key_id.clone(), secret.expose().to_owned())),
+        }),
+    };
+    let days = |days: u32| (days > 0).then(|| Duration::from_secs(u64::from(days) * DAY_SECONDS));
+    let settings = MediaSettings {
+        uploads_life: days(media.uploads_keep_days),
+        received_life: days(media.received_keep_days),
+        message_ttl: Duration::from_secs(config.delivery.message_ttl_seconds),
+        business_max_bytes: Some(media.business_max_megabytes).filter(|most| *most > 0).map(|most| most << 20),
+    };
+    Media::open(&address, store.clone(), egress.clone(), vault.clone(), settings)
+        .map_err(|why| anyhow::anyhow!("the files at media.url cannot be opened: {why}"))
 }
 
 /// The vault with the keys of the configuration, or else with that of a file beside the

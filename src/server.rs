@@ -76,6 +76,7 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
         listener: installation.start_listener(),
         onboarding: installation.onboarding.clone(),
         senders: installation.senders.clone(),
+        media: installation.media.clone(),
         base_url: base_url.clone(),
         templates: installation.templates.clone(),
         body_limit_bytes: installation.config.server.body_limit_bytes,

@@ -30,6 +30,7 @@ use waystation_core::{
     delivery::{self, DeliverySettings, Enqueuer, Equipment, PluginIo, WebhookSettings},
     egress::{Egress, EgressSettings},
     ids::{BusinessId, MessageId, ResellerId, SenderId},
+    media::{BlobAddress, Media, MediaSettings},
     messages::{
         Category,
         state::{AmbiguousPolicy, RetryPolicy},
@@ -98,7 +99,11 @@ impl Fixture {
         let url = StoreUrl::Sqlite(folder.path().join("waystation.db"));
         let store = Store::open(&StoreSettings { url, connections: 4 }).await.unwrap();
         let vault = Vault::for_tests();
-        let egress = EgressSettings { allow_private_networks: true, connect_timeout: Duration::from_secs(1) };
+        let egress = EgressSettings {
+            allow_private_networks: true,
+            allow_networks: Vec::new(),
+            connect_timeout: Duration::from_secs(1),
+        };
         // Another test may have been faster.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let egress = Egress::new(&egress).unwrap();
@@ -112,6 +117,8 @@ impl Fixture {
         // One recipient who opts out is too many.
         let rule = AbuseRule { messages_min: 1, spam_permille: 10, opt_out_permille: 10, block_permille: 10 };
         let abuse = Abuse::new(store.clone(), directory.clone(), rule);
+        let address = BlobAddress::Folder(folder.path().to_owned());
+        let media = Media::open(&address, store.clone(), egress.clone(), vault.clone(), MediaSettings::default());
         let equipment = Equipment {
             store: store.clone(),
             directory: directory.clone(),
@@ -122,6 +129,7 @@ impl Fixture {
             vault: vault.clone(),
             egress: egress.clone(),
             abuse: abuse.clone(),
+            media: media.unwrap(),
         };
         let dashboard = Dashboard {
             access: Access::new(store.clone(), vault.clone()),

@@ -3,8 +3,8 @@
 //! metadata address unless the operator allows it.
 //!
 //! Names are checked after they are resolved and the checked address is the one that
-//! is connected to, so a name cannot change its mind in between. Redirects are not
-//! followed.
+//! is connected to, so a name cannot change its mind in between. Redirects are followed
+//! only where a file is fetched, a few, and each by the same rules.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::{
@@ -29,11 +30,16 @@ const IDLE_CONNECTIONS_PER_HOST: usize = 64;
 /// How long an idle connection is kept, in seconds.
 const IDLE_SECONDS: u64 = 60;
 
+/// Redirects that are followed to a file at most.
+const REDIRECTS_MAX: usize = 3;
+
 /// How the way out is built.
 #[derive(Debug, Clone)]
 pub struct EgressSettings {
     /// Whether private addresses may be reached: for laptops and tests.
     pub allow_private_networks: bool,
+    /// Networks that may be reached although they are private.
+    pub allow_networks: Vec<IpNet>,
     /// How long connecting may take.
     pub connect_timeout: Duration,
 }
@@ -56,7 +62,23 @@ pub enum EgressError {
 #[derive(Debug, Clone)]
 pub struct Egress {
     client: reqwest::Client,
-    settings: EgressSettings,
+    rules: Rules,
+    connect_timeout: Duration,
+}
+
+/// Which addresses may be reached.
+#[derive(Debug, Clone)]
+struct Rules {
+    allow_private_networks: bool,
+    allow_networks: Arc<[IpNet]>,
+}
+
+impl Rules {
+    fn allow(&self, address: IpAddr) -> bool {
+        self.allow_private_networks
+            || is_public(address)
+            || self.allow_networks.iter().any(|network| network.contains(&address))
+    }
 }
 
 /// A connection to a peer, with or without TLS.
@@ -70,6 +92,10 @@ impl Egress {
     /// # Errors
     /// When TLS cannot be set up, with the reason.
     pub fn new(settings: &EgressSettings) -> Result<Self, String> {
+        let rules = Rules {
+            allow_private_networks: settings.allow_private_networks,
+            allow_networks: settings.allow_networks.clone().into(),
+        };
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(settings.connect_timeout)
@@ -77,10 +103,10 @@ impl Egress {
             .pool_idle_timeout(Duration::from_secs(IDLE_SECONDS))
             .tcp_nodelay(true)
             .user_agent(concat!("waystation/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(GuardedResolver { allow_private_networks: settings.allow_private_networks }))
+            .dns_resolver(Arc::new(GuardedResolver(rules.clone())))
             .build()
             .map_err(|error| format!("the HTTP client could not be set up: {error}"))?;
-        Ok(Self { client, settings: settings.clone() })
+        Ok(Self { client, rules, connect_timeout: settings.connect_timeout })
     }
 
     /// Whether `url` may be asked at all: `http` or `https`, and not a literal address
@@ -99,9 +125,7 @@ impl Egress {
             None => return Err(EgressError::Refused("the address has no host".to_owned())),
         };
         match literal {
-            Some(address) if !self.settings.allow_private_networks && !is_public(address) => {
-                Err(EgressError::Refused(refusal(&address)))
-            }
+            Some(address) if !self.rules.allow(address) => Err(EgressError::Refused(refusal(&address))),
             _ => Ok(()),
         }
     }
@@ -130,7 +154,7 @@ impl Egress {
     /// # Errors
     /// [`EgressError::Refused`] and [`EgressError::NotConnected`]: the peer has been told nothing.
     pub async fn open(&self, host: &str, port: u16, tls: bool) -> Result<Box<dyn ByteStream>, EgressError> {
-        let patience = self.settings.connect_timeout;
+        let patience = self.connect_timeout;
         match tokio::time::timeout(patience, self.connect(host, port, tls)).await {
             Ok(result) => result,
             Err(_) => Err(EgressError::NotConnected(format!("not within {} ms", patience.as_millis()))),
@@ -140,7 +164,7 @@ impl Egress {
     async fn connect(&self, host: &str, port: u16, tls: bool) -> Result<Box<dyn ByteStream>, EgressError> {
         let failed = |error: std::io::Error| EgressError::NotConnected(error.to_string());
         let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await.map_err(failed)?.collect();
-        let may = |address: &&SocketAddr| self.settings.allow_private_networks || is_public(address.ip());
+        let may = |address: &&SocketAddr| self.rules.allow(address.ip());
         let allowed: Vec<SocketAddr> = found.iter().filter(may).copied().collect();
         if let (Some(refused), true) = (found.first(), allowed.is_empty()) {
             return Err(EgressError::Refused(refusal(&refused.ip())));
@@ -160,6 +184,26 @@ impl Egress {
             .with_no_client_auth();
         let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(failed)?;
         Ok(Box::new(stream))
+    }
+
+    /// Asks for a file with GET and answers as soon as its headers are there; redirects are
+    /// followed, each by the rules. `pause` is how long the peer may keep silent.
+    ///
+    /// # Errors
+    /// [`EgressError::Refused`] when the address or one that it leads to may not be reached.
+    pub async fn fetch(&self, url: &Url, pause: Duration) -> Result<Fetched, EgressError> {
+        let mut url = url.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            self.check(&url)?;
+            let asking = self.client.get(url.clone()).send();
+            let response = in_time(pause, asking).await?.map_err(|error| classify(&error))?;
+            let target =
+                response.headers().get(reqwest::header::LOCATION).filter(|_| response.status().is_redirection());
+            let Some(target) = target else { return Ok(Fetched { response, pause }) };
+            let target = target.to_str().ok().and_then(|target| url.join(target).ok());
+            url = target.ok_or_else(|| EgressError::NoAnswer("it redirects to no valid address".to_owned()))?;
+        }
+        Err(EgressError::NoAnswer(format!("it redirects more than {REDIRECTS_MAX} times")))
     }
 
     async fn exchange(&self, request: reqwest::Request, max_bytes: usize) -> Result<Answer, EgressError> {
@@ -188,7 +232,61 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// A file on its way in.
+#[derive(Debug)]
+pub struct Fetched {
+    response: reqwest::Response,
+    pause: Duration,
+}
+
+impl Fetched {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// What the peer says the file's type is.
+    #[must_use]
+    pub fn content_type(&self) -> Option<String> {
+        let header = self.response.headers().get(reqwest::header::CONTENT_TYPE)?;
+        header.to_str().ok().map(ToOwned::to_owned)
+    }
+
+    /// The end of the path that the file was found at.
+    #[must_use]
+    pub fn last_segment(&self) -> Option<String> {
+        let last = self.response.url().path_segments()?.next_back()?;
+        Some(last.to_owned()).filter(|last| !last.is_empty())
+    }
+
+    /// The next bytes; none at the end.
+    ///
+    /// # Errors
+    /// [`EgressError::NoAnswer`] when the connection breaks or the peer keeps silent.
+    pub async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, EgressError> {
+        in_time(self.pause, self.response.chunk()).await?.map_err(|error| EgressError::NoAnswer(chain(&error)))
+    }
+}
+
+async fn in_time<T>(most: Duration, work: impl Future<Output = T>) -> Result<T, EgressError> {
+    let silent = |_| EgressError::NoAnswer(format!("nothing within {} ms", most.as_millis()));
+    tokio::time::timeout(most, work).await.map_err(silent)
+}
+
+/// A name leads to an address that may not be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", refusal(.0))]
+struct Forbidden(IpAddr);
+
 fn classify(error: &reqwest::Error) -> EgressError {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(forbidden) = cause.downcast_ref::<Forbidden>() {
+            return EgressError::Refused(forbidden.to_string());
+        }
+        source = cause.source();
+    }
     if error.is_connect() || error.is_builder() {
         EgressError::NotConnected(chain(error))
     } else {
@@ -256,19 +354,16 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || (a == 198 && (b == 18 || b == 19)))
 }
 
-struct GuardedResolver {
-    allow_private_networks: bool,
-}
+struct GuardedResolver(Rules);
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let allow_private = self.allow_private_networks;
+        let rules = self.0.clone();
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<SocketAddr> =
-                found.iter().copied().filter(|address| allow_private || is_public(address.ip())).collect();
+            let allowed: Vec<SocketAddr> = found.iter().copied().filter(|address| rules.allow(address.ip())).collect();
             match (found.first(), allowed.is_empty()) {
-                (Some(refused), true) => Err(refusal(&refused.ip()).into()),
+                (Some(refused), true) => Err(Forbidden(refused.ip()).into()),
                 _ => Ok(Box::new(allowed.into_iter()) as Addrs),
             }
         })
@@ -311,13 +406,19 @@ mod tests {
     #[tokio::test]
     async fn a_private_address_is_refused_by_number_and_by_name() {
         drop(rustls::crypto::ring::default_provider().install_default());
-        let settings = EgressSettings { allow_private_networks: false, connect_timeout: Duration::from_secs(1) };
+        let settings = EgressSettings {
+            allow_private_networks: false,
+            allow_networks: vec!["127.0.0.2/32".parse().unwrap()],
+            connect_timeout: Duration::from_secs(1),
+        };
         let egress = Egress::new(&settings).unwrap();
         for url in ["http://127.0.0.1:9/", "http://[::1]:9/", "http://localhost:9/", "http://0x7f.1:9/"] {
             let request = reqwest::Request::new(reqwest::Method::GET, url.parse().unwrap());
             let error = egress.send(request, Duration::from_secs(2), 100).await.unwrap_err();
             assert!(error.to_string().contains("private"), "{url}: {error}");
+            assert!(matches!(error, EgressError::Refused(_)), "{url}: {error:?}");
         }
+        assert!(egress.check(&"http://127.0.0.2:9/".parse().unwrap()).is_ok(), "one that the operator allows");
         assert!(egress.check(&"ftp://example.com/".parse().unwrap()).is_err());
         for host in ["127.0.0.1", "::1", "localhost"] {
             let Err(error) = egress.open(host, 9, false).await else { panic!("{host} was reached") };

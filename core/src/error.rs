@@ -431,6 +431,41 @@ errors! {
         title: "Document too large",
         advice: "Upload a smaller file; the details name the limit.",
     }
+    /// A file of a type that no message can carry.
+    MediaUnsupported {
+        name: "media_unsupported", code: 100, kind_of: "OAuthException",
+        cloud: 400, v1: 415, retryable: false,
+        title: "Unsupported media type",
+        advice: "Upload a file of a type that the details name; the type is read off the bytes, not the name.",
+    }
+    /// A file of the right type that no phone can play.
+    MediaUnplayable {
+        name: "media_unplayable", code: 131053, kind_of: "OAuthException",
+        cloud: 400, v1: 415, retryable: false,
+        title: "Media upload error",
+        advice: "Code the recording as the details say, and upload it again.",
+    }
+    /// A file that is larger than its type may be.
+    MediaTooLarge {
+        name: "media_too_large", code: 131053, kind_of: "OAuthException",
+        cloud: 400, v1: 413, retryable: false,
+        title: "Media upload error",
+        advice: "Upload a smaller file; the details name the limit of its type.",
+    }
+    /// The files of a business are as many bytes as it may keep.
+    MediaQuotaReached {
+        name: "media_quota_reached", code: 131053, kind_of: "OAuthException",
+        cloud: 400, v1: 409, retryable: false,
+        title: "Media upload error",
+        advice: "Delete files that are not needed any more, or have the quota raised.",
+    }
+    /// A file that could not be fetched from its address.
+    MediaUnreachable {
+        name: "media_unreachable", code: 131053, kind_of: "OAuthException",
+        cloud: 400, v1: 422, retryable: true,
+        title: "Media upload error",
+        advice: "The details say what the address answered; correct it, or upload the file itself.",
+    }
     /// Nothing here can bring a code to the number, or ask its network, now.
     CodeUndeliverable {
         name: "code_undeliverable", code: 131016, kind_of: "OAuthException",

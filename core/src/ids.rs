@@ -134,6 +134,8 @@ text_ids! {
     ImportId, "import", "imp_";
     /// One time that a business was handed in for review.
     SubmissionId, "submission", "sub_";
+    /// An upload that may be resumed. The prefix is the one that Cloud API clients see.
+    UploadId, "upload", "upload:";
 }
 
 fn is_ulid(text: &str) -> bool {
@@ -192,6 +194,8 @@ number_ids! {
     AccountId, "account";
     /// A template in one language.
     TemplateId, "template";
+    /// A file that was uploaded or received.
+    MediaId, "media";
 }
 
 fn random_number() -> i64 {

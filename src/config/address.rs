@@ -34,6 +34,21 @@ pub enum QueueUrl {
     Redis(Secret<String>),
 }
 
+/// Where the bytes of files are: a folder, or a bucket of a store that speaks S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaUrl {
+    /// `folder:PATH`: created when it does not exist. A relative path starts at the working
+    /// directory.
+    Folder(PathBuf),
+    /// `s3://BUCKET/PREFIX`.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// What the keys of all objects start with; may be empty.
+        prefix: String,
+    },
+}
+
 /// An address that was refused, and what would be accepted. Holds no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressError(String);
@@ -86,6 +101,27 @@ impl FromStr for QueueUrl {
             ))),
             Some(("redis" | "rediss", _)) => redis(text),
             found => Err(unknown_scheme(text, found, "memory: or redis://HOST:PORT")),
+        }
+    }
+}
+
+impl FromStr for MediaUrl {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        match scheme_of(text) {
+            Some(("folder", "")) => Err(AddressError("`folder:` names no folder: write folder:PATH".to_owned())),
+            Some(("folder", path)) => Ok(Self::Folder(PathBuf::from(path))),
+            Some(("s3", rest)) => {
+                let place = rest.strip_prefix("//").unwrap_or_default();
+                let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+                if bucket.is_empty() || bucket.contains(['@', ':', '?', '#']) {
+                    let shown = redact(text);
+                    return Err(AddressError(format!("`{shown}` names no bucket: write s3://BUCKET/PREFIX")));
+                }
+                Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() })
+            }
+            found => Err(unknown_scheme(text, found, "folder:PATH or s3://BUCKET/PREFIX")),
         }
     }
 }
@@ -143,6 +179,28 @@ impl Serialize for DatabaseUrl {
 }
 
 impl<'de> Deserialize<'de> for DatabaseUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl fmt::Display for MediaUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => write!(f, "folder:{}", path.display()),
+            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
+impl Serialize for MediaUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MediaUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
@@ -224,6 +282,24 @@ mod tests {
 
     fn refusal<T: FromStr<Err = AddressError> + fmt::Debug>(text: &str) -> String {
         text.parse::<T>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn media_addresses_are_understood() {
+        let s3 = |bucket: &str, prefix: &str| MediaUrl::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() };
+        for (text, expected, shown) in [
+            ("folder:files", MediaUrl::Folder(PathBuf::from("files")), "folder:files"),
+            ("s3://files", s3("files", ""), "s3://files"),
+            ("s3://files/", s3("files", ""), "s3://files"),
+            ("s3://files/ws/media/", s3("files", "ws/media"), "s3://files/ws/media"),
+        ] {
+            let address: MediaUrl = text.parse().unwrap();
+            assert_eq!((address.clone(), address.to_string().as_str()), (expected, shown), "{text}");
+        }
+        for text in ["folder:", "s3:", "s3://", "s3:///x", "s3://key:secret@files", "http://files", "files"] {
+            assert!(refusal::<MediaUrl>(text).contains("write"), "{text}");
+            assert!(!refusal::<MediaUrl>(text).contains("key:secret"), "{text}");
+        }
     }
 
     #[test]

@@ -182,6 +182,41 @@ const DOCUMENT_TOO_LARGE: Common = Common {
     says: "The file is too large.",
     kinds: &[ErrorKind::DocumentTooLarge, ErrorKind::BodyTooLarge],
 };
+const UNSUPPORTED_MEDIA: Common = Common {
+    name: "UnsupportedMedia",
+    says: "No message can carry a file of this type.",
+    kinds: &[ErrorKind::MediaUnsupported, ErrorKind::MediaUnplayable],
+};
+const MEDIA_TOO_LARGE: Common = Common {
+    name: "MediaTooLarge",
+    says: "The file, or the form around it, is too large.",
+    kinds: &[ErrorKind::MediaTooLarge, ErrorKind::BodyTooLarge],
+};
+const MEDIA_QUOTA: Common = Common {
+    name: "MediaQuota",
+    says: "The business's files are as many bytes as it may keep.",
+    kinds: &[ErrorKind::MediaQuotaReached, ErrorKind::Conflict],
+};
+/// What a file that has to be fetched adds to [`INVALID`].
+const UNFETCHED: Common = Common {
+    name: "Unfetched",
+    says: "The file could not be fetched, or something is wrong with the request.",
+    kinds: &[ErrorKind::ParameterInvalid, ErrorKind::ParameterMissing, ErrorKind::MediaUnreachable],
+};
+/// What can be wrong with a file, as the Cloud API says it: with one status.
+const MEDIA_REFUSED: Common = Common {
+    name: "MediaRefused",
+    says: "The form cannot be read, or no message can carry the file.",
+    kinds: &[
+        ErrorKind::MediaUnsupported,
+        ErrorKind::MediaTooLarge,
+        ErrorKind::MediaUnplayable,
+        ErrorKind::MediaQuotaReached,
+        ErrorKind::MalformedBody,
+        ErrorKind::ParameterInvalid,
+        ErrorKind::ParameterMissing,
+    ],
+};
 const TOO_MANY_CODES: Common = Common {
     name: "TooManyCodes",
     says: "Too many requests, or too many codes to this number.",
@@ -292,6 +327,10 @@ families! {
     SendablePassword: MALFORMED, TOO_SLOW, TOO_LARGE, UNSENDABLE, TOO_MANY_PASSWORDS;
     /// What can be wrong with an uploaded document.
     Uploaded: MALFORMED, TOO_SLOW, DOCUMENT_TOO_LARGE, UNSUPPORTED_DOCUMENT, INVALID;
+    /// What can be wrong with a file.
+    MediaSent: MALFORMED, TOO_SLOW, MEDIA_TOO_LARGE, UNSUPPORTED_MEDIA, MEDIA_QUOTA, UNFETCHED;
+    /// What can be wrong with a file, as the Cloud API says it.
+    MediaUploaded: TOO_SLOW, TOO_LARGE, MEDIA_REFUSED;
     /// What can come of asking a phone or its network for something.
     Numbered: MALFORMED, TOO_SLOW, TOO_LARGE, NUMBER_REFUSED, TOO_MANY_CODES, CODE_UNDELIVERABLE;
 }
@@ -316,6 +355,11 @@ const ALL: &[Common] = &[
     NUMBER_REFUSED,
     UNSUPPORTED_DOCUMENT,
     DOCUMENT_TOO_LARGE,
+    UNSUPPORTED_MEDIA,
+    MEDIA_TOO_LARGE,
+    MEDIA_QUOTA,
+    UNFETCHED,
+    MEDIA_REFUSED,
 ];
 
 /// What stands between a request and a handler that needs `N`. The operation's security is

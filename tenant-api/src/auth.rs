@@ -79,6 +79,7 @@ needs!(
     MessagesRead,
     ContactsWrite,
     SendersWrite,
+    MediaWrite,
     WebhooksWrite,
     BillingRead,
     BusinessesRead,
@@ -134,10 +135,18 @@ pub(crate) struct UploadedBy<P, N> {
     pub(crate) form: UploadForm,
 }
 
+/// The same with a body that is read as it comes.
+pub(crate) struct StreamedBy<P, N> {
+    pub(crate) by: By<P, N>,
+    pub(crate) payload: Payload,
+}
+
 /// A request without a body for a business.
 pub(crate) type ByTenant<N> = By<Tenant, N>;
 /// A request with a body for a business.
 pub(crate) type SentByTenant<N> = SentBy<Tenant, N>;
+/// A request with a long body for a business.
+pub(crate) type StreamedByTenant<N> = StreamedBy<Tenant, N>;
 /// A request without a body for a reseller.
 pub(crate) type ByPartner<N> = By<Partner, N>;
 /// A request with a body for a reseller.
@@ -214,6 +223,21 @@ impl<P: Party, N: Needs> FromRequest for SentBy<P, N> {
                 shared::read_body(&request, web::Payload::from_request(&request, &mut { payload }).await).await?;
             by.check_signature(&request, &body).await?;
             Ok(Self { by, body })
+        })
+    }
+}
+
+impl<P: Party, N: Needs> FromRequest for StreamedBy<P, N> {
+    type Error = Failure;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let by = By::<P, N>::authenticated(&request).await?;
+            // As for documents: nothing is kept to compute a signature over.
+            by.check_signature(&request, &[]).await?;
+            Ok(Self { by, payload })
         })
     }
 }

@@ -15,6 +15,7 @@ mod bodies;
 mod callbacks;
 mod cloud;
 mod docs;
+mod download;
 mod failure;
 mod health;
 mod input;
@@ -40,6 +41,7 @@ use waystation_core::{
     delivery::Listener,
     inbound::Inbox,
     limits::Limiter,
+    media::Media,
     messages::intake::Intake,
     onboarding::Onboarding,
     otp::OneTimePasswords,
@@ -88,6 +90,8 @@ pub struct Api {
     pub onboarding: Onboarding,
     /// Profiles and QR codes of senders.
     pub senders: Senders,
+    /// The files.
+    pub media: Media,
     /// Where this installation is reached, without a slash at the end: links begin with it.
     pub base_url: String,
     /// Templates and their review.
@@ -110,6 +114,7 @@ where
     app.service(cloud::messages::without_version())
         .service(links::resource())
         .service(callbacks::route())
+        .service(platform::media::linked())
         .configure(|services| docs::configure(services, &documents))
 }
 
@@ -220,6 +225,18 @@ where
         .service(platform::qr_codes::get_qr_code)
         .service(platform::qr_codes::change_qr_code)
         .service(platform::qr_codes::delete_qr_code)
+        .service(cloud::media::upload_media)
+        .service(cloud::media::download_media)
+        .service(cloud::media::start_upload)
+        .service(cloud::media::resume_upload)
+        .service(cloud::media::get_upload)
+        .service(cloud::media::delete_media)
+        .service(platform::media::add_media)
+        .service(platform::media::list_media)
+        .service(platform::media::get_media)
+        .service(platform::media::get_media_content)
+        .service(platform::media::link_media)
+        .service(platform::media::delete_media)
         .service(account::get_account)
         .service(account::list_endpoints)
         .service(account::add_endpoint)
@@ -249,6 +266,7 @@ where
     tags(
         (name = "Cloud API", description = "Paths, bodies, answers and error codes of Meta's WhatsApp Cloud API."),
         (name = "Messages", description = "Messages in the platform's own style; errors are problem documents."),
+        (name = "Media", description = "Files that messages carry."),
         (name = "One-time passwords", description = "Codes that show who holds a phone: sent and checked in one place."),
         (name = "Inbound", description = "What people sent to you, the customer-care windows that it opens, and whom you \
             blocked."),
@@ -261,6 +279,6 @@ where
         (name = "Webhooks", description = "Where the business wants to be told."),
         (name = "OAuth", description = "Access tokens for OAuth clients."),
     ),
-    components(schemas(Problem, CloudErrorBody)),
+    components(schemas(Problem, CloudErrorBody, cloud::media::CloudMedia)),
 )]
 struct Document;

@@ -78,6 +78,10 @@ enum Body {
     Json(Value),
     Document,
     Csv(&'static str),
+    /// A file for a message, in a form.
+    File,
+    /// Bytes of a file.
+    Bytes(&'static str),
 }
 
 /// What others get.
@@ -160,6 +164,7 @@ struct Side {
     /// A message that it received, and from which pretend phone.
     inbound: String,
     writer: String,
+    media: String,
     key: String,
     client: String,
     own_key: String,
@@ -212,6 +217,7 @@ impl Side {
             message: String::new(),
             inbound: String::new(),
             writer: phone(),
+            media: String::new(),
             key: String::new(),
             client: String::new(),
             own_key: String::new(),
@@ -277,6 +283,7 @@ impl Side {
             received["data"][0]["id"].as_str().map(str::to_owned)
         })
         .await;
+        self.media = self.new_media().await;
         self.key = string(&partner.made(201, &format!("{business}/api_keys"), &json!({"name": "k"})).await["id"]);
         self.own_key = string(&partner.made(201, "/partner/v1/api_keys", &json!({"name": "k"})).await["id"]);
         let endpoint = json!({"url": self.sink.url(), "verify_token": "verify token of the walk"});
@@ -311,6 +318,7 @@ impl Side {
             self.message.clone(),
             self.inbound.clone(),
             self.writer.clone(),
+            self.media.clone(),
             self.key.clone(),
             self.own_key.clone(),
             self.endpoint.clone(),
@@ -447,6 +455,8 @@ impl Side {
         let grant = || json!({"name": "walk", "scopes": ["billing:read"]});
         let endpoint = || json!({"url": self.sink.url(), "verify_token": "verify token of the walk"});
         let own = |name: &'static str, id: &str| Case::new([(name, id.to_owned())]);
+        let in_version =
+            |name: &'static str, id: &str| Case::new([("version", "v24.0".to_owned()), (name, id.to_owned())]);
         let case = match id {
             "cloudSendMessage" => {
                 let params = [("version", "v24.0".to_owned()), ("phone_number_id", self.info.phone_number_id.clone())];
@@ -489,7 +499,7 @@ impl Side {
             "cloudReadMe" => Case::anybodys().with("version", "v24.0").shows(&self.info.waba_id),
             "cloudReadNode" => {
                 let node = |id: &str| Case::plain().with("version", "v24.0").with("node_id", id).shows(id);
-                return Some(vec![node(&self.info.phone_number_id), node(&self.info.waba_id)]);
+                return Some(vec![node(&self.info.phone_number_id), node(&self.info.waba_id), node(&self.media)]);
             }
             "cloudChangeNode" => Case::plain()
                 .with("version", "v24.0")
@@ -573,6 +583,25 @@ impl Side {
             }
             "playPhone" => own("number", &self.writer)
                 .json(json!({"to": self.info.phone_number_id, "type": "text", "content": {"body": "for the walk"}})),
+            "cloudUploadMedia" => {
+                let params = [("version", "v24.0".to_owned()), ("phone_number_id", self.info.phone_number_id.clone())];
+                Case { body: Body::File, ..Case::new(params) }
+            }
+            "cloudDownloadMedia" => in_version("media_id", &self.media),
+            "cloudDeleteMedia" => in_version("media_id", &self.new_media().await),
+            "cloudStartUpload" => {
+                let query = format!("file_length={}&file_type=application/pdf", PDF.len());
+                Case { others: Others::TheirOwn, ..in_version("app_id", "app") }.query(query)
+            }
+            "cloudResumeUpload" => Case { body: Body::Bytes(PDF), ..in_version("upload_id", &self.new_upload().await) },
+            "cloudGetUpload" => in_version("upload_id", &self.new_upload().await),
+            "addMedia" => Case { body: Body::File, ..Case::anybodys() },
+            "listMedia" => Case::anybodys().shows(&self.media),
+            "getMedia" => own("media", &self.media).shows(&self.media),
+            "getMediaContent" => own("media", &self.media).shows(PDF),
+            "linkMedia" => own("media", &self.media).shows("/media/"),
+            "deleteMedia" => own("media", &self.new_media().await),
+
             "getAccount" => Case::anybodys().shows(&self.info.business_id),
             "listEndpoints" => Case::anybodys().shows(&self.endpoint),
             "addEndpoint" => Case::anybodys().json(endpoint()),
@@ -691,6 +720,18 @@ impl Side {
         number
     }
 
+    async fn new_media(&self) -> String {
+        let answer = exchange(file(self.tenant.request(Method::POST, "/v1/media"))).await.expect("an answer");
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        string(&answer.json()["id"])
+    }
+
+    async fn new_upload(&self) -> String {
+        let path = format!("/v24.0/app/uploads?file_length={}&file_type=application/pdf", PDF.len());
+        let answer = exchange(self.tenant.request(Method::POST, &path)).await.expect("an answer");
+        string(&answer.json()["id"])
+    }
+
     async fn new_endpoint(&self) -> String {
         let path = format!("/partner/v1/businesses/{}/webhook_endpoints", self.info.business_id);
         let body = json!({"url": self.sink.url(), "verify_token": "verify token of the walk"});
@@ -716,6 +757,13 @@ fn document(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
     let _ = write!(body, "--{boundary}\r\n{part}\"file\"; filename=\"register.pdf\"\r\n");
     let _ = write!(body, "Content-Type: application/pdf\r\n\r\n{PDF}\r\n--{boundary}--\r\n");
     request.header("content-type", format!("multipart/form-data; boundary={boundary}")).body(body)
+}
+
+/// The request with a file for a message in a form.
+fn file(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    let part = reqwest::multipart::Part::text(PDF).file_name("menu.pdf").mime_str("application/pdf").expect("a type");
+    let form = reqwest::multipart::Form::new().text("messaging_product", "whatsapp").part("file", part);
+    request.multipart(form)
 }
 
 /// An access token, or why there is none.
@@ -768,6 +816,8 @@ async fn send(client: &Client, operation: &Operation, case: &Case, token: Option
         Body::Json(body) => request.header("content-type", "application/json").body(body.to_string()),
         Body::Document => document(request),
         Body::Csv(table) => request.header("content-type", "text/csv").body(*table),
+        Body::File => file(request),
+        Body::Bytes(bytes) => request.header("content-type", "application/octet-stream").body(*bytes),
     };
     let answer = exchange(request).await.expect("an answer");
     assert!(

@@ -7,6 +7,7 @@
 //! bodies, stored by the host and read back by [`Sandbox::receive`](TransportAdapter::receive).
 
 mod behaviour;
+mod media;
 mod phone;
 mod receipts;
 
@@ -15,9 +16,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use waystation_adapter_sdk::{
-    Accepted, Callback, Capabilities, Channel, CodeDelivery, CodeMethod, Description, Io, Level, MarkError, NumberDone,
-    NumberError, Outbound, RateScope, ReadMark, ReceiveError, Received, SendError, TransportAdapter, UpstreamError,
-    async_trait, cloud_api, export_adapter,
+    Accepted, Callback, Capabilities, Channel, CodeDelivery, CodeMethod, Description, Io, Level, MarkError,
+    MediaUpload, NumberDone, NumberError, Outbound, RateScope, ReadMark, ReceiveError, Received, SendError,
+    TransportAdapter, UploadedMedia, UpstreamError, async_trait, cloud_api, export_adapter,
 };
 
 pub use behaviour::Behaviour;
@@ -69,6 +70,7 @@ struct Connection {
     seed: u64,
     send_latency_ms: u64,
     enforce_window: bool,
+    forgets_media_after_ms: Option<u64>,
 }
 
 impl Default for Connection {
@@ -80,6 +82,7 @@ impl Default for Connection {
             seed: 0,
             send_latency_ms: 0,
             enforce_window: false,
+            forgets_media_after_ms: None,
         }
     }
 }
@@ -124,6 +127,7 @@ impl TransportAdapter for Sandbox {
                 returns_attempt_ref: true,
                 marks_read: true,
                 delivers_codes: vec![CodeMethod::Sms, CodeMethod::Voice, CodeMethod::Whatsapp],
+                uploads_media: true,
                 verifies_numbers: false,
                 connects: false,
             },
@@ -136,6 +140,10 @@ impl TransportAdapter for Sandbox {
                     "delivered_after_ms": delay("Milliseconds until a message is delivered.", defaults.delivered_after_ms),
                     "read_after_ms": delay("Milliseconds until a message is read.", defaults.read_after_ms),
                     "send_latency_ms": delay("Milliseconds until the network answers.", defaults.send_latency_ms),
+                    "forgets_media_after_ms": {
+                        "type": "integer", "minimum": 0, "maximum": DELAY_MAX_MS,
+                        "description": "Milliseconds until the network forgets a file, sooner than it says; after 30 days when left out.",
+                    },
                     "jitter_percent": {
                         "type": "integer", "minimum": 0, "maximum": 100, "default": defaults.jitter_percent,
                         "description": "How far the receipts' times vary, up and down.",
@@ -161,6 +169,7 @@ impl TransportAdapter for Sandbox {
         }
         let behaviour = Behaviour::of(message.recipient.phone.as_deref());
         refuse(behaviour, &message)?;
+        media::refuse(&connection, &message)?;
 
         let upstream_id = receipts::upstream_id(connection.seed, &message.attempt_ref);
         let callbacks = receipts::schedule(behaviour, &connection, &message, &upstream_id);
@@ -188,6 +197,11 @@ impl TransportAdapter for Sandbox {
     async fn mark_read(&self, io: &Io, mark: ReadMark) -> Result<(), MarkError> {
         let _ = io;
         phone::refuse_mark(Behaviour::of(mark.from.phone.as_deref()))
+    }
+
+    async fn upload_media(&self, io: &Io, upload: MediaUpload) -> Result<UploadedMedia, SendError> {
+        let connection = Connection::read(&upload.connection)?;
+        media::upload(io, &connection, upload).await
     }
 
     async fn deliver_code(&self, io: &Io, delivery: CodeDelivery) -> Result<NumberDone, NumberError> {

@@ -144,7 +144,7 @@ fn webhook(message: &Outbound, upstream_id: &str, receipt: Receipt) -> Vec<u8> {
 }
 
 /// FNV-1a over the parts, then mixed so that every bit depends on every byte. Not for secrets.
-fn hash(seed: u64, attempt_ref: &str, purpose: &str) -> u64 {
+pub(crate) fn hash(seed: u64, attempt_ref: &str, purpose: &str) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let parts = [&seed.to_le_bytes()[..], purpose.as_bytes(), &[0], attempt_ref.as_bytes()];
     for byte in parts.into_iter().flatten() {

@@ -1,9 +1,10 @@
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use waystation_adapter_sdk::testing::{self, Run};
-use waystation_adapter_sdk::wire::IoOp;
+use waystation_adapter_sdk::wire::{IoAnswer, IoOp};
 use waystation_adapter_sdk::{
-    Accepted, Callback, CodeDelivery, CodeMethod, Event, MarkError, NumberError, Outbound, RateScope, ReceiptStatus,
-    ReceiveError, ScheduledCallback, SendError, StatusEvent, TransportAdapter,
+    Accepted, Callback, CodeDelivery, CodeMethod, Event, MEDIA_READ_MAX_BYTES, MarkError, MediaUpload, NumberError,
+    Outbound, RateScope, ReceiptStatus, ReceiveError, ScheduledCallback, SendError, StatusEvent, TransportAdapter,
 };
 
 use crate::Sandbox;
@@ -284,7 +285,7 @@ fn the_schema_has_the_defaults() {
         .iter()
         .map(|(name, property)| (name.clone(), property["default"].clone()))
         .collect();
-    assert_eq!(settings.len(), 6);
+    assert_eq!(settings.len(), 7);
     let read: crate::Connection = serde_json::from_value(Value::Object(settings)).unwrap();
     assert_eq!(read, crate::Connection::default());
 }
@@ -374,4 +375,47 @@ fn what_was_read_is_marked_unless_the_phone_is_one_that_fails() {
     };
     assert_eq!(mark("0001"), Ok(()));
     assert!(matches!(mark("0500"), Err(MarkError::Unavailable { .. })));
+}
+
+#[test]
+fn a_file_is_read_whole_and_known_until_it_is_forgotten() {
+    let content = vec![7_u8; MEDIA_READ_MAX_BYTES as usize + 5];
+    let sha256: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let upload = |sha256: &str| MediaUpload {
+        media_id: "100000000000001".to_owned(),
+        sender: waystation_adapter_sdk::Sender { id: "1".to_owned(), phone: "15550783881".to_owned() },
+        connection: json!({"forgets_media_after_ms": 1_000}),
+        content_type: "image/png".to_owned(),
+        file_name: None,
+        size_bytes: content.len() as u64,
+        sha256: sha256.to_owned(),
+        at_ms: 1_750_000_000_000,
+    };
+    let host = |op: &IoOp| match op {
+        IoOp::ReadMedia { offset, max_bytes } => {
+            let rest = &content[usize::try_from(*offset).unwrap()..];
+            IoAnswer::Media { bytes: rest[..rest.len().min(*max_bytes as usize)].to_vec().into() }
+        }
+        other => testing::agree(other),
+    };
+    let run = testing::upload_media(&Sandbox, upload(&sha256), host);
+    assert_eq!(run.requests.len(), 3, "two pieces, and the end");
+    let uploaded = run.outcome.unwrap();
+    assert!(matches!(testing::upload_media(&Sandbox, upload("00"), host).outcome, Err(SendError::Rejected { .. })));
+
+    let message = |id: &str, at_ms: i64| -> Outbound {
+        serde_json::from_value(json!({
+            "message_id": "wamid.1", "attempt": 1, "attempt_ref": "1.1", "accepted_at_ms": at_ms, "attempt_at_ms": at_ms,
+            "sender": {"id": "1", "phone": "15550783881"}, "recipient": {"phone": "16505551234"},
+            "connection": {"forgets_media_after_ms": 1_000},
+            "kind": "image", "body": {"type": "image", "image": {"id": id}},
+        }))
+        .unwrap()
+    };
+    let send = |id: &str, at_ms: i64| testing::send(&Sandbox, message(id, at_ms), testing::agree).outcome;
+    assert!(send(&uploaded.upstream_id, 1_750_000_000_999).is_ok());
+    for (id, at_ms) in [(uploaded.upstream_id.as_str(), 1_750_000_001_000), ("100000000000001", 1_750_000_000_001)] {
+        let Err(SendError::MediaGone { upstream_ids, .. }) = send(id, at_ms) else { panic!("{id} is known") };
+        assert_eq!(upstream_ids, [id]);
+    }
 }

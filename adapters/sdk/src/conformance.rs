@@ -19,9 +19,9 @@ use crate::number::NumberError;
 use crate::testing;
 use crate::types::{Description, ReceiveError, SendError};
 use crate::wire::{
-    AdmitAnswer, Described, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, NumberAnswer, OP_ADMIT, OP_CONNECT,
-    OP_DELIVER_CODE, OP_MARK_READ, OP_REGISTER, OP_REQUEST_CODE, OP_VERIFY_CODE, ReceiveAnswer, Resume, SCHEMA_VERSION,
-    SendAnswer, Step,
+    AdmitAnswer, Described, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, MediaAnswer, NumberAnswer, OP_ADMIT,
+    OP_CONNECT, OP_DELIVER_CODE, OP_MARK_READ, OP_REGISTER, OP_REQUEST_CODE, OP_UPLOAD_MEDIA, OP_VERIFY_CODE,
+    ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, Step,
 };
 
 /// Steps after which an operation counts as endless.
@@ -36,6 +36,10 @@ const SAMPLE_CODE: &str = "739184";
 
 /// The operations on numbers.
 const NUMBER_OPS: [&str; 4] = [OP_DELIVER_CODE, OP_REQUEST_CODE, OP_VERIFY_CODE, OP_REGISTER];
+
+/// The file in uploads, and its SHA-256.
+const SAMPLE_FILE: &[u8] = b"a file of the conformance suite";
+const SAMPLE_FILE_SHA256: &str = "b883d7255e610a469a82c3e496d510cc2d5fded77db278bc99c9f3e5edd1224d";
 
 /// A task number no plugin has given out yet.
 const STRANGE_TASK: u64 = u64::MAX - 41;
@@ -230,6 +234,10 @@ cases! {
     C49 Must Calls connects_as_described, "`connect` is unsupported if and only if the description says so";
     C50 Must Calls connect_without_link, "`start` answers a `connect` without a link with BAD_INPUT";
     C51 Must Calls lost_connection_ends, "A connection that cannot be made, or that the peer closes, ends as lost";
+    C52 Must Calls uploads_as_described, "`upload_media` is unsupported if and only if the description says so";
+    C53 Must Calls uploaded_has_id, "A file that was uploaded has an upstream id";
+    C54 Must Calls upload_without_media, "`start` answers an upload without a file with BAD_INPUT";
+    C55 Must Calls unread_is_not_uploaded, "When neither a piece of the file nor a request has an answer, it is not uploaded";
 }
 
 /// Runs every case. Cases that need a working table are skipped without one.
@@ -281,6 +289,7 @@ fn skip<T>(why: &str) -> Result<T, Not> {
 const NEVER_WAITS: &str = "the adapter never waits";
 const NO_REQUEST: &str = "the adapter makes no HTTP request and stores no callbacks";
 
+const NO_FILES: &str = "the adapter takes no files";
 const NO_NUMBERS: &str = "the adapter does nothing with numbers that needs the outside";
 
 struct Bench<'a> {
@@ -387,8 +396,11 @@ impl Bench<'_> {
             }
             Some(Status::Pending) => {
                 require(task != 0, "a waiting task has the number 0")?;
-                let outcome =
-                    step.send.is_some() || step.receive.is_some() || step.mark.is_some() || step.number.is_some();
+                let outcome = step.send.is_some()
+                    || step.receive.is_some()
+                    || step.mark.is_some()
+                    || step.media.is_some()
+                    || step.number.is_some();
                 require(!outcome, "a waiting task has an outcome")?;
                 Ok(Started::Waits(Waiting { task, requests: step.io, log: step.log }))
             }
@@ -505,6 +517,39 @@ impl Bench<'_> {
         }
         let ended = self.finish(self.read(status, task, &first)?, answer)?;
         ended.step.connect.ok_or_else(|| Not::Passed("a connection ended without saying how".to_owned()))
+    }
+
+    /// Uploads the sample file; `None` when the adapter takes none.
+    fn upload(&self, answer: impl Fn(&IoOp) -> IoAnswer) -> Result<Option<(MediaAnswer, Ended)>, Not> {
+        let document = json!({"v": SCHEMA_VERSION, "op": OP_UPLOAD_MEDIA, "media": {
+            "media_id": "100000000000001", "sender": {"id": "snd_conformance", "phone": "15550001111"},
+            "connection": self.sample.connection, "content_type": "text/plain", "file_name": "conformance.txt",
+            "size_bytes": SAMPLE_FILE.len(), "sha256": SAMPLE_FILE_SHA256, "at_ms": 1_750_000_000_000_i64,
+        }});
+        let (status, task, first) = self.plugin.start(document.to_string().as_bytes());
+        if status == Status::Unsupported as i32 {
+            require(task == 0, "an unsupported operation left a task")?;
+            return Ok(None);
+        }
+        let mut ended = self.finish(self.read(status, task, &first)?, answer)?;
+        let outcome = ended.step.media.take();
+        outcome
+            .map(|outcome| Some((outcome, ended)))
+            .ok_or_else(|| Not::Passed("it ended without an outcome".to_owned()))
+    }
+
+    /// Does what it is asked, with the sample file.
+    fn hand_over(&self, op: &IoOp) -> IoAnswer {
+        match op {
+            IoOp::HttpWithMedia { .. } => testing::json_response(self.sample.http_status, &self.sample.http_body),
+            IoOp::ReadMedia { offset, max_bytes } => {
+                let rest =
+                    usize::try_from(*offset).ok().and_then(|offset| SAMPLE_FILE.get(offset..)).unwrap_or_default();
+                let most = usize::try_from(*max_bytes).unwrap_or(usize::MAX);
+                IoAnswer::Media { bytes: rest[..rest.len().min(most)].to_vec().into() }
+            }
+            other => self.agree(other),
+        }
     }
 
     fn description(&self) -> Result<Description, Not> {
@@ -826,6 +871,33 @@ fn verifies_as_described(bench: &Bench<'_>) -> Verdict {
         require(described == supported, format!("the description says {described}, the outcome of {op} {supported}"))?;
     }
     Ok(())
+}
+
+fn uploads_as_described(bench: &Bench<'_>) -> Verdict {
+    let described = bench.description()?.capabilities.uploads_media;
+    let supported = bench.upload(|op| bench.hand_over(op))?.is_some();
+    require(described == supported, format!("the description says {described}, the outcome {supported}"))
+}
+
+fn uploaded_has_id(bench: &Bench<'_>) -> Verdict {
+    match bench.upload(|op| bench.hand_over(op))? {
+        None => skip(NO_FILES),
+        Some((MediaAnswer::Uploaded(uploaded), _)) => require(!uploaded.upstream_id.is_empty(), "it is empty"),
+        Some((MediaAnswer::Failed(error), _)) => skip(&format!("the adapter did not take the file: {error}")),
+    }
+}
+
+fn upload_without_media(bench: &Bench<'_>) -> Verdict {
+    let document = json!({"v": SCHEMA_VERSION, "op": OP_UPLOAD_MEDIA}).to_string();
+    let (status, task) = bench.status_of_start(document.as_bytes());
+    let refused = status == Status::BadInput as i32 || status == Status::Unsupported as i32;
+    require(refused && task == 0, format!("it was answered with status {status}"))
+}
+
+fn unread_is_not_uploaded(bench: &Bench<'_>) -> Verdict {
+    let Some((outcome, ended)) = bench.upload(|op| testing::fail(op, true))? else { return skip(NO_FILES) };
+    require(asked_for_the_outside(&ended.requests), "it asked for nothing of the file")?;
+    require(matches!(outcome, MediaAnswer::Failed(_)), "it was uploaded")
 }
 
 fn number_without_member(bench: &Bench<'_>) -> Verdict {

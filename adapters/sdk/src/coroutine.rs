@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::io::LogLine;
 use crate::link::Disconnected;
 use crate::wire::{
-    AdmitAnswer, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, NumberAnswer, ReceiveAnswer, SendAnswer,
+    AdmitAnswer, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, MediaAnswer, NumberAnswer, ReceiveAnswer, SendAnswer,
 };
 
 /// How soon a task is polled again when it waits for another task.
@@ -28,6 +28,7 @@ pub(crate) enum Outcome {
     Admit(AdmitAnswer),
     Receive(ReceiveAnswer),
     Mark(MarkAnswer),
+    Media(MediaAnswer),
     Number(NumberAnswer),
     Connect(Disconnected),
 }

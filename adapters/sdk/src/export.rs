@@ -18,7 +18,7 @@ use crate::io::Io;
 use crate::types::TransportAdapter;
 use crate::wire::{
     Described, OP_ADMIT, OP_CONNECT, OP_DELIVER_CODE, OP_MARK_READ, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND,
-    OP_VERIFY_CODE, Resume, SCHEMA_VERSION, Start, Step,
+    OP_UPLOAD_MEDIA, OP_VERIFY_CODE, Resume, SCHEMA_VERSION, Start, Step,
 };
 
 /// Exports an adapter: `export_adapter!(Type);`, where `Type` is [`TransportAdapter`] and [`Default`].
@@ -133,6 +133,13 @@ impl<A: TransportAdapter + Default> Runtime<A> {
                 let Some(mark) = start.mark else { return lacks("mark") };
                 Box::pin(async move { Outcome::Mark(adapter().mark_read(&io, mark).await.into()) })
             }
+            OP_UPLOAD_MEDIA if !self.adapter().describe().capabilities.uploads_media => {
+                return refuse(Status::Unsupported, "this adapter takes no files".to_owned());
+            }
+            OP_UPLOAD_MEDIA => {
+                let Some(upload) = start.media else { return lacks("media") };
+                Box::pin(async move { Outcome::Media(adapter().upload_media(&io, upload).await.into()) })
+            }
             OP_DELIVER_CODE => {
                 let Some(delivery) = start.delivery else { return lacks("delivery") };
                 Box::pin(async move { Outcome::Number(adapter().deliver_code(&io, delivery).await.into()) })
@@ -188,6 +195,7 @@ impl<A: TransportAdapter + Default> Runtime<A> {
                     Outcome::Admit(answer) => step.admit = Some(answer),
                     Outcome::Receive(answer) => step.receive = Some(answer),
                     Outcome::Mark(answer) => step.mark = Some(answer),
+                    Outcome::Media(answer) => step.media = Some(answer),
                     Outcome::Number(answer) => step.number = Some(answer),
                     Outcome::Connect(end) => step.connect = Some(end),
                 }

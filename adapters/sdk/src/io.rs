@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::coroutine::{Exchange, Shared};
+use crate::media::MediaReadError;
 use crate::types::Payload;
 use crate::wire::{IoAnswer, IoOp};
 
@@ -38,6 +39,34 @@ impl Io {
             IoAnswer::Http(response) => Ok(response),
             IoAnswer::HttpFailed(error) => Err(error),
             _ => Err(HttpError::Unknown { details: MISMATCH.to_owned() }),
+        }
+    }
+
+    /// Makes an HTTP request whose body goes on behind `request.body` with the whole file that is to be uploaded, and then
+    /// with `after`: the parts of a form around it, for example. The host adds the file's bytes as it sends them. For
+    /// [`upload_media`](crate::TransportAdapter::upload_media) only.
+    ///
+    /// # Errors
+    /// As [`Io::http`].
+    pub async fn http_with_media(&self, request: HttpRequest, after: Payload) -> Result<HttpResponse, HttpError> {
+        match self.exchange(IoOp::HttpWithMedia { request, after }).await {
+            IoAnswer::Http(response) => Ok(response),
+            IoAnswer::HttpFailed(error) => Err(error),
+            _ => Err(HttpError::Unknown { details: MISMATCH.to_owned() }),
+        }
+    }
+
+    /// Reads a piece of the file that is to be uploaded: at most `max_bytes` from `offset`, and at most
+    /// [`MEDIA_READ_MAX_BYTES`](crate::MEDIA_READ_MAX_BYTES); nothing behind its end. For
+    /// [`upload_media`](crate::TransportAdapter::upload_media) only.
+    ///
+    /// # Errors
+    /// If the host cannot read it.
+    pub async fn read_media(&self, offset: u64, max_bytes: u32) -> Result<Payload, MediaReadError> {
+        match self.exchange(IoOp::ReadMedia { offset, max_bytes }).await {
+            IoAnswer::Media { bytes } => Ok(bytes),
+            IoAnswer::MediaFailed { details } => Err(MediaReadError { details }),
+            _ => Err(MediaReadError { details: MISMATCH.to_owned() }),
         }
     }
 

@@ -56,8 +56,11 @@ use crate::coroutine::{Outcome, Shared, Task};
 use crate::inbound::{MarkError, ReadMark};
 use crate::io::{HttpError, HttpResponse, Io, LogLine};
 use crate::link::{Disconnected, Link};
+use crate::media::{MediaUpload, UploadedMedia};
 use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
-use crate::types::{Accepted, Admission, Callback, Outbound, ReceiveError, Received, SendError, TransportAdapter};
+use crate::types::{
+    Accepted, Admission, Callback, Outbound, Payload, ReceiveError, Received, SendError, TransportAdapter,
+};
 use crate::wire::{IoAnswer, IoOp, IoRequest, IoResult};
 
 /// Steps after which a run is given up as endless.
@@ -128,6 +131,21 @@ pub fn mark_read<A: TransportAdapter>(
 ) -> Run<Result<(), MarkError>> {
     let run = drive(|io| Box::pin(async move { Outcome::Mark(adapter.mark_read(&io, mark).await.into()) }), answer);
     let Outcome::Mark(outcome) = run.outcome else { unreachable!("a mark ends as a mark") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
+}
+
+/// Gives a file to the network; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn upload_media<A: TransportAdapter>(
+    adapter: &'static A,
+    upload: MediaUpload,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<UploadedMedia, SendError>> {
+    let run =
+        drive(|io| Box::pin(async move { Outcome::Media(adapter.upload_media(&io, upload).await.into()) }), answer);
+    let Outcome::Media(outcome) = run.outcome else { unreachable!("an upload ends as an upload") };
     Run { outcome: outcome.into(), requests: run.requests, log: run.log }
 }
 
@@ -231,7 +249,8 @@ pub fn connect<A: TransportAdapter>(
 #[must_use]
 pub fn agree(op: &IoOp) -> IoAnswer {
     match op {
-        IoOp::Http(_) => json_response(200, ""),
+        IoOp::Http(_) | IoOp::HttpWithMedia { .. } => json_response(200, ""),
+        IoOp::ReadMedia { .. } => IoAnswer::Media { bytes: Payload::default() },
         IoOp::Sleep { .. } => IoAnswer::Slept,
         IoOp::Callbacks(_) => IoAnswer::Stored,
         IoOp::Open(_) => IoAnswer::Opened { stream: 1 },
@@ -248,8 +267,11 @@ pub fn agree(op: &IoOp) -> IoAnswer {
 pub fn fail(op: &IoOp, may_have_left: bool) -> IoAnswer {
     let details = "scripted failure".to_owned();
     match op {
-        IoOp::Http(_) if may_have_left => IoAnswer::HttpFailed(HttpError::Unknown { details }),
-        IoOp::Http(_) => IoAnswer::HttpFailed(HttpError::NotSent { details }),
+        IoOp::Http(_) | IoOp::HttpWithMedia { .. } if may_have_left => {
+            IoAnswer::HttpFailed(HttpError::Unknown { details })
+        }
+        IoOp::Http(_) | IoOp::HttpWithMedia { .. } => IoAnswer::HttpFailed(HttpError::NotSent { details }),
+        IoOp::ReadMedia { .. } => IoAnswer::MediaFailed { details },
         IoOp::Sleep { .. } => IoAnswer::Slept,
         IoOp::Callbacks(_) => IoAnswer::StoreFailed { details },
         IoOp::Open(_) | IoOp::Read { .. } | IoOp::Write { .. } => IoAnswer::StreamFailed { details },

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use crate::inbound::{InboundMessage, MarkError, ReadMark, UserPreference};
 use crate::io::{HttpError, Io};
 use crate::link::{Disconnected, Link};
+use crate::media::{MediaUpload, UploadedMedia};
 use crate::number::{CodeCheck, CodeDelivery, CodeMethod, CodeRequest, NumberDone, NumberError, Registration};
 
 /// A transport: turns an accepted message into a call to some network, and that network's callbacks into events.
@@ -64,6 +65,17 @@ pub trait TransportAdapter: Send + Sync + 'static {
     async fn mark_read(&self, io: &Io, mark: ReadMark) -> Result<(), MarkError> {
         let _ = (io, mark);
         Err(MarkError::Unsupported)
+    }
+
+    /// Gives a file to the network, so that messages can name it. The bytes are at the host: see
+    /// [`Io::read_media`] and [`Io::http_with_media`].
+    ///
+    /// # Errors
+    /// As [`TransportAdapter::send`], of the file instead of the message; one that the network may have is given to it
+    /// again. By default [`SendError::Internal`].
+    async fn upload_media(&self, io: &Io, upload: MediaUpload) -> Result<UploadedMedia, SendError> {
+        let _ = (io, upload);
+        Err(SendError::Internal { error: UpstreamError::new("This adapter takes no files") })
     }
 
     /// Brings a code of the host's to a phone, by one of [`Capabilities::delivers_codes`]. Log nothing of it.
@@ -179,6 +191,9 @@ pub struct Capabilities {
     pub returns_attempt_ref: bool,
     /// Whether it implements [`TransportAdapter::mark_read`].
     pub marks_read: bool,
+    /// Whether it implements [`TransportAdapter::upload_media`]: messages then name files by the network's ids. Without
+    /// it they name them by the host's.
+    pub uploads_media: bool,
     /// How it brings a code of the host's to a phone. Empty: it does not implement [`TransportAdapter::deliver_code`].
     pub delivers_codes: Vec<CodeMethod>,
     /// Whether its network checks itself whose a number is: it implements [`TransportAdapter::request_code`],
@@ -344,6 +359,15 @@ pub enum SendError {
         /// Whether it stays down until a person acts (an expired token, a locked account).
         needs_operator: bool,
     },
+    /// The network does not have it, and no longer knows files that it names. The host gives them to the network again,
+    /// then tries again.
+    MediaGone {
+        /// The network's ids of the files; all that the message names when empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        upstream_ids: Vec<String>,
+        /// What was said.
+        error: UpstreamError,
+    },
     /// The network may have it; nobody here knows.
     Ambiguous {
         /// What happened.
@@ -365,6 +389,7 @@ impl SendError {
             | Self::RateLimited { error, .. }
             | Self::Rejected { error }
             | Self::ChannelDown { error, .. }
+            | Self::MediaGone { error, .. }
             | Self::Ambiguous { error }
             | Self::Internal { error } => error,
         }
@@ -378,6 +403,7 @@ impl fmt::Display for SendError {
             Self::RateLimited { .. } => "rate limited",
             Self::Rejected { .. } => "rejected",
             Self::ChannelDown { .. } => "channel down",
+            Self::MediaGone { .. } => "media gone",
             Self::Ambiguous { .. } => "ambiguous",
             Self::Internal { .. } => "internal",
         };

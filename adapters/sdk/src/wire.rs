@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::inbound::{MarkError, ReadMark};
 use crate::io::{HttpError, HttpRequest, HttpResponse, LogLine, ScheduledCallback};
 use crate::link::{Disconnected, Endpoint, Link};
+use crate::media::{MediaUpload, UploadedMedia};
 use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
 use crate::types::{Accepted, Admission, Callback, Description, Outbound, Payload, ReceiveError, Received, SendError};
 
@@ -25,6 +26,9 @@ pub const OP_RECEIVE: &str = "receive";
 
 /// `op` of a [`Start`] that marks a message as read.
 pub const OP_MARK_READ: &str = "mark_read";
+
+/// `op` of a [`Start`] that gives a file to the network.
+pub const OP_UPLOAD_MEDIA: &str = "upload_media";
 
 /// `op` of a [`Start`] that brings a code of the host's to a phone.
 pub const OP_DELIVER_CODE: &str = "deliver_code";
@@ -66,6 +70,9 @@ pub struct StartRef<'a> {
     /// The message, for [`OP_MARK_READ`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mark: Option<&'a ReadMark>,
+    /// The file, for [`OP_UPLOAD_MEDIA`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media: Option<&'a MediaUpload>,
     /// The code, for [`OP_DELIVER_CODE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<&'a CodeDelivery>,
@@ -106,6 +113,12 @@ impl<'a> StartRef<'a> {
     #[must_use]
     pub fn mark_read(mark: &'a ReadMark) -> Self {
         Self { mark: Some(mark), ..Self::of(OP_MARK_READ) }
+    }
+
+    /// The request to give a file to the network.
+    #[must_use]
+    pub fn upload_media(upload: &'a MediaUpload) -> Self {
+        Self { media: Some(upload), ..Self::of(OP_UPLOAD_MEDIA) }
     }
 
     /// The request to bring a code to a phone.
@@ -159,6 +172,9 @@ pub struct Start {
     /// The message, for [`OP_MARK_READ`].
     #[serde(default)]
     pub mark: Option<ReadMark>,
+    /// The file, for [`OP_UPLOAD_MEDIA`].
+    #[serde(default)]
+    pub media: Option<MediaUpload>,
     /// The code, for [`OP_DELIVER_CODE`].
     #[serde(default)]
     pub delivery: Option<CodeDelivery>,
@@ -212,6 +228,9 @@ pub struct Step {
     /// The outcome of [`OP_MARK_READ`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mark: Option<MarkAnswer>,
+    /// The outcome of [`OP_UPLOAD_MEDIA`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media: Option<MediaAnswer>,
     /// The outcome of any operation on a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<NumberAnswer>,
@@ -238,6 +257,23 @@ pub struct IoRequest {
 pub enum IoOp {
     /// Make an HTTP request; answered with [`IoAnswer::Http`] or [`IoAnswer::HttpFailed`].
     Http(HttpRequest),
+    /// Make an HTTP request whose body goes on with the file that is to be uploaded and then with `after`; answered as
+    /// [`IoOp::Http`] is. Within [`OP_UPLOAD_MEDIA`] only.
+    HttpWithMedia {
+        /// The request, with what stands before the file as its body.
+        request: HttpRequest,
+        /// What stands behind the file.
+        #[serde(default)]
+        after: Payload,
+    },
+    /// Read a piece of the file that is to be uploaded; answered with [`IoAnswer::Media`] or [`IoAnswer::MediaFailed`].
+    /// Within [`OP_UPLOAD_MEDIA`] only.
+    ReadMedia {
+        /// Where the piece starts.
+        offset: u64,
+        /// How long it is at most, in bytes.
+        max_bytes: u32,
+    },
     /// Wait; answered with [`IoAnswer::Slept`].
     Sleep {
         /// How long, in milliseconds.
@@ -295,6 +331,16 @@ pub enum IoAnswer {
     Http(HttpResponse),
     /// The peer did not answer.
     HttpFailed(HttpError),
+    /// A piece of the file: shorter than asked for at its end, and empty behind it.
+    Media {
+        /// The piece.
+        bytes: Payload,
+    },
+    /// The file cannot be read.
+    MediaFailed {
+        /// Why.
+        details: String,
+    },
     /// The time has passed.
     Slept,
     /// The callbacks are on disk.
@@ -385,6 +431,34 @@ impl From<AdmitAnswer> for Result<Admission, ReceiveError> {
         match answer {
             AdmitAnswer::Admitted(admission) => Ok(admission),
             AdmitAnswer::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// The outcome of [`OP_UPLOAD_MEDIA`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaAnswer {
+    /// The network has the file.
+    Uploaded(UploadedMedia),
+    /// It does not.
+    Failed(SendError),
+}
+
+impl From<Result<UploadedMedia, SendError>> for MediaAnswer {
+    fn from(outcome: Result<UploadedMedia, SendError>) -> Self {
+        match outcome {
+            Ok(uploaded) => Self::Uploaded(uploaded),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<MediaAnswer> for Result<UploadedMedia, SendError> {
+    fn from(answer: MediaAnswer) -> Self {
+        match answer {
+            MediaAnswer::Uploaded(uploaded) => Ok(uploaded),
+            MediaAnswer::Failed(error) => Err(error),
         }
     }
 }

@@ -10,8 +10,9 @@ use waystation_adapter_sdk::caller::Entry;
 use waystation_adapter_sdk::conformance::{CASES, Level, Outcome, Sample, as_markdown, run};
 use waystation_adapter_sdk::{
     Accepted, Admission, Callback, Capabilities, Channel, CodeCheck, CodeDelivery, CodeMethod, CodeRequest,
-    Description, Disconnected, Endpoint, HttpRequest, Io, Link, NumberDone, NumberError, Outbound, Payload,
-    ReceiveError, Registration, SendError, TransportAdapter, UpstreamError, async_trait, export_adapter,
+    Description, Disconnected, Endpoint, HttpRequest, Io, Link, MediaUpload, NumberDone, NumberError, Outbound,
+    Payload, ReceiveError, Registration, SendError, TransportAdapter, UploadedMedia, UpstreamError, async_trait,
+    export_adapter,
 };
 
 #[derive(Default)]
@@ -29,6 +30,7 @@ impl TransportAdapter for Model {
                 delivers_codes: vec![CodeMethod::Voice],
                 verifies_numbers: true,
                 connects: true,
+                uploads_media: true,
                 ..Capabilities::default()
             },
             connection_schema: serde_json::json!({"type": "object"}),
@@ -60,6 +62,18 @@ impl TransportAdapter for Model {
         match callback.header("x-secret") {
             Some("sesame") => Ok(Admission::kept()),
             _ => Err(ReceiveError::BadSignature),
+        }
+    }
+
+    async fn upload_media(&self, io: &Io, upload: MediaUpload) -> Result<UploadedMedia, SendError> {
+        let beginning = io
+            .read_media(0, 6)
+            .await
+            .map_err(|error| SendError::Internal { error: UpstreamError::new("unread").details(error.details) })?;
+        assert_eq!(beginning.as_str(), Some("a file"), "it is the file that was announced");
+        match io.http_with_media(post("--form"), "form--".into()).await?.status {
+            200 => Ok(UploadedMedia { upstream_id: upload.media_id, expires_at_ms: None }),
+            _ => Err(SendError::Rejected { error: UpstreamError::new("refused") }),
         }
     }
 

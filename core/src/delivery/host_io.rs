@@ -4,15 +4,17 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::header::{HeaderName, HeaderValue};
-use waystation_adapter_sdk::{Endpoint, HttpError, HttpRequest, HttpResponse, ScheduledCallback};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use reqwest::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use waystation_adapter_sdk::{Endpoint, HttpError, HttpRequest, HttpResponse, Payload, ScheduledCallback};
 
 use super::{engine::Enqueuer, listener::Keeper};
 use crate::{
     clock::now_ms,
-    egress::{ByteStream, Egress, EgressError},
+    egress::{Answer, ByteStream, Egress, EgressError},
     ids::SenderId,
-    plugins::{CallbackOrigin, HostIo},
+    plugins::{CallbackOrigin, HostIo, MediaBytes},
     store::{NewCallback, Store},
     vault::Vault,
 };
@@ -36,29 +38,37 @@ impl PluginIo {
     pub fn start(store: Store, vault: Vault, egress: Egress, enqueuer: Enqueuer, timeout: Duration) -> Self {
         Self { egress, keeper: Keeper::start(store, enqueuer), vault, timeout }
     }
+
+    fn timeout(&self, request: &HttpRequest) -> Duration {
+        request.timeout_ms.map_or(self.timeout, |asked| self.timeout.min(Duration::from_millis(asked)))
+    }
 }
 
 #[async_trait]
 impl HostIo for PluginIo {
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let not_sent = |details: String| HttpError::NotSent { details };
-        let timeout = request.timeout_ms.map_or(self.timeout, |asked| self.timeout.min(Duration::from_millis(asked)));
-        let built = build(request).map_err(not_sent)?;
-        match self.egress.send(built, timeout, ANSWER_MAX_BYTES).await {
-            Ok(answer) => Ok(HttpResponse {
-                status: answer.status,
-                headers: answer
-                    .headers
-                    .iter()
-                    .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into()))
-                    .collect(),
-                body: answer.body.into(),
-            }),
-            Err(error @ (EgressError::Refused(_) | EgressError::NotConnected(_))) => {
-                Err(HttpError::NotSent { details: error.to_string() })
-            }
-            Err(error @ EgressError::NoAnswer(_)) => Err(HttpError::Unknown { details: error.to_string() }),
-        }
+        let timeout = self.timeout(&request);
+        let built = build(request).map_err(|details| HttpError::NotSent { details })?;
+        answered(self.egress.send(built, timeout, ANSWER_MAX_BYTES).await)
+    }
+
+    async fn http_with_media(
+        &self,
+        mut request: HttpRequest,
+        file: MediaBytes,
+        after: Payload,
+    ) -> Result<HttpResponse, HttpError> {
+        let timeout = self.timeout(&request);
+        let before = Bytes::from(std::mem::take(&mut request.body).into_bytes());
+        let after = Bytes::from(after.into_bytes());
+        let length = before.len() as u64 + file.length + after.len() as u64;
+        let mut built = build(request).map_err(|details| HttpError::NotSent { details })?;
+        let part = |bytes: Bytes| stream::iter([Ok::<Bytes, String>(bytes)]);
+        let body = part(before).chain(file.chunks).chain(part(after));
+        *built.body_mut() = Some(reqwest::Body::wrap_stream(body));
+        // Without it the body would come in chunks, which not every peer takes.
+        built.headers_mut().insert(CONTENT_LENGTH, length.into());
+        answered(self.egress.send(built, timeout, ANSWER_MAX_BYTES).await)
     }
 
     async fn callbacks(&self, origin: &CallbackOrigin, callbacks: Vec<ScheduledCallback>) -> Result<(), String> {
@@ -77,6 +87,24 @@ impl HostIo for PluginIo {
 
     async fn open(&self, endpoint: &Endpoint) -> Result<Box<dyn ByteStream>, String> {
         self.egress.open(&endpoint.host, endpoint.port, endpoint.tls).await.map_err(|error| error.to_string())
+    }
+}
+
+fn answered(result: Result<Answer, EgressError>) -> Result<HttpResponse, HttpError> {
+    match result {
+        Ok(answer) => Ok(HttpResponse {
+            status: answer.status,
+            headers: answer
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into()))
+                .collect(),
+            body: answer.body.into(),
+        }),
+        Err(error @ (EgressError::Refused(_) | EgressError::NotConnected(_))) => {
+            Err(HttpError::NotSent { details: error.to_string() })
+        }
+        Err(error @ EgressError::NoAnswer(_)) => Err(HttpError::Unknown { details: error.to_string() }),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     eligibility::{Eligibility, Question},
     ids::{MessageId, SenderId},
     inbound,
+    media::upstream::Copies,
     messages::{
         sealed::Content,
         state::{Effect, Event, Outcome, RetryPolicy, State},
@@ -40,6 +41,9 @@ const HELD_LOOK_EVERY_MS: Millis = 1_000;
 /// When a message that met a channel that needs a person is tried again, in milliseconds.
 const OPERATOR_WAIT_MS: u64 = 60_000;
 
+/// The part of a lease that may be spent on a message's files before it is sent: one of so many.
+const UPLOADS_LEASE_SHARE: Millis = 3;
+
 pub(crate) struct MessageCourier {
     pub(crate) store: Store,
     pub(crate) directory: Directory,
@@ -48,6 +52,7 @@ pub(crate) struct MessageCourier {
     pub(crate) enqueuer: Enqueuer,
     pub(crate) adapters: Arc<AdapterHost>,
     pub(crate) vault: Vault,
+    pub(crate) copies: Copies,
     pub(crate) policy: RetryPolicy,
     pub(crate) lapse: Lapse,
     /// Names this process in the rows it works on.
@@ -238,13 +243,27 @@ impl MessageCourier {
                 return (name, Outcome::Retry { after_ms: None, error });
             }
         };
-        let outbound = match outbound(row, content, &sender, now) {
+        let mut outbound = match outbound(row, content, &sender, now) {
             Ok(outbound) => outbound,
             Err(error) => return (name, internal("The stored message is unreadable", error.to_string())),
         };
+        let named = match self.copies.exchange(&adapter, &mut outbound).await {
+            Ok(named) => named,
+            Err(error) => return (name, self.judge(row, error).await),
+        };
+        if !named.is_empty() && now_ms() - now > self.lease_ms / UPLOADS_LEASE_SHARE {
+            // The rest of the lease may not be enough to send it; with its files there, the next try is.
+            let error = UpstreamError::new("The message's files are uploaded");
+            return (name, Outcome::Throttled { after_ms: 0, error });
+        }
         let outcome = match adapter.send(&outbound).await {
             Ok(accepted) => Outcome::Accepted { upstream_id: accepted.upstream_id },
-            Err(error) => self.judge(row, error).await,
+            Err(error) => {
+                if let SendError::MediaGone { upstream_ids, .. } = &error {
+                    self.copies.forget(row.sender_id, &named, upstream_ids).await;
+                }
+                self.judge(row, error).await
+            }
         };
         (name, outcome)
     }
@@ -266,6 +285,8 @@ impl MessageCourier {
                 let after_ms = if needs_operator { OPERATOR_WAIT_MS } else { CHANNEL_DOWN_HOLD_MS };
                 Outcome::ChannelDown { after_ms, error }
             }
+            // Counted as a try, so that a network which never knows them ends it.
+            SendError::MediaGone { error, .. } => Outcome::Retry { after_ms: Some(0), error },
             SendError::Ambiguous { error } => Outcome::Ambiguous { error },
             SendError::Internal { error } => {
                 tracing::error!(message = %row.id, %error, "an adapter failed before anything was sent");

@@ -13,6 +13,7 @@ use super::lapse::Lapse;
 use crate::{
     abuse::Abuse,
     clock::{Millis, now_ms},
+    media::Media,
     queue::{Job, Queue, QueueError, Topic},
     store::{Place, Store, StoreError, Unfinished},
 };
@@ -38,6 +39,7 @@ pub(crate) struct Reconciler {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) lapse: Lapse,
     pub(crate) abuse: Abuse,
+    pub(crate) media: Media,
     pub(crate) interval: Duration,
     /// Whether no other process works on this database: then every attempt that was
     /// running when this process started is known to have been cut off.
@@ -180,6 +182,7 @@ impl Reconciler {
         self.store.forget_access_tokens(now).await?;
         self.store.forget_numbers(now).await?;
         self.store.forget_one_time_passwords(now).await?;
+        self.media.clear(now).await?;
         Ok(self.store.forget_idempotency_keys(now).await?)
     }
 }

@@ -15,8 +15,17 @@ use super::{
 };
 pub use crate::webhooks::courier::WebhookSettings;
 use crate::{
-    abuse::Abuse, egress::Egress, eligibility::Eligibility, messages::state::RetryPolicy, plugins::AdapterHost,
-    queue::Queue, store::Store, tenancy::Directory, vault::Vault, webhooks::courier::WebhookCourier,
+    abuse::Abuse,
+    egress::Egress,
+    eligibility::Eligibility,
+    media::{Media, upstream::Copies},
+    messages::state::RetryPolicy,
+    plugins::AdapterHost,
+    queue::Queue,
+    store::Store,
+    tenancy::Directory,
+    vault::Vault,
+    webhooks::courier::WebhookCourier,
 };
 
 /// Callbacks of one sender being read at once, over all workers, at most.
@@ -71,6 +80,8 @@ pub struct Equipment {
     pub egress: Egress,
     /// The rule against spam.
     pub abuse: Abuse,
+    /// The files that messages name.
+    pub media: Media,
 }
 
 /// A running worker.
@@ -84,7 +95,7 @@ pub struct Runtime {
 
 /// Settles what the last run left behind and starts the couriers.
 pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime {
-    let Equipment { store, directory, eligibility, queue, enqueuer, adapters, vault, egress, abuse } = equipment;
+    let Equipment { store, directory, eligibility, queue, enqueuer, adapters, vault, egress, abuse, media } = equipment;
     let (shutdown, stopping) = watch::channel(false);
     let lease_ms = i64::try_from(settings.lease.as_millis()).unwrap_or(i64::MAX / 2);
     let lapse = Lapse {
@@ -98,6 +109,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
         queue: queue.clone(),
         lapse: lapse.clone(),
         abuse,
+        media: media.clone(),
         interval: settings.reconcile,
         alone: settings.alone,
     };
@@ -115,6 +127,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
             enqueuer: enqueuer.clone(),
             adapters: adapters.clone(),
             vault: vault.clone(),
+            copies: Copies::new(media),
             policy: settings.retry.clone(),
             lapse,
             owner: ulid::Ulid::generate().to_string(),

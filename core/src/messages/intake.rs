@@ -24,6 +24,7 @@ use crate::{
     error::{ApiError, Breach, ErrorKind},
     ids::{MessageId, SenderId},
     limits::Limiter,
+    media::Media,
     queue::{Job, Topic},
     store::{AcceptResult, IdempotencyClaim, NewMessage, Store, StoreError},
     templates,
@@ -101,6 +102,7 @@ pub struct Intake {
     directory: Directory,
     limiter: Limiter,
     vault: Vault,
+    media: Media,
     commits: Batcher<Prepared, Committed>,
     message_ttl: Duration,
 }
@@ -109,6 +111,7 @@ impl Intake {
     /// Starts the group committer. `message_ttl` is how long a message is worth
     /// sending.
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is a room of its own")]
     pub fn start(
         store: Store,
         directory: Directory,
@@ -116,6 +119,7 @@ impl Intake {
         eligibility: Eligibility,
         limiter: Limiter,
         enqueuer: Enqueuer,
+        media: Media,
         message_ttl: Duration,
     ) -> Self {
         let committing = store.clone();
@@ -123,7 +127,7 @@ impl Intake {
             let (store, eligibility, enqueuer) = (committing.clone(), eligibility.clone(), enqueuer.clone());
             async move { commit(&store, &eligibility, &enqueuer, batch).await }
         });
-        Self { store, directory, limiter, vault, commits, message_ttl }
+        Self { store, directory, limiter, vault, media, commits, message_ttl }
     }
 
     /// Accepts one message.
@@ -161,6 +165,7 @@ impl Intake {
         }
         let kind = request.content.kind();
         let template = request.content.template_name().map(ToOwned::to_owned);
+        self.media.check(principal.business(), kind, &request.object).await?;
         let (rendered, category) = self.render(&sender, &request.recipient, request.content.into_rendering()).await?;
         let idempotency = incoming.idempotency_key.map(|key| claim(principal, &incoming, sender.id, key, now));
         let mut cap = sender.policy.messages_per_day;

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{clock::Millis, ids::DocumentId};
+use crate::{clock::Millis, file_name::harmless, ids::DocumentId};
 
 /// Largest document, in bytes.
 pub const DOCUMENT_MAX_BYTES: usize = 10 * 1024 * 1024;
@@ -140,13 +140,8 @@ pub struct Document {
 /// `given` as a file name that is harmless everywhere: no folder, no control or direction
 /// character, not hidden, of bounded length, with an extension of its true type.
 pub(super) fn safe_file_name(given: &str, kind: DocumentKind, content_type: DocumentType) -> String {
-    let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
-    let kept: String = last
-        .chars()
-        .map(|c| if c.is_whitespace() { ' ' } else { c })
-        .filter(|c| !c.is_control() && !is_invisible(*c) && !"<>:\"|?*".contains(*c))
-        .collect();
-    let kept = kept.trim_matches([' ', '.']);
+    let kept = harmless(given, usize::MAX);
+    let kept = kept.as_str();
     let (stem, extension) = kept.rsplit_once('.').unwrap_or((kept, ""));
     let lower = extension.to_ascii_lowercase();
     let (stem, extension) = if content_type.extensions().contains(&lower.as_str()) {
@@ -160,16 +155,12 @@ pub(super) fn safe_file_name(given: &str, kind: DocumentKind, content_type: Docu
     format!("{}.{extension}", if stem.is_empty() { kind.name() } else { stem })
 }
 
-/// Characters that change how the others are shown without being seen.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::file_name::is_invisible;
 
     #[test]
     fn the_type_is_read_off_the_bytes() {

@@ -550,9 +550,12 @@ async fn live(fixture: &Fixture, settings: OnboardingSettings) -> (World, delive
     // Fails when another test of this process did it before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (store, vault) = (fixture.store.clone(), Vault::for_tests());
-    let egress =
-        Egress::new(&EgressSettings { allow_private_networks: false, connect_timeout: Duration::from_secs(1) })
-            .unwrap();
+    let egress = Egress::new(&EgressSettings {
+        allow_private_networks: false,
+        allow_networks: Vec::new(),
+        connect_timeout: Duration::from_secs(1),
+    })
+    .unwrap();
     let queue = Arc::new(EmbeddedQueue::new());
     let enqueuer = Enqueuer::start(queue.clone());
     let io = PluginIo::start(store.clone(), vault.clone(), egress.clone(), enqueuer.clone(), Duration::from_secs(5));
@@ -571,6 +574,7 @@ async fn live(fixture: &Fixture, settings: OnboardingSettings) -> (World, delive
         vault: vault.clone(),
         egress,
         abuse: Abuse::new(store.clone(), directory.clone(), rule),
+        media: crate::media::Media::for_tests(&store, &vault),
     };
     let settings_of_delivery = DeliverySettings {
         messages_in_flight: 8,

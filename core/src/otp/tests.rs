@@ -11,6 +11,7 @@ use crate::{
     delivery::Enqueuer,
     eligibility::Eligibility,
     ids::{BusinessId, SenderId},
+    media::Media,
     messages::state::State,
     onboarding::Reviewer,
     queue::{EmbeddedQueue, Job},
@@ -51,6 +52,7 @@ impl World {
             Eligibility::new(store.clone(), directory),
             limiter.clone(),
             Enqueuer::start(Arc::new(EmbeddedQueue::new())),
+            Media::for_tests(&store, &vault),
             Duration::from_secs(3_600),
         );
         let passwords = OneTimePasswords::new(store.clone(), vault.clone(), limiter, intake);

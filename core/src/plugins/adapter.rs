@@ -11,18 +11,20 @@ use std::time::{Duration, SystemTime};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future::BoxFuture};
 use waystation_adapter_sdk::wire::{
-    IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer, StartRef, Step,
+    IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, MediaAnswer, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer,
+    StartRef, Step,
 };
 use waystation_adapter_sdk::{
-    Accepted, Admission, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Disconnected, Event, Level,
-    Link, MarkError, NumberDone, NumberError, Outbound, PretendText, ReadMark, ReceiveError, Received, Registration,
-    SendError, UpstreamError,
+    Accepted, Admission, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Disconnected, Event,
+    HttpError, HttpRequest, HttpResponse, Level, Link, MEDIA_READ_MAX_BYTES, MarkError, MediaUpload, NumberDone,
+    NumberError, Outbound, Payload, PretendText, ReadMark, ReceiveError, Received, Registration, SendError,
+    UploadedMedia, UpstreamError,
 };
 
 use super::library::{Library, LoadError};
 use super::link::{Links, Run, Streams};
 use super::pool::{CallFault, CallResult, Called, Pool, Watchdog};
-use super::{CallbackOrigin, HostIo, HostSettings};
+use super::{CallbackOrigin, HostIo, HostSettings, MediaSource};
 
 /// Requests of one operation that may be open at once.
 const OPEN_REQUESTS_MAX: usize = 64;
@@ -32,6 +34,9 @@ const STEPS_MAX: usize = 10_000;
 
 /// Longest pause of a connection.
 const LINK_SLEEP_MAX: Duration = Duration::from_secs(3_600);
+
+/// What an operation is told that asks for a file and is about none.
+const NO_MEDIA: &str = "this operation has no file";
 
 /// Longest log line of an adapter that is passed on.
 const LOG_TEXT_MAX_BYTES: usize = 2048;
@@ -113,6 +118,8 @@ struct Operation<'a> {
     sender_id: &'a str,
     /// What must show in no log and no error.
     secret: Option<&'a str>,
+    /// The file that it may read.
+    media: Option<&'a dyn MediaSource>,
     /// Whether it asked for anything that could carry a message out.
     may_have_left: bool,
     /// The streams that it opened.
@@ -123,7 +130,7 @@ struct Operation<'a> {
 
 impl<'a> Operation<'a> {
     fn of(sender_id: &'a str) -> Self {
-        Self { sender_id, secret: None, may_have_left: false, streams: Arc::default(), run: None }
+        Self { sender_id, secret: None, media: None, may_have_left: false, streams: Arc::default(), run: None }
     }
 
     fn redact(&self, text: String) -> String {
@@ -301,6 +308,30 @@ impl Adapter {
         Err(MarkError::Unavailable { error: UpstreamError::new("The adapter failed").details(details) })
     }
 
+    /// Has a file given to the network, so that messages can name it. Dropping the future gives the operation up.
+    ///
+    /// # Errors
+    /// What the adapter answered. Or, if it failed, what [`Adapter::send`] says of a message that was surely not sent: a
+    /// file that is given twice does no harm.
+    pub async fn upload_media(
+        &self,
+        upload: &MediaUpload,
+        source: &dyn MediaSource,
+    ) -> Result<UploadedMedia, SendError> {
+        let mut operation = Operation { media: Some(source), ..Operation::of(&upload.sender.id) };
+        let result = self.operate(encode(&StartRef::upload_media(upload)), &mut operation).await;
+        operation.may_have_left = false;
+        let fault = match result.map(|step| step.media) {
+            Ok(Some(MediaAnswer::Uploaded(uploaded))) if !is_fit_id(&uploaded.upstream_id) => {
+                operation.defect(format!("it uploaded a file and gave an id that is none: {UPSTREAM_ID_RULE}"))
+            }
+            Ok(Some(answer)) => return answer.into(),
+            Ok(None) => operation.defect("it ended an upload without an outcome"),
+            Err(fault) => Fault { may_have_left: false, ..fault },
+        };
+        Err(self.conclude(fault))
+    }
+
     /// Has a code of ours brought to a phone. `sender_id` is whose number it is about.
     ///
     /// # Errors
@@ -442,8 +473,9 @@ impl Adapter {
                 return Err(operation.defect(format!("it has more than {OPEN_REQUESTS_MAX} requests open")));
             }
             for request in step.io {
-                operation.may_have_left |= !matches!(request.op, IoOp::Sleep { .. });
-                open.push(self.perform(&origin, &operation.streams, operation.run.as_ref(), request));
+                operation.may_have_left |= !matches!(request.op, IoOp::Sleep { .. } | IoOp::ReadMedia { .. });
+                let (streams, run) = (&operation.streams, operation.run.as_ref());
+                open.push(self.perform(&origin, operation.media, streams, run, request));
             }
             if open.is_empty() {
                 return Err(operation.defect("it waits for nothing"));
@@ -502,6 +534,7 @@ impl Adapter {
     fn perform<'a>(
         &'a self,
         origin: &'a CallbackOrigin,
+        media: Option<&'a dyn MediaSource>,
         streams: &Arc<Streams>,
         run: Option<&Arc<Run>>,
         request: IoRequest,
@@ -513,6 +546,20 @@ impl Adapter {
                     Ok(response) => IoAnswer::Http(response),
                     Err(error) => IoAnswer::HttpFailed(error),
                 },
+                IoOp::HttpWithMedia { request, after } => match self.http_with_media(media, request, after).await {
+                    Ok(response) => IoAnswer::Http(response),
+                    Err(error) => IoAnswer::HttpFailed(error),
+                },
+                IoOp::ReadMedia { offset, max_bytes } => {
+                    let piece = match media {
+                        Some(media) => media.piece(offset, max_bytes.min(MEDIA_READ_MAX_BYTES)).await,
+                        None => Err(NO_MEDIA.to_owned()),
+                    };
+                    match piece {
+                        Ok(bytes) => IoAnswer::Media { bytes: bytes.into() },
+                        Err(details) => IoAnswer::MediaFailed { details },
+                    }
+                }
                 IoOp::Sleep { ms } => {
                     // Past the operation's own end there is nothing to wake for.
                     let longest = if run.is_some() { LINK_SLEEP_MAX } else { self.operation_deadline * 2 };
@@ -545,6 +592,18 @@ impl Adapter {
             };
             IoResult { id: request.id, result }
         })
+    }
+
+    async fn http_with_media(
+        &self,
+        media: Option<&dyn MediaSource>,
+        request: HttpRequest,
+        after: Payload,
+    ) -> Result<HttpResponse, HttpError> {
+        let not_sent = |details: String| HttpError::NotSent { details };
+        let media = media.ok_or_else(|| not_sent(NO_MEDIA.to_owned()))?;
+        let whole = media.whole().await.map_err(not_sent)?;
+        self.io.http_with_media(request, whole, after).await
     }
 
     fn pass_on_log(&self, step: &Step, operation: &Operation<'_>) {

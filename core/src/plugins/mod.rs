@@ -25,7 +25,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use waystation_adapter_sdk::{Endpoint, HttpError, HttpRequest, HttpResponse, ScheduledCallback};
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use waystation_adapter_sdk::{Endpoint, HttpError, HttpRequest, HttpResponse, Payload, ScheduledCallback};
 
 pub(crate) use adapter::is_fit_id;
 pub use adapter::{Adapter, Health, ReceiveFailure};
@@ -45,6 +47,21 @@ pub trait HostIo: Send + Sync + 'static {
     /// If there is no answer; [`HttpError::NotSent`] only if the peer surely does not have the request.
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpError>;
 
+    /// Makes an HTTP request whose body goes on with the bytes of `file` and then with `after`. The bytes are passed on
+    /// as they come.
+    ///
+    /// # Errors
+    /// As [`HostIo::http`]. By default nothing is sent.
+    async fn http_with_media(
+        &self,
+        request: HttpRequest,
+        file: MediaBytes,
+        after: Payload,
+    ) -> Result<HttpResponse, HttpError> {
+        let _ = (request, file, after);
+        Err(HttpError::NotSent { details: "this host sends no files".to_owned() })
+    }
+
     /// Stores callbacks for later delivery to the same adapter's [`Adapter::receive`]. Returns once they are on disk.
     ///
     /// # Errors
@@ -59,6 +76,30 @@ pub trait HostIo: Send + Sync + 'static {
         let _ = endpoint;
         Err("this host opens no streams".to_owned())
     }
+}
+
+/// A file that an adapter is to give to its network.
+#[async_trait]
+pub trait MediaSource: Send + Sync {
+    /// The piece of at most `max_bytes` that starts at `offset`; empty behind the end.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    async fn piece(&self, offset: u64, max_bytes: u32) -> Result<Vec<u8>, String>;
+
+    /// All of its bytes.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    async fn whole(&self) -> Result<MediaBytes, String>;
+}
+
+/// The bytes of a file, as they come.
+pub struct MediaBytes {
+    /// How many there are.
+    pub length: u64,
+    /// They themselves.
+    pub chunks: BoxStream<'static, Result<Bytes, String>>,
 }
 
 /// Who asked for callbacks, and so who gets them.

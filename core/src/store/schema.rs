@@ -572,6 +572,61 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    media_blobs (key) {
+        key -> Text,
+        business_id -> Text,
+        sha256 -> Nullable<Text>,
+        size_bytes -> BigInt,
+        uses -> Integer,
+        discard_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    media (id) {
+        id -> BigInt,
+        business_id -> Text,
+        sender_id -> Nullable<BigInt>,
+        blob_key -> Text,
+        origin -> Text,
+        content_type -> Text,
+        file_name -> Nullable<Text>,
+        sha256 -> Text,
+        size_bytes -> BigInt,
+        created_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    media_copies (media_id, sender_id) {
+        media_id -> BigInt,
+        sender_id -> BigInt,
+        adapter -> Text,
+        upstream_id -> Text,
+        uploaded_at -> BigInt,
+        expires_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    media_uploads (id) {
+        id -> Text,
+        business_id -> Text,
+        file_name -> Nullable<Text>,
+        content_type -> Text,
+        length_bytes -> BigInt,
+        received_bytes -> BigInt,
+        parts -> Text,
+        media_id -> Nullable<BigInt>,
+        handle -> Nullable<Text>,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     access_tokens,
     accounts,

@@ -4,6 +4,7 @@
 
 pub(crate) mod blocking;
 mod fields;
+pub(crate) mod media;
 pub(crate) mod messages;
 pub(crate) mod nodes;
 pub(crate) mod numbers;

@@ -17,7 +17,7 @@ use waystation_core::{
 
 use super::{
     fields::{Fields, chosen},
-    numbers,
+    media, numbers,
     shapes::{Done, ListQuery, body, done, own_business},
 };
 use crate::{
@@ -37,7 +37,7 @@ struct InNode {
     /// Any version of the Graph API; it can be left out.
     #[param(example = "v24.0", pattern = r"^v[0-9]+\.[0-9]+$")]
     version: String,
-    /// The id of a phone number or of your account.
+    /// The id of a phone number, of your account or of a file.
     #[param(example = "106540352242922", pattern = "^[0-9]+$")]
     node_id: String,
 }
@@ -73,13 +73,14 @@ struct NodeChange {
     pin: Option<String>,
 }
 
-/// Read a phone number or the account
+/// Read a phone number, the account or a file
 ///
 /// Of a phone number there are `id`, `display_phone_number`, `verified_name`, `quality_rating`,
 /// `code_verification_status`, `name_status`, `status`, `throughput`, `account_mode`, `platform_type`,
 /// `is_official_business_account`, `health_status`, `webhook_configuration` and `last_onboarded_time`;
 /// of the account `id`, `name`, `account_review_status`, `business_verification_status`, `owner_business_info`,
-/// `phone_numbers` and `health_status`.
+/// `phone_numbers` and `health_status`. A file is answered with its `url`, `mime_type`, `sha256` and `file_size`
+/// (`CloudMedia`); with `phone_number_id` in the query only if it was uploaded by that number.
 #[utoipa::path(
     tag = "Cloud API",
     operation_id = "cloudReadNode",
@@ -105,6 +106,9 @@ pub(crate) async fn read_node(by: ByTenant<NoScope>) -> Result<HttpResponse, Fai
         let id: AccountId = by.id("node_id")?;
         if business.account == id {
             return account(&by, &business, fields.as_ref()).await;
+        }
+        if let Ok(file) = by.api.media.get(&business.id, by.id("node_id")?).await {
+            return media::shown(&by, file);
         }
         Err(ApiError::missing("object", &id))
     })

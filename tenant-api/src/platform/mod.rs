@@ -3,6 +3,7 @@
 pub(crate) mod blocking;
 pub(crate) mod contacts;
 pub(crate) mod inbound;
+pub(crate) mod media;
 pub(crate) mod messages;
 pub(crate) mod otp;
 pub(crate) mod qr_codes;
