@@ -27,6 +27,7 @@ mod idempotency;
 mod inbound;
 mod isolation;
 mod leaks;
+mod media;
 mod otp;
 mod outage;
 mod partner;

@@ -246,14 +246,15 @@ async fn lists_find_messages_by_every_filter_while_others_are_accepted(profile: 
         .iter()
         .map(|result| result["message"]["id"].as_str().expect("an id").to_owned())
         .collect();
-    let filters: [(&str, Box<dyn Fn(usize) -> bool>); 7] = [
-        ("status=scheduled", Box::new(|_| true)),
-        ("to=%2B1+650+555+0003", Box::new(|n| n % 5 == 3 && n < 40)),
-        ("biz_opaque_callback_data=order+1", Box::new(|n| n % 4 == 1 && n < 40)),
-        ("template=order_update", Box::new(|n| n == 40)),
-        ("category=service&to=16505550001", Box::new(|n| n % 5 == 1 && n < 40)),
-        ("status=failed", Box::new(|_| false)),
-        ("accepted_before=2020-01-01T00:00:00Z", Box::new(|_| false)),
+    type Holds = fn(usize) -> bool;
+    let filters: &[(&str, Holds)] = &[
+        ("status=scheduled", |_| true),
+        ("to=%2B1+650+555+0003", |n| n % 5 == 3 && n < 40),
+        ("biz_opaque_callback_data=order+1", |n| n % 4 == 1 && n < 40),
+        ("template=order_update", |n| n == 40),
+        ("category=service&to=16505550001", |n| n % 5 == 1 && n < 40),
+        ("status=failed", |_| false),
+        ("accepted_before=2020-01-01T00:00:00Z", |_| false),
     ];
     for (query, holds) in filters {
         let found = walk(&client, query, async || {}).await;

@@ -6,8 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use reqwest::header::CONTENT_LENGTH;
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use waystation_adapter_sdk::{Endpoint, HttpError, HttpRequest, HttpResponse, Payload, ScheduledCallback};
 
 use super::{engine::Enqueuer, listener::Keeper};

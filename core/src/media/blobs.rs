@@ -109,7 +109,7 @@ impl Blobs {
     }
 
     fn path(&self, key: &str) -> Path {
-        key.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
+        key.split('/').fold(self.prefix.clone(), Path::join)
     }
 
     /// A writer of the object `key`, which is not there yet.

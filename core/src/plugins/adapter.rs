@@ -34,6 +34,7 @@ const STEPS_MAX: usize = 10_000;
 
 /// Longest pause of a connection.
 const LINK_SLEEP_MAX: Duration = Duration::from_secs(3_600);
+
 /// What an operation is told that asks for a file and is about none.
 const NO_MEDIA: &str = "this operation has no file";
 

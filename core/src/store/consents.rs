@@ -189,7 +189,7 @@ async fn insert(conn: &mut Conn, rows: Vec<StoredConsent>) -> Result<(), StoreEr
 async fn history(conn: &mut Conn, contact: &ContactId) -> Result<(Option<String>, Vec<Consent>), StoreError> {
     let query = contact_consents::table.filter(contact_consents::contact_id.eq(contact.key()));
     let rows: Vec<StoredConsent> = on!(*conn, c => query.select(StoredConsent::as_select()).load(c).await)?;
-    let business = rows.iter().next().map(|row| row.business_id.clone());
+    let business = rows.as_slice().first().map(|row| row.business_id.clone());
     Ok((business, rows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?))
 }
 

@@ -82,7 +82,7 @@ pub(super) async fn heard_from(
     // Whoever pressed a switch of WhatsApp's sees there that it is done.
     let told = source != SuppressionSource::Preference;
     let text = if wish == Wish::Start { texts.start } else { texts.stop }.filter(|_| told);
-    let confirmation = text.and_then(|text| Some(confirmation(sender, addresses.iter().next()?, text, now)));
+    let confirmation = text.and_then(|text| Some(confirmation(sender, addresses.as_slice().first()?, text, now)));
     let changed = match wish {
         Wish::Start => {
             let marketing_only = source == SuppressionSource::Preference;

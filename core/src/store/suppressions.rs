@@ -93,22 +93,6 @@ impl Store {
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
-    /// What holds messages back from somebody with these addresses.
-    #[cfg(test)]
-    pub(crate) async fn suppressions_at(
-        &self,
-        business: &BusinessId,
-        addresses: &[Address],
-    ) -> Result<Vec<Suppression>, StoreError> {
-        let people = self.people()?;
-        let hashes: Vec<String> = addresses.iter().map(|address| people.hash(business, address)).collect();
-        let mut conn = self.pools.read().await?;
-        let query =
-            suppressions::table.filter(suppressions::person.eq_any(hashes)).order(suppressions::created_at.asc());
-        let rows: Vec<StoredSuppression> = on!(conn, c => query.select(StoredSuppression::as_select()).load(c).await)?;
-        Ok(rows.into_iter().map(Into::into).collect())
-    }
-
     /// A page of the suppressions of `business`.
     pub(crate) async fn suppressions(
         &self,

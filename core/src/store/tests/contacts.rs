@@ -422,7 +422,11 @@ async fn lists_have_what_they_are_filtered_by_page_by_page() {
                     break;
                 }
             }
-            assert_eq!(found.iter().map(|id| id.key()).collect::<BTreeSet<_>>().len(), found.len(), "none twice");
+            assert_eq!(
+                found.iter().map(crate::ids::ContactId::key).collect::<BTreeSet<_>>().len(),
+                found.len(),
+                "none twice"
+            );
             found.len()
         };
         let all = ContactFilter::default;
