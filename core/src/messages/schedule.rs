@@ -264,6 +264,9 @@ mod tests {
         let name = |address: &Address| zones_of(address)[0].iana_name().map(ToOwned::to_owned);
         assert_eq!(name(&Address::phone("+4915112345678").unwrap()).as_deref(), Some("Europe/Berlin"));
         assert_eq!(name(&Address::phone("+16505551234").unwrap()).as_deref(), Some("America/New_York"));
+        for (country, zone) in [("AU", "Australia/Sydney"), ("CA", "America/Toronto"), ("RU", "Europe/Moscow")] {
+            assert_eq!(name(&Address::user_id(&format!("{country}.17")).unwrap()).as_deref(), Some(zone));
+        }
         assert_eq!(name(&Address::user_id("BR.17").unwrap()).as_deref(), Some("America/Sao_Paulo"));
     }
 

@@ -1,5 +1,6 @@
 //! The time zones of the countries, after `zone.tab` of the IANA time zone database, which is in the public domain: of
-//! each country the zone first that most of its people live in, as far as the order of the file says so.
+//! each country the zone first that most of its people live in. The file goes by geography where it lists several, so the
+//! first ones of Australia, Brazil, Canada, Russia, Ukraine and Uzbekistan are set here.
 
 /// Country (ISO 3166-1) and its zones.
 pub(super) const ZONES: &[(&str, &[&str])] = &[
@@ -48,11 +49,11 @@ pub(super) const ZONES: &[(&str, &[&str])] = &[
     (
         "AU",
         &[
+            "Australia/Sydney",
             "Australia/Lord_Howe",
             "Antarctica/Macquarie",
             "Australia/Hobart",
             "Australia/Melbourne",
-            "Australia/Sydney",
             "Australia/Broken_Hill",
             "Australia/Brisbane",
             "Australia/Lindeman",
@@ -82,6 +83,7 @@ pub(super) const ZONES: &[(&str, &[&str])] = &[
     (
         "BR",
         &[
+            "America/Sao_Paulo",
             "America/Noronha",
             "America/Belem",
             "America/Fortaleza",
@@ -89,7 +91,6 @@ pub(super) const ZONES: &[(&str, &[&str])] = &[
             "America/Araguaina",
             "America/Maceio",
             "America/Bahia",
-            "America/Sao_Paulo",
             "America/Campo_Grande",
             "America/Cuiaba",
             "America/Santarem",
@@ -108,13 +109,13 @@ pub(super) const ZONES: &[(&str, &[&str])] = &[
     (
         "CA",
         &[
+            "America/Toronto",
             "America/St_Johns",
             "America/Halifax",
             "America/Glace_Bay",
             "America/Moncton",
             "America/Goose_Bay",
             "America/Blanc-Sablon",
-            "America/Toronto",
             "America/Iqaluit",
             "America/Atikokan",
             "America/Winnipeg",
@@ -306,8 +307,8 @@ pub(super) const ZONES: &[(&str, &[&str])] = &[
     (
         "RU",
         &[
-            "Europe/Kaliningrad",
             "Europe/Moscow",
+            "Europe/Kaliningrad",
             "Europe/Kirov",
             "Europe/Volgograd",
             "Europe/Astrakhan",
@@ -372,7 +373,7 @@ pub(super) const ZONES: &[(&str, &[&str])] = &[
     ("TV", &["Pacific/Funafuti"]),
     ("TW", &["Asia/Taipei"]),
     ("TZ", &["Africa/Dar_es_Salaam"]),
-    ("UA", &["Europe/Simferopol", "Europe/Kyiv"]),
+    ("UA", &["Europe/Kyiv", "Europe/Simferopol"]),
     ("UG", &["Africa/Kampala"]),
     ("UM", &["Pacific/Midway", "Pacific/Wake"]),
     (
@@ -410,7 +411,7 @@ pub(super) const ZONES: &[(&str, &[&str])] = &[
         ],
     ),
     ("UY", &["America/Montevideo"]),
-    ("UZ", &["Asia/Samarkand", "Asia/Tashkent"]),
+    ("UZ", &["Asia/Tashkent", "Asia/Samarkand"]),
     ("VA", &["Europe/Vatican"]),
     ("VC", &["America/St_Vincent"]),
     ("VE", &["America/Caracas"]),
