@@ -54,6 +54,18 @@ impl Text {
         &self.names
     }
 
+    /// What stands before, between and after the places.
+    pub(super) fn gaps(&self) -> Vec<&str> {
+        let mut gaps = Vec::with_capacity(self.places.len() + 1);
+        let mut at = 0;
+        for (range, _) in &self.places {
+            gaps.push(&self.source[at..range.start]);
+            at = range.end;
+        }
+        gaps.push(&self.source[at..]);
+        gaps
+    }
+
     /// The text with `values`, one for each name, in their places.
     pub(super) fn fill(&self, values: &[&str]) -> String {
         let mut text = String::with_capacity(self.source.len() + 32);

@@ -68,6 +68,42 @@ rules! {
         "A template has a body with a text.";
     BodyTooLong "body_too_long" Error TemplateTooLong
         "The body has at most 1,024 characters.";
+    SyntaxUnknown "syntax_unknown" Error TemplateInvalid
+        "Variables are written as the Cloud API has them.";
+    HeaderTooLong "header_too_long" Error TemplateTooLong
+        "The text of the header has at most 60 characters.";
+    HeaderVariables "header_variables" Error TemplateHeaderInvalid
+        "The text of the header has at most one variable.";
+    FooterTooLong "footer_too_long" Error TemplateTooLong
+        "The footer has at most 60 characters.";
+    FooterVariables "footer_variables" Error TemplateFooterInvalid
+        "The footer has no variables.";
+    PlaceholderMalformed "placeholder_malformed" Error TemplateBodyInvalid
+        "A variable is a number or a name in double braces: letters, digits and underscores, and no other characters.";
+    VariablesMixed "variables_mixed" Error TemplateBodyInvalid
+        "Positional variables are numbers and named ones are names, as parameter_format says.";
+    VariablesSequence "variables_sequence" Error TemplateBodyInvalid
+        "Positional variables are numbered from 1 without a gap.";
+    VariableFirst "variable_first" Error TemplateVariableAtEdge
+        "The body does not begin with a variable.";
+    VariableLast "variable_last" Error TemplateVariableAtEdge
+        "The body does not end with a variable.";
+    VariablesAdjacent "variables_adjacent" Error TemplateBodyInvalid
+        "There is a word between two variables.";
+    VariableRatio "variable_ratio" Error TemplateTooManyVariables
+        "The body has at least as many words as variables.";
+    ExampleMissing "example_missing" Error TemplateInvalid
+        "There is an example for every variable: reviewers judge a template by them.";
+    ButtonsTooMany "buttons_too_many" Error TemplateInvalid
+        "There are at most ten buttons.";
+    UrlButtonsTooMany "url_buttons_too_many" Error TemplateInvalid
+        "There are at most two buttons with an address.";
+    ButtonTextTooLong "button_text_too_long" Error TemplateTooLong
+        "The text of a button has at most 25 characters.";
+    QuickRepliesApart "quick_replies_apart" Error TemplateInvalid
+        "Quick replies stand together, before or after all other buttons.";
+    OtpCategory "otp_category" Error TemplateInvalid
+        "A button with a one-time password is for authentication templates, which have exactly one button.";
     DuplicateText "duplicate_text" Warning TemplateInvalid
         "No two templates of an account say the same in body and footer in one language: the network turns the second down as a duplicate.";
 }

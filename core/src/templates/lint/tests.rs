@@ -1,1 +1,160 @@
+use serde_json::{Value, json};
 
+use super::*;
+use crate::templates::content::{ParameterFormat, Syntax};
+
+fn of(components: Value) -> Draft {
+    Draft {
+        name: "order_update".to_owned(),
+        language: "en_US".to_owned(),
+        category: "UTILITY".to_owned(),
+        components: components.as_array().cloned().unwrap(),
+        ..Draft::default()
+    }
+}
+
+fn body(text: &str, examples: &[&str]) -> Value {
+    json!({"type": "BODY", "text": text, "example": {"body_text": [examples]}})
+}
+
+fn hello() -> Value {
+    body("Hello there.", &[])
+}
+
+fn buttons(buttons: Value) -> Draft {
+    of(json!([hello(), {"type": "BUTTONS", "buttons": buttons}]))
+}
+
+fn replies(count: usize) -> Vec<Value> {
+    (0..count).map(|n| json!({"type": "QUICK_REPLY", "text": n.to_string()})).collect()
+}
+
+fn urls(count: usize) -> Vec<Value> {
+    (0..count).map(|n| json!({"type": "URL", "text": n.to_string(), "url": "https://x.example/"})).collect()
+}
+
+fn ttl(category: &str, seconds: i64) -> Draft {
+    let components = if category == "AUTHENTICATION" {
+        json!([{"type": "BODY", "add_security_recommendation": true}])
+    } else {
+        json!([hello()])
+    };
+    Draft { category: category.to_owned(), message_send_ttl_seconds: Some(seconds), ..of(components) }
+}
+
+/// For each rule a draft that it finds something in, and one that is just inside.
+fn cases() -> Vec<(&'static str, Draft, Draft)> {
+    let fine = || of(json!([hello()]));
+    let header = |text: &str, examples: &[&str]| {
+        of(json!([{"type": "HEADER", "format": "TEXT", "text": text, "example": {"header_text": examples}}, hello()]))
+    };
+    let footer = |text: &str| of(json!([hello(), {"type": "FOOTER", "text": text}]));
+    let one = |text: &str, examples: &[&str]| of(json!([body(text, examples)]));
+    let otp = json!([{"type": "OTP", "otp_type": "COPY_CODE"}]);
+    let authentication = |button: Value| Draft {
+        category: "AUTHENTICATION".to_owned(),
+        ..of(json!([{"type": "BODY", "add_security_recommendation": true}, {"type": "BUTTONS", "buttons": button}]))
+    };
+    let mut apart = replies(2);
+    apart.insert(1, urls(1).remove(0));
+    let mut together = replies(2);
+    together.extend(urls(1));
+    vec![
+        ("name_characters", Draft { name: "Order".to_owned(), ..fine() }, fine()),
+        ("name_too_long", Draft { name: "x".repeat(513), ..fine() }, Draft { name: "x".repeat(512), ..fine() }),
+        ("language_unknown", Draft { language: "en-US".to_owned(), ..fine() }, fine()),
+        ("language_uncertain", Draft { language: "es_VE".to_owned(), ..fine() }, fine()),
+        ("category_unknown", Draft { category: "SERVICE".to_owned(), ..fine() }, fine()),
+        ("ttl_range", ttl("AUTHENTICATION", 901), ttl("AUTHENTICATION", 900)),
+        ("ttl_range", ttl("UTILITY", 29), ttl("UTILITY", 30)),
+        ("ttl_range", ttl("MARKETING", 43_199), ttl("MARKETING", -1)),
+        ("components_count", of(json!([])), fine()),
+        ("component_unknown", of(json!([hello(), {"type": "POEM"}])), fine()),
+        ("component_repeated", of(json!([hello(), hello()])), fine()),
+        ("member_invalid", of(json!([{"type": "BODY", "text": 5}])), fine()),
+        ("member_invalid", of(json!([hello(), {"type": "BUTTONS", "buttons": 5}])), buttons(json!([]))),
+        ("body_required", of(json!([{"type": "FOOTER", "text": "x"}])), fine()),
+        ("body_required", one("  ", &[]), fine()),
+        ("body_too_long", one(&"x".repeat(1_025), &[]), one(&"x".repeat(1_024), &[])),
+        ("syntax_unknown", Draft { syntax: Syntax::Handlebars, ..fine() }, fine()),
+        ("header_too_long", header(&"x".repeat(61), &[]), header(&"x".repeat(60), &[])),
+        ("header_variables", header("On {{1}} at {{2}}", &["a", "b"]), header("On {{1}}", &["a"])),
+        ("footer_too_long", footer(&"x".repeat(61)), footer(&"x".repeat(60))),
+        ("footer_variables", footer("Bye {{1}}"), footer("Bye")),
+        ("placeholder_malformed", one("Hi {{first name}} there", &[]), fine()),
+        ("placeholder_malformed", one("Hi {{#1}} there", &[]), one("Hi {{1}} there", &["a"])),
+        ("variables_mixed", one("Hi {{name}} there", &["a"]), one("Hi {{1}} there", &["a"])),
+        (
+            "variables_mixed",
+            Draft { parameter_format: ParameterFormat::Named, ..one("Hi {{1}} there", &["a"]) },
+            Draft {
+                parameter_format: ParameterFormat::Named,
+                ..of(json!([{
+                    "type": "BODY", "text": "Hi {{name}} there",
+                    "example": {"body_text_named_params": [{"param_name": "name", "example": "Ana"}]},
+                }]))
+            },
+        ),
+        ("variables_sequence", one("Hi {{2}} there", &["a"]), one("Hi {{1}} there", &["a"])),
+        ("variable_first", one("{{1}} has a parcel", &["a"]), one("A {{1}} has a parcel", &["a"])),
+        ("variable_last", one("There is a parcel for {{1}}", &["a"]), one("There is a parcel for {{1}}.", &["a"])),
+        (
+            "variables_adjacent",
+            one("Hello to you {{1}} {{2}} there", &["a", "b"]),
+            one("Hello to you {{1}}, {{2}} there", &["a", "b"]),
+        ),
+        ("variable_ratio", one("Hi {{1}}, {{2}}.", &["a", "b"]), one("Hi {{1}}, bye {{2}}.", &["a", "b"])),
+        ("example_missing", one("Hi {{1}}, bye {{2}}.", &["a"]), one("Hi {{1}}, bye {{2}}.", &["a", "b"])),
+        ("buttons_too_many", buttons(replies(11).into()), buttons(replies(10).into())),
+        ("url_buttons_too_many", buttons(urls(3).into()), buttons(urls(2).into())),
+        (
+            "button_text_too_long",
+            buttons(json!([{"type": "QUICK_REPLY", "text": "x".repeat(26)}])),
+            buttons(json!([{"type": "QUICK_REPLY", "text": "x".repeat(25)}])),
+        ),
+        ("quick_replies_apart", buttons(apart.into()), buttons(together.into())),
+        ("otp_category", buttons(otp.clone()), authentication(otp.clone())),
+        ("otp_category", authentication(replies(1).into()), authentication(otp)),
+    ]
+}
+
+#[test]
+fn every_rule_finds_its_case_and_not_the_one_just_inside() {
+    for (rule, outside, inside) in cases() {
+        let found = lint(&outside);
+        assert!(found.iter().any(|finding| finding.rule == rule), "{rule} finds nothing: {found:?}");
+        let found = lint(&inside);
+        assert!(found.iter().all(|finding| finding.rule != rule), "{rule} finds too much: {found:?}");
+    }
+}
+
+#[test]
+fn every_rule_has_a_case_and_a_name_of_its_own() {
+    let cases = cases();
+    for rule in RULES {
+        // This one is found by what else the account has.
+        let known = rule.id == "duplicate_text" || cases.iter().any(|(id, ..)| *id == rule.id);
+        assert!(known, "{} has no case", rule.id);
+        assert_eq!(RULES.iter().filter(|other| other.id == rule.id).count(), 1, "{}", rule.id);
+    }
+}
+
+#[test]
+fn an_error_is_refused_with_the_code_of_the_first_and_all_that_was_found() {
+    let draft = of(json!([body("{{1}} and {{2}}", &[])]));
+    let error = accept(&draft).unwrap_err();
+    assert_eq!((error.kind, error.kind.subcode()), (ErrorKind::TemplateVariableAtEdge, Some(2_388_299)));
+    assert!(error.breaches.len() >= 3, "{error}");
+    assert!(accept(&of(json!([hello()]))).is_ok());
+}
+
+#[test]
+fn nothing_that_is_sent_in_as_a_template_makes_it_fail() {
+    for value in [json!(null), json!(5), json!("x"), json!([]), json!({"type": "BODY", "text": ["x"]})] {
+        for member in ["text", "buttons", "cards", "format", "example"] {
+            let with = json!({"type": "HEADER", member: value});
+            let found = lint(&of(json!([value, with, {"type": "CAROUSEL", "cards": [value]}])));
+            assert!(!found.is_empty());
+        }
+    }
+}
