@@ -79,6 +79,7 @@ needs!(
     MessagesRead,
     SendersWrite,
     ContactsWrite,
+    TemplatesWrite,
     WebhooksWrite,
     BillingRead,
     BusinessesRead,

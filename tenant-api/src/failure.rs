@@ -54,6 +54,18 @@ struct CloudError {
     /// Build logic on this.
     #[schema(example = 131_009)]
     code: i64,
+    /// What the code leaves open, of templates that are created or changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 2_388_299)]
+    error_subcode: Option<i64>,
+    /// With a subcode: what to show to a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Leading or trailing parameters are not allowed")]
+    error_user_title: Option<&'static str>,
+    /// With a subcode: what was wrong, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/components/0/text must not begin with a variable")]
+    error_user_msg: Option<String>,
     error_data: CloudErrorData,
     /// The request's id; name it when you ask for help.
     fbtrace_id: String,
@@ -137,6 +149,9 @@ pub(crate) fn cloud_error(error: &ApiError, request_id: &str) -> CloudErrorBody 
             message: format!("(#{}) {}", row.code, row.title),
             kind: row.error_type,
             code: row.code,
+            error_subcode: error.kind.subcode(),
+            error_user_title: error.kind.subcode().map(|_| row.title),
+            error_user_msg: error.kind.subcode().map(|_| error.details.clone()),
             error_data: CloudErrorData { messaging_product: "whatsapp", details: error.details.clone() },
             fbtrace_id: request_id.to_owned(),
         },

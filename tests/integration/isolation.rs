@@ -446,6 +446,13 @@ impl Side {
                 .with("version", "v24.0")
                 .query(format!("input_token={}", self.info.token))
                 .shows("is_valid"),
+            "cloudCreateTemplate" => self.of_account().json(template("made_by_the_walk")),
+            "cloudListTemplates" => self.of_account().query("summary=total_count").shows("order_update"),
+            "cloudDeleteTemplates" => {
+                let path = format!("/v24.0/{}/message_templates", self.info.waba_id);
+                self.tenant.made(200, &path, &template("to_delete")).await;
+                self.of_account().query("name=to_delete")
+            }
             "cloudReadMe" => Case::anybodys().with("version", "v24.0").shows(&self.info.waba_id),
             "cloudReadNode" => {
                 let node = |id: &str| Case::plain().with("version", "v24.0").with("node_id", id).shows(id);
@@ -633,6 +640,13 @@ impl Side {
         let body = json!({"url": self.sink.url(), "verify_token": "verify token of the walk"});
         string(&self.partner.made(201, &path, &body).await["id"])
     }
+}
+
+fn template(name: &str) -> Value {
+    json!({
+        "name": name, "language": "en_US", "category": "UTILITY",
+        "components": [{"type": "BODY", "text": format!("The walk says {name}.")}],
+    })
 }
 
 fn profile() -> Value {

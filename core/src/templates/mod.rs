@@ -141,8 +141,7 @@ impl Template {
     /// Whether components can be read when they are needed.
     pub(crate) fn readable(components: &[serde_json::Value]) -> Result<(), String> {
         let components = serde_json::Value::from(components.to_vec());
-        let components: Vec<StoredComponent> =
-            serde_json::from_value(components).map_err(|error| error.to_string())?;
+        let components: Vec<StoredComponent> = serde_json::from_value(components).map_err(|error| error.to_string())?;
         let (_, cards) = Parts::read(components).map_err(|error| error.to_string())?;
         for card in cards {
             Parts::read(card.components).map_err(|error| error.to_string())?;

@@ -11,4 +11,5 @@ pub(crate) mod profiles;
 pub(crate) mod qr_codes;
 mod shapes;
 pub(crate) mod subscriptions;
+pub(crate) mod templates;
 pub(crate) mod tokens;

@@ -8,17 +8,19 @@ use utoipa::{IntoParams, ToSchema};
 use waystation_core::{
     clock::now_ms,
     error::{ApiError, ErrorKind},
-    ids::{AccountId, SenderId},
+    ids::{AccountId, SenderId, TemplateId},
     onboarding::State,
     paging::Paging,
     store::BusinessView,
-    tenancy::{SENDERS_MAX_PER_BUSINESS, Tenant},
+    templates::Change,
+    tenancy::{SENDERS_MAX_PER_BUSINESS, Scope, Tenant},
 };
 
 use super::{
     fields::{Fields, chosen},
     numbers,
     shapes::{Done, ListQuery, body, done, own_business},
+    templates::{self, CloudTemplateChange},
 };
 use crate::{
     answers::{Absent, Bodied, CloudErrors, Conflicting, Guarded, Selectable},
@@ -37,7 +39,7 @@ struct InNode {
     /// Any version of the Graph API; it can be left out.
     #[param(example = "v24.0", pattern = r"^v[0-9]+\.[0-9]+$")]
     version: String,
-    /// The id of a phone number or of your account.
+    /// The id of a phone number, of a template or of your account.
     #[param(example = "106540352242922", pattern = "^[0-9]+$")]
     node_id: String,
 }
@@ -71,13 +73,18 @@ struct NodeChange {
     /// Of a phone number: the PIN of its two-step verification, six digits.
     #[schema(example = "204817")]
     pin: Option<String>,
+    /// Of a template: what is to change about it.
+    #[serde(flatten)]
+    template: CloudTemplateChange,
 }
 
-/// Read a phone number or the account
+/// Read a phone number, a template or the account
 ///
 /// Of a phone number there are `id`, `display_phone_number`, `verified_name`, `quality_rating`,
 /// `code_verification_status`, `name_status`, `status`, `throughput`, `account_mode`, `platform_type`,
 /// `is_official_business_account`, `health_status`, `webhook_configuration` and `last_onboarded_time`;
+/// of a template `id`, `name`, `language`, `status`, `category`, `previous_category`, `parameter_format`, `components`,
+/// `quality_score`, `rejected_reason`, `rejection_info` and `message_send_ttl_seconds`;
 /// of the account `id`, `name`, `account_review_status`, `business_verification_status`, `owner_business_info`,
 /// `phone_numbers` and `health_status`.
 #[utoipa::path(
@@ -100,6 +107,13 @@ pub(crate) async fn read_node(by: ByTenant<NoScope>) -> Result<HttpResponse, Fai
             let all = numbers::all_fields(&by, &view).await?;
             let chosen = chosen(fields.as_ref(), numbers::KIND, numbers::USUAL_FIELDS, all)?;
             return Ok(HttpResponse::Ok().json(chosen));
+        }
+        if let Ok(id) = by.id::<TemplateId>("node_id") {
+            match by.api.templates.template(&subtree, id).await {
+                Ok(view) => return Ok(HttpResponse::Ok().json(templates::select(&view, fields.as_ref())?)),
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
         let business = own_business(&by).await?;
         let id: AccountId = by.id("node_id")?;
@@ -134,9 +148,10 @@ pub(crate) async fn read_me(by: ByTenant<NoScope>) -> Result<HttpResponse, Failu
     .await
 }
 
-/// Set the PIN of a phone number
+/// Set the PIN of a phone number, or change a template
 ///
-/// Of its two-step verification: registering the number asks for it from then on.
+/// The PIN is that of its two-step verification: registering the number asks for it from then on. A change of a template
+/// needs the scope `templates:write` as well; it is a new version, which is reviewed while the one before stays in use.
 #[utoipa::path(
     tag = "Cloud API",
     operation_id = "cloudChangeNode",
@@ -152,7 +167,23 @@ pub(crate) async fn read_me(by: ByTenant<NoScope>) -> Result<HttpResponse, Failu
 pub(crate) async fn change_node(sent: SentByTenant<SendersWrite>) -> Result<HttpResponse, Failure> {
     let by = &sent.by;
     by.answer(async {
-        let (id, subtree) = (by.id::<SenderId>("node_id")?, by.subtree());
+        let subtree = by.subtree();
+        if let Ok(id) = by.id::<TemplateId>("node_id")
+            && by.api.templates.template(&subtree, id).await.is_ok()
+        {
+            by.principal.require(Scope::TemplatesWrite)?;
+            let change = body::<NodeChange, _>(&sent)?.template;
+            let change = Change {
+                category: change.category,
+                components: change.components,
+                parameter_format: change.parameter_format,
+                message_send_ttl_seconds: change.message_send_ttl_seconds,
+                ..Change::default()
+            };
+            by.api.templates.change((&by.actor(), &subtree), id, change, true, now_ms()).await?;
+            return Ok(done());
+        }
+        let id = by.id::<SenderId>("node_id")?;
         by.api.registry.sender(&subtree, id).await?;
         let change: NodeChange = body(&sent)?;
         let pin = change.pin.unwrap_or_default();

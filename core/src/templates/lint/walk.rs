@@ -239,9 +239,8 @@ impl Walk {
             let at = format!("{at}/{position}/text");
             self.most(RuleId::ButtonTextTooLong, &at, "characters", (limits::BUTTON_TEXT_MAX_CHARS, chars));
         }
-        let changes = buttons.windows(2).filter(|pair| {
-            (pair[0]["type"] == "QUICK_REPLY") != (pair[1]["type"] == "QUICK_REPLY")
-        });
+        let changes =
+            buttons.windows(2).filter(|pair| (pair[0]["type"] == "QUICK_REPLY") != (pair[1]["type"] == "QUICK_REPLY"));
         if changes.count() > 1 {
             self.find(RuleId::QuickRepliesApart, &at, "must have its quick replies together");
         }
@@ -263,7 +262,11 @@ impl Walk {
         let numbers: Vec<Option<u32>> = parsed.names().iter().map(|name| name.parse().ok()).collect();
         if numbers.iter().any(|number| number.is_none() != self.named) {
             let wanted = if self.named { "names" } else { "numbers" };
-            self.find(RuleId::VariablesMixed, at, format!("must have {wanted} in its variables, as parameter_format says"));
+            self.find(
+                RuleId::VariablesMixed,
+                at,
+                format!("must have {wanted} in its variables, as parameter_format says"),
+            );
         } else if !self.named && !numbers.iter().zip(1..).all(|(number, wanted)| *number == Some(wanted)) {
             self.find(RuleId::VariablesSequence, at, "must number its variables from 1 without a gap");
         }
