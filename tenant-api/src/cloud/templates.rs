@@ -199,8 +199,8 @@ fn filter(query: &CloudTemplateQuery) -> Result<TemplateFilter, ApiError> {
         }
         states.extend(found);
     }
-    let categories = words(&query.category).into_iter().map(|word| {
-        Category::parse(&word).ok_or_else(|| ApiError::breach("?category", "is not a category of templates"))
+    let categories = words(&query.category).iter().map(|word| {
+        Category::parse(word).ok_or_else(|| ApiError::breach("?category", "is not a category of templates"))
     });
     Ok(TemplateFilter {
         name_contains: query.name.clone().filter(|name| !name.is_empty()),
