@@ -174,6 +174,6 @@ mod tests {
             end += row.share;
         }
         assert_eq!(end, 10_000);
-        assert_eq!(rows.len(), 9);
+        assert_eq!(rows.len(), 11);
     }
 }

@@ -3,7 +3,7 @@
 //! What the form has no fields for (carousels, offers, buttons that open forms) is kept and edited as JSON: opening a
 //! template and saving it never loses a part of it.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 use waystation_core::templates::{Draft, Syntax, languages::LANGUAGES};
 
 use crate::forms::{Choice, Field, Fields, Form};
@@ -382,8 +382,8 @@ fn samples_of(text: &str) -> Result<Option<Value>, usize> {
 
 /// A number where it reads back as it was typed, so that a code with leading zeros stays one.
 fn read_value(text: &str) -> Value {
-    let number: Option<Value> = serde_json::from_str(text).ok().filter(|value: &Value| value.is_number());
-    number.filter(|number| *number == text).unwrap_or_else(|| text.into())
+    let number = serde_json::from_str::<Number>(text).ok().map(|number| (number.to_string(), number));
+    number.filter(|(shown, _)| shown == text).map_or_else(|| text.into(), |(_, number)| number.into())
 }
 
 /// None where the path leads through a value.
@@ -421,6 +421,9 @@ pub(crate) fn field_of(pointer: &str, draft: &Draft) -> String {
     if first != "components" || Simple::of(draft).is_none() {
         return match first {
             "message_send_ttl_seconds" => "ttl".to_owned(),
+            // Which syntax it is in shows in what is written.
+            "syntax" if Simple::of(draft).is_some() => "body".to_owned(),
+            "syntax" => "components".to_owned(),
             other => other.to_owned(),
         };
     }

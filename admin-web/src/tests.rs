@@ -89,6 +89,7 @@ impl Fixture {
         let mut fixture = Self::without_tables().await;
         let store = fixture.dashboard.store.clone();
         store.migrate(Direction::Up).await.unwrap();
+        store.adopt_vault(&Vault::for_tests(), 0).await.unwrap();
         fixture.reseller = fixture.add_reseller("North").await;
         fixture.business = fixture.add_business(&fixture.reseller, "Bakery").await;
         fixture

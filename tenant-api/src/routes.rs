@@ -9,6 +9,9 @@ use crate::Documents;
 #[derive(Debug, Clone)]
 pub(crate) struct Routes(Vec<(Vec<String>, String)>);
 
+/// In the order in which they are told.
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
 impl Routes {
     pub(crate) fn of(documents: &Documents) -> Self {
         let paths = documents.tenant.paths.paths.iter().chain(&documents.partner.paths.paths);
@@ -30,15 +33,23 @@ impl Routes {
             route.len() == asked.len()
                 && route.iter().zip(&asked).all(|(route, asked)| match route.as_str() {
                     "{version}" => asked.strip_prefix('v').is_some_and(|rest| rest.contains('.')),
-                    "{phone_number_id}" | "{waba_id}" | "{node_id}" => {
-                        !asked.is_empty() && asked.bytes().all(|byte| byte.is_ascii_digit())
-                    }
+                    "{phone_number_id}" | "{waba_id}" | "{node_id}" | "{media_id}" => is_number(asked),
+                    "{app_id}" => asked == "app" || is_number(asked),
+                    "{upload_id}" => asked.starts_with("upload:"),
                     parameter if parameter.starts_with('{') => !asked.is_empty(),
                     text => text == asked,
                 })
         };
-        self.0.iter().find(|(route, _)| matches(route)).map(|(_, methods)| methods.clone())
+        // One path may be several routes, each with methods of its own: an id says by its form what it is of.
+        let found: Vec<&str> =
+            self.0.iter().filter(|(route, _)| matches(route)).flat_map(|(_, methods)| methods.split(", ")).collect();
+        let known = METHODS.iter().filter(|method| found.contains(method)).copied().collect::<Vec<_>>().join(", ");
+        (!known.is_empty()).then_some(known)
     }
+}
+
+fn is_number(segment: &str) -> bool {
+    !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn segments(path: &str) -> Vec<String> {

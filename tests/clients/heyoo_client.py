@@ -37,6 +37,13 @@ def parse(path):
 
 def send():
     link = "https://media.example/file"
+    content = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(1000)
+    with open("photo.jpg", "wb") as file:
+        file.write(content)
+    media = client.upload_media("photo.jpg")["id"]
+    url = client.query_media_url(media)
+    with open(client.download_media(url, "image/jpeg", "copy"), "rb") as file:
+        assert file.read() == content
     sent = [
         ("text", client.send_message("Hello from heyoo", to)),
         ("template", client.send_template(os.environ["TEMPLATE"], to, lang="en_US", components=[
@@ -44,7 +51,7 @@ def send():
         ])),
         ("location", client.send_location("29.97", "31.13", "Giza", "Egypt", to)),
         ("image", client.send_image(f"{link}.jpg", to, caption="An image")),
-        ("image", client.send_image("1037543291543636", to, link=False)),
+        ("image", client.send_image(media, to, link=False)),
         ("sticker", client.send_sticker(f"{link}.webp", to)),
         ("audio", client.send_audio(f"{link}.mp3", to)),
         ("video", client.send_video(f"{link}.mp4", to, caption="A video")),

@@ -81,6 +81,14 @@ async fn a_test_key_reaches_the_sandbox_only_and_a_live_key_needs_a_verified_bus
     let elsewhere = stage.partner.made(201, &format!("{}/senders", stage.business), &sender).await;
     let elsewhere = elsewhere["id"].as_str().expect("an id").to_owned();
     site.execute(&format!("UPDATE senders SET phone_verified_at = 1 WHERE id = {elsewhere}")).await;
+    // Its network takes more than templates only from a sender to whom the person wrote.
+    let (now, person, of) = (seconds_now() * 1_000, format!("1650555{DELIVERED_ONLY}"), &demo.info().business_id);
+    let window = format!(
+        "INSERT INTO windows (sender_id, recipient, business_id, last_inbound_id, last_inbound_at)
+         VALUES ({elsewhere}, '{person}', '{}', '', {now})",
+        of.trim_start_matches("biz_")
+    );
+    site.execute(&window).await;
     let path = format!("/v24.0/{elsewhere}/messages");
 
     let (test, _) = stage.key(json!({"name": "test"})).await;

@@ -22,9 +22,11 @@ async fn every_documented_message_arrives_as_it_was_sent(profile: Profile) {
     let info = demo.info();
     let client = Client::new(info, &info.base_url);
     let shown = format!("/v1/sandbox/phones/{}/messages", info.recipient);
+    let files = client.files().await;
     let mut sent = 0;
     for example in examples() {
-        let cloud = example.cloud_message(TO);
+        let mut cloud = example.cloud_message(TO);
+        files.put_into(&mut cloud);
         let answer = client.send(&cloud).await;
         if content(&cloud).0 == "template" {
             // Nothing is wrong with it but that the demo may have no such template.
@@ -39,7 +41,8 @@ async fn every_documented_message_arrives_as_it_was_sent(profile: Profile) {
             continue;
         }
         let by_cloud = answer.accepted();
-        let platform = example.platform_message(&info.phone_number_id, TO);
+        let mut platform = example.platform_message(&info.phone_number_id, TO);
+        files.put_into(&mut platform);
         let answer = client.post("/v1/messages", &platform).await;
         assert_eq!(answer.status, 202, "{}: {}", example.name, answer.body);
         for id in [by_cloud, answer.accepted()] {

@@ -694,7 +694,8 @@ impl Side {
                 let shows = match id {
                     "listUsage" => &self.info.phone_number_id,
                     "listCases" => &self.case,
-                    _ => &self.endpoint,
+                    // Of the page alone: what was done since has pushed older entries off it.
+                    _ => &self.info.business_id,
                 };
                 let named = Case::plain().query(format!("business={}", self.info.business_id)).shows(shows);
                 return Some(vec![Case::anybodys().query("limit=200").shows(shows), named]);

@@ -221,12 +221,14 @@ async fn every_documented_message_is_kept_as_it_was_sent_and_reaches_the_phone(p
     let site = Site::new(profile).await;
     let demo = site.demo(None);
     let client = Client::new(demo.info(), &demo.info().base_url);
+    let files = client.files().await;
     let mut sent = Vec::new();
     for example in examples() {
-        for (path, body) in [
+        for (path, mut body) in [
             (client.cloud_path(), example.cloud_message(PHONE)),
             ("/v1/messages".to_owned(), example.platform_message(&client.phone_number_id, PHONE)),
         ] {
+            files.put_into(&mut body);
             let answer = client.post(&path, &body).await;
             if body["type"] == "template" && answer.status >= 400 {
                 // The demo has one template; the others are what the answer says that they are.

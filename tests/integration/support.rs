@@ -1,7 +1,7 @@
 //! A place for an installation, processes on it, a client, and a look into its database.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     env,
     ffi::OsString,
     fs,
@@ -20,7 +20,11 @@ use diesel::{
     Connection as _, QueryableByName, RunQueryDsl as _, connection::SimpleConnection as _, sql_types::BigInt,
 };
 use futures_util::{StreamExt as _, stream};
-use reqwest::{Method, header::HeaderMap};
+use reqwest::{
+    Method,
+    header::HeaderMap,
+    multipart::{Form, Part},
+};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -410,6 +414,55 @@ impl Answer {
             status => panic!("not accepted, but {status}: {}", self.body),
         };
         id.as_str().unwrap_or_else(|| panic!("no id: {}", self.body)).to_owned()
+    }
+}
+
+/// A file of each kind that a message can carry by its id: the kind, a name, and how it begins.
+const FILES: [(&str, &str, &[u8]); 5] = [
+    ("image", "image.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF\0"),
+    ("video", "video.mp4", b"\0\0\0\x20ftypisom"),
+    ("audio", "audio.mp3", b"ID3\x04"),
+    ("document", "document.pdf", b"%PDF-1.7\n"),
+    ("sticker", "sticker.webp", b"RIFF\0\0\0\0WEBPVP8 "),
+];
+
+/// The ids of files that a business has uploaded, one of each kind.
+#[derive(Debug)]
+pub(crate) struct Files(HashMap<&'static str, String>);
+
+impl Files {
+    /// Has a message that names files by ids that are nobody's name these.
+    pub(crate) fn put_into(&self, message: &mut Value) {
+        match message {
+            Value::Array(parts) => parts.iter_mut().for_each(|part| self.put_into(part)),
+            Value::Object(members) => {
+                for (name, member) in members {
+                    match (self.0.get(name.as_str()), member.get_mut("id")) {
+                        (Some(file), Some(id)) => *id = file.as_str().into(),
+                        _ => self.put_into(member),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Client {
+    /// Uploads a file of each kind.
+    pub(crate) async fn files(&self) -> Files {
+        let mut files = HashMap::new();
+        for (kind, name, head) in FILES {
+            let mut bytes = head.to_vec();
+            bytes.resize(1_024, 0);
+            let form =
+                Form::new().part("file", Part::bytes(bytes).file_name(name)).text("messaging_product", "whatsapp");
+            let path = format!("/v24.0/{}/media", self.phone_number_id);
+            let answer = exchange(self.request(Method::POST, &path).multipart(form)).await.expect("an answer");
+            let id = answer.json()["id"].as_str().unwrap_or_else(|| panic!("{kind}: {}", answer.body)).to_owned();
+            files.insert(kind, id);
+        }
+        Files(files)
     }
 }
 

@@ -50,6 +50,8 @@ impl Hops {
             "verify_token": VERIFY_TOKEN, "base_url": format!("http://{}", proxy.address), "timeout_ms": 5_000,
         });
         near_site.execute(&format!("UPDATE senders SET adapter = 'whatsapp-cloud', connection = '{connection}'")).await;
+        // A network has reviewed the near one's template, and not the sandbox's.
+        near_site.execute("UPDATE template_versions SET network = 'whatsapp-cloud'").await;
         let callbacks = format!("{}/callbacks/{}", near.base_url, near.phone_number_id);
         let endpoint = json!({"url": callbacks, "verify_token": VERIFY_TOKEN});
         // The near one sees its new settings within moments; until then nobody listens there.

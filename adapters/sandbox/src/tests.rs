@@ -263,6 +263,7 @@ fn nothing_is_dropped_silently() {
         .iter()
         .map(|event| match event {
             Event::Unknown { what, .. } => what.as_str(),
+            Event::Change(change) => change.field.as_str(),
             other => panic!("{other:?}"),
         })
         .collect();

@@ -493,7 +493,7 @@ async fn render(
         let breach = Breach { pointer: "/recipient".to_owned(), message, limit: None, actual: None };
         return Err(ApiError::breaches(ErrorKind::RecipientUnsupported, vec![breach]));
     }
-    template.sendable(&sender.adapter)?;
+    template.sendable(sender)?;
     Ok((template.fill(&message)?, template.category()))
 }
 

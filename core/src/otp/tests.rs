@@ -140,10 +140,13 @@ async fn add_template(
     (name, language, category, status): (&str, &str, &str, &str),
     now: Millis,
 ) {
-    let components = json!([
-        {"type": "BODY", "text": "{{1}} is your code."},
-        {"type": "BUTTONS", "buttons": [{"type": "OTP", "otp_type": "COPY_CODE", "text": "Copy code"}]},
-    ]);
+    let components = match category {
+        "AUTHENTICATION" => json!([
+            {"type": "BODY", "text": "{{1}} is your code."},
+            {"type": "BUTTONS", "buttons": [{"type": "OTP", "otp_type": "COPY_CODE", "text": "Copy code"}]},
+        ]),
+        _ => json!([{"type": "BODY", "text": "Your order {{1}} is here.", "example": {"body_text": [["A-17"]]}}]),
+    };
     let draft = Draft {
         name: name.to_owned(),
         language: language.to_owned(),

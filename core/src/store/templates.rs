@@ -32,7 +32,7 @@ use crate::{
         Action, Content, NetworkEvent, ParameterFormat, Side, State, TemplateCounts, TemplateFilter, TemplateView,
         Verdict, VersionView, WaitingFilter, WaitingTemplate, limits, sandbox_review,
     },
-    tenancy::{SANDBOX, Subtree},
+    tenancy::{SANDBOX, Subtree, WHATSAPP},
     webhooks::templates::Notice,
 };
 
@@ -1211,6 +1211,7 @@ async fn network_of(conn: &mut Conn, account: AccountId) -> Result<String, Store
     let query = senders::table
         .filter(senders::account_id.eq(account.0))
         .filter(senders::adapter.ne(SANDBOX))
+        .filter(senders::channel.eq(WHATSAPP))
         .order((senders::created_at, senders::id))
         .select(senders::adapter);
     let adapter: Option<String> = on!(*conn, c => query.first(c).await.optional())?;

@@ -28,7 +28,7 @@ use crate::{
         template::{Component, Parameter, TemplateMessage},
     },
     store::{StoreError, StoredTemplate},
-    tenancy::SANDBOX,
+    tenancy::{SANDBOX, Sender},
 };
 pub(crate) use content::Content;
 pub use content::{Change, Draft, ParameterFormat, Syntax};
@@ -157,19 +157,21 @@ impl Template {
         self.category
     }
 
-    /// Whether a sender on `adapter` may send it: an approved one that its own network has approved. The sandbox takes
-    /// those that are on their way there as well, and what is to be said of them is given.
+    /// Whether `sender` may send it: an approved one that its own network has approved. The sandbox takes those that are
+    /// on their way there as well, and what is to be said of them is given. Only WhatsApp's networks review templates:
+    /// on other channels what a reviewer here approved will do.
     ///
     /// # Errors
     /// 132001 when it is not approved, 132015 when it is paused, 132016 when it is disabled.
-    pub fn sendable(&self, adapter: &str) -> Result<Option<Breach>, ApiError> {
-        let sandbox = adapter == SANDBOX;
+    pub fn sendable(&self, sender: &Sender) -> Result<Option<Breach>, ApiError> {
+        let (sandbox, reviewed) = (sender.adapter == SANDBOX, sender.is_whatsapp());
         let refuse = |kind: ErrorKind, why: &str| {
             let message = format!("template name ({}) in {} {why}", self.name, self.language);
             let breach = Breach { pointer: "/template/name".to_owned(), message, limit: None, actual: None };
             Err(ApiError::breaches(kind, vec![breach]))
         };
         match self.state {
+            State::Approved | State::ApprovedInternal | State::Submitted if !reviewed => Ok(None),
             State::Approved if sandbox || self.network.as_deref() != Some(SANDBOX) => Ok(None),
             State::Approved => refuse(ErrorKind::TemplateMissing, "is approved in the sandbox only"),
             State::Paused => refuse(ErrorKind::TemplatePaused, "is paused"),

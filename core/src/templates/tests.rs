@@ -1,6 +1,10 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::{
+    ids::{AccountId, BusinessId, SenderId},
+    tenancy::{Policy, Standing, WHATSAPP},
+};
 
 fn template(components: &Value, state: &str) -> Template {
     Template::read(&StoredTemplate {
@@ -71,7 +75,7 @@ fn a_template_that_is_not_approved_is_132001_and_one_that_was_stopped_says_so() 
     ] {
         let template = template(&hello, state);
         for (adapter, code) in [(SANDBOX, in_the_sandbox), ("another", elsewhere)] {
-            match (template.sendable(adapter), code) {
+            match (template.sendable(&sender(WHATSAPP, adapter)), code) {
                 (Ok(warning), None) => assert_eq!(warning.is_some(), state != "approved", "{state}"),
                 (Err(error), Some(code)) => assert_eq!(error.kind.row().code, code, "{state}"),
                 (found, code) => panic!("{state} on {adapter}: {found:?} is not {code:?}"),
@@ -79,7 +83,31 @@ fn a_template_that_is_not_approved_is_132001_and_one_that_was_stopped_says_so() 
         }
     }
     let elsewhere = Template { network: Some("another".to_owned()), ..template(&hello, "approved") };
-    assert_eq!(elsewhere.sendable("another"), Ok(None));
+    assert_eq!(elsewhere.sendable(&sender(WHATSAPP, "another")), Ok(None));
+}
+
+#[test]
+fn what_a_reviewer_approved_goes_out_where_no_network_reviews() {
+    let hello = json!([{"type": "BODY", "text": "Hello"}]);
+    for (state, goes) in
+        [("draft", false), ("pending_internal", false), ("approved_internal", true), ("approved", true)]
+    {
+        assert_eq!(template(&hello, state).sendable(&sender("sms", "sms")).is_ok(), goes, "{state}");
+    }
+}
+
+fn sender(channel: &str, adapter: &str) -> Sender {
+    Sender {
+        id: SenderId(1),
+        account: AccountId(1),
+        business: BusinessId::generate(),
+        phone: "15550783881".to_owned(),
+        channel: channel.to_owned(),
+        adapter: adapter.to_owned(),
+        connection: Value::Null,
+        standing: Standing::Active,
+        policy: Policy::default(),
+    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ use crate::{
 pub const SANDBOX: &str = "sandbox";
 
 /// The name of the channel with a customer-care window.
-const WHATSAPP: &str = "whatsapp";
+pub(crate) const WHATSAPP: &str = "whatsapp";
 
 /// Why a sender is paused whose number was deregistered.
 pub(crate) const DEREGISTERED: &str = "its number was deregistered; register it, and it goes on.";
@@ -148,11 +148,17 @@ impl Sender {
         }
     }
 
+    /// Whether it is on a network of WhatsApp, official or pretended.
+    #[must_use]
+    pub fn is_whatsapp(&self) -> bool {
+        self.channel == WHATSAPP
+    }
+
     /// Whether its network takes free-form messages only to people who wrote a short time ago. The sandbox does when its
     /// connection says so.
     #[must_use]
     pub fn enforces_window(&self) -> bool {
-        self.channel == WHATSAPP && (!self.is_sandbox() || self.connection["enforce_window"] == true)
+        self.is_whatsapp() && (!self.is_sandbox() || self.connection["enforce_window"] == true)
     }
 
     /// Whether its number was deregistered, and it is paused for nothing else.

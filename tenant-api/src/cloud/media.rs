@@ -228,7 +228,7 @@ fn of_number(query: &OfNumber, file: &File) -> Result<(), ApiError> {
     path = "/{version}/{media_id}/content",
     params(InMedia),
     responses(
-        (status = 200, description = "The bytes.", content_type = "application/octet-stream", body = [u8]),
+        (status = 200, description = "The bytes, with the type of the file.", content_type = "*/*", body = [u8]),
         Guarded<MessagesRead, CloudErrors>, Absent<CloudErrors>,
     ),
 )]

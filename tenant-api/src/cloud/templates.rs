@@ -74,10 +74,7 @@ struct CloudTemplateCreated {
     "id": "546151681022936", "name": "order_shipped", "language": "en_US", "status": "APPROVED", "category": "UTILITY",
     "parameter_format": "POSITIONAL", "components": [{"type": "BODY", "text": "It is on its way."}],
 }))]
-#[serde(transparent)]
-struct CloudTemplate {
-    fields: Map<String, Value>,
-}
+struct CloudTemplate(Map<String, Value>);
 
 /// A page of templates.
 #[derive(Serialize, ToSchema)]
@@ -199,7 +196,8 @@ fn filter(query: &CloudTemplateQuery) -> Result<TemplateFilter, ApiError> {
         }
         states.extend(found);
     }
-    let categories = words(&query.category).iter().map(|word| {
+    let categories = words(&query.category);
+    let categories = categories.iter().map(|word| {
         Category::parse(word).ok_or_else(|| ApiError::breach("?category", "is not a category of templates"))
     });
     Ok(TemplateFilter {
@@ -276,7 +274,7 @@ pub(crate) async fn list_templates(by: ByTenant<TemplatesWrite>) -> Result<HttpR
         let data: Vec<CloudTemplate> = page
             .entries
             .iter()
-            .map(|view| Ok(CloudTemplate { fields: select(view, fields.as_ref())? }))
+            .map(|view| Ok(CloudTemplate(select(view, fields.as_ref())?)))
             .collect::<Result<_, ApiError>>()?;
         let summary = match query.summary.filter(|summary| !summary.is_empty()) {
             None => None,

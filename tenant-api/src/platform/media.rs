@@ -215,7 +215,7 @@ pub(crate) async fn get_media(by: ByTenant<MessagesRead>) -> Answer {
     operation_id = "getMediaContent",
     params(InMedia),
     responses(
-        (status = 200, description = "The bytes.", content_type = "application/octet-stream", body = [u8]),
+        (status = 200, description = "The bytes, with the type of the file.", content_type = "*/*", body = [u8]),
         Guarded<MessagesRead>, Absent,
     ),
 )]
