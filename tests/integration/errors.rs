@@ -178,7 +178,7 @@ async fn wrong_addresses(client: &Client) {
     let without_version = format!("/{}/messages", client.phone_number_id);
     assert_is_cloud_error("wrong method", &client.get(&without_version).await, 405, 100);
     for path in [client.cloud_path(), "/v1/messages".to_owned()] {
-        for method in [Method::GET, Method::PUT, Method::DELETE] {
+        for method in [Method::GET, Method::PATCH, Method::DELETE] {
             let answer = exchange(client.request(method.clone(), &path)).await.expect("an answer");
             assert_refused_method(&format!("{method} {path}"), &answer);
         }

@@ -20,6 +20,7 @@ on_both_profiles!(
     a_message_whose_template_is_gone_when_it_is_due_fails_with_the_reason,
     a_message_expires_when_its_time_to_live_ends,
     a_batch_answers_for_each_message_and_repeats_nothing,
+    a_batch_over_the_rate_is_finished_by_repeating_it,
     lists_find_messages_by_every_filter_while_others_are_accepted,
     quiet_hours_shift_marketing_and_say_so,
 );
@@ -156,7 +157,10 @@ async fn a_message_expires_when_its_time_to_live_ends(profile: Profile) {
 }
 
 async fn a_batch_answers_for_each_message_and_repeats_nothing(profile: Profile) {
-    let site = Site::new(profile).await;
+    let mut site = Site::new(profile).await;
+    for limit in ["limits.key_requests_per_second", "limits.business_requests_per_second"] {
+        site.set(limit, 0);
+    }
     let demo = site.demo(None);
     let client = Client::new(demo.info(), &demo.info().base_url);
     let mut messages: Vec<Value> = (0..1_000).map(|n| message(&client, &format!("number {n}"))).collect();
@@ -208,6 +212,38 @@ async fn a_batch_answers_for_each_message_and_repeats_nothing(profile: Profile) 
     assert_eq!(site.messages().await, 900);
     let none = client.post("/v1/messages/batch", &json!({"messages": []})).await;
     assert_eq!((none.status, &none.json()["errors"][0]["limit"]), (422, &json!(1_000)));
+}
+
+async fn a_batch_over_the_rate_is_finished_by_repeating_it(profile: Profile) {
+    let mut site = Site::new(profile).await;
+    site.set("limits.key_requests_per_second", 200);
+    let demo = site.demo(None);
+    let client = Client::new(demo.info(), &demo.info().base_url);
+    let messages: Vec<Value> = (0..500).map(|n| message(&client, &format!("number {n}"))).collect();
+    let batch = json!({"messages": messages});
+    let mut late = 0;
+    let finished = eventually("all of them are accepted", async || {
+        let request = client.posting("/v1/messages/batch", &batch).header("idempotency-key", "of all");
+        let answer = exchange(request).await.expect("an answer").json();
+        for result in answer["results"].as_array()? {
+            if result["status"] == 429 {
+                late += 1;
+            } else {
+                assert_eq!(result["status"], 202, "{result}");
+            }
+        }
+        (answer["refused"] == 0).then_some(answer)
+    })
+    .await;
+    assert!(late > 0, "nothing was over the rate");
+    let ids: BTreeSet<&str> = finished["results"]
+        .as_array()
+        .expect("results")
+        .iter()
+        .filter_map(|one| one["message"]["id"].as_str())
+        .collect();
+    assert_eq!(ids.len(), 500);
+    assert_eq!(site.messages().await, 500);
 }
 
 /// The ids on all pages of a list, with something done between two pages.

@@ -361,7 +361,8 @@ impl Intake {
 
     /// Accepts the messages of one request, each as [`Intake::accept`] would on `/v1`, and answers for each in order. What
     /// is accepted is one commit. A member `idempotency_key` of a message is its own; with `key` that of the request, the
-    /// same request again accepts nothing twice.
+    /// same request again accepts nothing twice. `late` has, for each that is over a limit, the milliseconds until it may
+    /// come again: it is refused, and its place in the request still counts.
     ///
     /// # Errors
     /// What is wrong with the request as a whole: then nothing was accepted.
@@ -369,6 +370,7 @@ impl Intake {
         &self,
         principal: &Tenant,
         mut messages: Vec<Value>,
+        late: &[Option<u64>],
         key: Option<&str>,
     ) -> Result<Vec<Result<AcceptedMessage, ApiError>>, ApiError> {
         check_idempotency_key(key)?;
@@ -389,6 +391,11 @@ impl Intake {
         let mut answers = Vec::with_capacity(messages.len());
         let mut prepared = Vec::with_capacity(messages.len());
         for (index, message) in messages.iter_mut().enumerate() {
+            if let Some(wait) = late.get(index).copied().flatten() {
+                let details = "This credential, or all of its business together, sends too fast.";
+                answers.push(Some(Err(ApiError::new(ErrorKind::RateLimited, details).retry_after_ms(wait))));
+                continue;
+            }
             let of_request = key.map(|key| claim_of("batch", format!("{key}:{index}")));
             match self.prepare_one(principal, message, of_request, now).await {
                 Ok(message) => {
@@ -449,6 +456,17 @@ impl Intake {
             }
         };
         self.directory.sender(principal.business(), id).await?.ok_or_else(|| no_such_sender(&id.to_string()))
+    }
+
+    /// Whether the template of `sender`'s account brings one-time passwords; none when there is no such template.
+    pub(crate) async fn is_authentication(
+        &self,
+        sender: &Sender,
+        name: &str,
+        language: &str,
+    ) -> Result<Option<bool>, ApiError> {
+        let template = self.directory.template(sender.account, name, language).await?;
+        Ok(template.map(|template| template.is_authentication()))
     }
 
     /// The sender of `from`, if this credential may send through it now.

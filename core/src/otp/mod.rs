@@ -202,9 +202,7 @@ impl OneTimePasswords {
             Incoming { sender: Some(sender.id), dialect: Dialect::Platform, body: &body, idempotency_key: None };
         let mut prepared = self.intake.prepare(principal, incoming, now).await?;
         if prepared.message.sealed.is_none() {
-            let details = format!("\"{}\" is no authentication template.", excerpt(&name));
-            let breach = Breach { pointer: "/template/name".to_owned(), message: details, limit: None, actual: None };
-            return Err(ApiError::breaches(ErrorKind::ParameterInvalid, vec![breach]));
+            return Err(no_authentication_template(&name));
         }
         // A code that is no longer good is not worth sending.
         prepared.message.expires_at = prepared.message.expires_at.min(expires_at);
@@ -295,6 +293,10 @@ impl OneTimePasswords {
     /// Name and language of the template that brings the code.
     async fn template(&self, sender: &Sender, order: &Order) -> Result<(String, String), ApiError> {
         if let Some(template) = &order.template {
+            let known = self.intake.is_authentication(sender, &template.name, &template.language).await?;
+            if known == Some(false) {
+                return Err(no_authentication_template(&template.name));
+            }
             return Ok((template.name.clone(), template.language.clone()));
         }
         let found = self.store.authentication_template(sender.account, order.language.as_deref()).await?;
@@ -414,3 +416,9 @@ fn too_many(wait_ms: Millis) -> ApiError {
 
 #[cfg(test)]
 mod tests;
+
+fn no_authentication_template(name: &str) -> ApiError {
+    let message = format!("\"{}\" is no authentication template", excerpt(name));
+    let breach = Breach { pointer: "/template/name".to_owned(), message, limit: None, actual: None };
+    ApiError::breaches(ErrorKind::ParameterInvalid, vec![breach])
+}

@@ -275,7 +275,7 @@ pub(crate) async fn delete_media(by: ByTenant<MediaWrite>) -> Answer {
     params(InApp, NewUpload),
     responses(
         (status = 200, description = "Bytes can come.", body = CloudUploadId),
-        Guarded<MediaWrite, CloudErrors>, Asked<CloudErrors>,
+        Guarded<MediaWrite, CloudErrors>, Absent<CloudErrors>, Asked<CloudErrors>,
     ),
 )]
 #[post("/{version:(?:v[0-9]+\\.[0-9]+/)?}{app_id:app|[0-9]+}/uploads")]

@@ -87,13 +87,7 @@ pub(crate) async fn send_messages(sent: SentByTenant<MessagesSend>) -> Result<Ht
         let waits = more.iter().map(|ruling| (!ruling.allowed).then(|| ruling.retry_after_ms()));
         let waits = std::iter::once(None).chain(waits).chain(std::iter::repeat(None)).take(messages.len());
         let waits: Vec<Option<u64>> = waits.collect();
-        let allowed = messages.into_iter().zip(&waits).filter(|(_, wait)| wait.is_none()).map(|(message, _)| message);
-        let mut accepted = by.api.intake.accept_batch(&by.principal, allowed.collect(), key).await?.into_iter();
-        let late = |wait| {
-            let details = "This credential, or all of its business together, sends too fast.";
-            Err(ApiError::new(ErrorKind::RateLimited, details).retry_after_ms(wait))
-        };
-        let results = waits.into_iter().filter_map(|wait| wait.map(late).or_else(|| accepted.next())).collect();
+        let results = by.api.intake.accept_batch(&by.principal, messages, &waits, key).await?;
         Ok(HttpResponse::Ok().json(MessageBatchResult::new(results, &RequestId::of(&by.request))))
     })
     .await
