@@ -177,8 +177,8 @@ async fn wrong_addresses(client: &Client) {
     assert_is_problem("no route", &client.get("/v1/nothing").await, 404, 2_500, "no_such_route");
     let without_version = format!("/{}/messages", client.phone_number_id);
     assert_is_cloud_error("wrong method", &client.get(&without_version).await, 405, 100);
-    for path in [client.cloud_path(), "/v1/messages".to_owned()] {
-        for method in [Method::GET, Method::PATCH, Method::DELETE] {
+    for (path, other) in [(client.cloud_path(), Method::GET), ("/v1/messages".to_owned(), Method::PUT)] {
+        for method in [other, Method::PATCH, Method::DELETE] {
             let answer = exchange(client.request(method.clone(), &path)).await.expect("an answer");
             assert_refused_method(&format!("{method} {path}"), &answer);
         }

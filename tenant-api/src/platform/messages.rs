@@ -60,7 +60,7 @@ pub(crate) async fn send_message(
 ///
 /// What can be accepted is, in one commit; `results` says of each what became of it, in order, with the status that it
 /// would have had alone. So the answer is 200 also when some were refused, or all. Each counts against the limits like a
-/// request of its own: those over a limit are refused, and can be sent again.
+/// request of its own: those over a limit are refused, and can be sent again in a request of their own.
 #[utoipa::path(
     tag = "Messages",
     operation_id = "sendMessages",
