@@ -579,7 +579,9 @@ mod tests {
                         assert!(responses.contains_key(status), "{id} documents no {status}");
                     }
                     let contents = responses.values().chain([body]).filter_map(|one| one["content"].as_object());
-                    for content in contents.flat_map(serde_json::Map::values) {
+                    // Files are their own.
+                    let read = contents.flatten().filter(|(kind, _)| !kind.contains('*') && !kind.contains("octet"));
+                    for (_, content) in read {
                         if content.get("example").or(content.get("examples")).is_none() {
                             without_example(&document, &content["schema"], id, (&mut seen, &mut found));
                         }

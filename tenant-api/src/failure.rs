@@ -92,6 +92,7 @@ pub(crate) struct Problem {
     #[schema(example = 422)]
     status: u16,
     /// What was wrong with this very request.
+    #[schema(example = "/text/body must not be empty")]
     detail: String,
     /// The same code as on the Cloud API routes.
     #[schema(example = 131_009)]
@@ -99,8 +100,10 @@ pub(crate) struct Problem {
     /// Whether the same request may succeed later.
     retryable: bool,
     /// What to do.
+    #[schema(example = "Correct the parameter that the details name.")]
     advice: &'static str,
     /// The request's id; name it when you ask for help.
+    #[schema(example = "01JDC7M1Q2ZJ3W4X5Y6Z7A8B9C")]
     request_id: String,
     /// Everything that is wrong with the body.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -112,6 +112,10 @@ struct MessageObject {
 
 /// Many messages to send.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"messages": [
+    {"from": "+1 555 078 3881", "to": "16505551234", "type": "text", "text": {"body": "Your order is on its way."}},
+    {"from": "+1 555 078 3881", "to": "16505551235", "type": "text", "text": {"body": "Your order is ready."}},
+]}))]
 pub(crate) struct MessageBatch {
     /// One to a thousand, each like the body of `POST /v1/messages`, with an `idempotency_key` of its own where you want
     /// one.
@@ -171,6 +175,9 @@ impl MessageBatchResult {
 /// What is to be different about a scheduled message: members of `POST /v1/messages` but for sender and recipient.
 /// One that is null is taken away.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "text": {"body": "See you at ten."}, "schedule_at": "2026-12-24T10:00", "zone": "Europe/Berlin",
+}))]
 #[allow(dead_code, reason = "read by the core from the body itself; here for the documentation")]
 pub(crate) struct MessageChange {
     /// With it, the member of the same name has what is sent.

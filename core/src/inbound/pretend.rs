@@ -53,6 +53,9 @@ const KINDS: [(&str, bool); 18] = [
 
 /// What a pretend phone does: sends a message, or taps something in one that it got.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "to": "106540352242922", "name": "Ada Lovelace", "type": "text", "content": {"body": "Is my order on its way?"},
+}))]
 #[serde(deny_unknown_fields)]
 pub struct Play {
     /// The sender that it writes to: its phone number id or its phone number. One of the sandbox.
@@ -70,13 +73,13 @@ pub struct Play {
     #[schema(example = "text")]
     pub kind: Option<String>,
     /// The object of the type, as the Cloud API's webhooks have it; of a file, its `id`. Ids of messages are ours.
-    #[schema(value_type = Option<Object>, example = json!({"body": "Is my order on its way?"}))]
+    #[schema(value_type = Option<Object>)]
     pub content: Option<Value>,
     /// The message that is answered.
     #[schema(example = json!(null))]
     pub reply_to: Option<String>,
     /// The advertisement that led the person here: the Cloud API's `referral`.
-    #[schema(value_type = Option<Object>, example = json!(null))]
+    #[schema(value_type = Option<Object>)]
     pub referral: Option<Value>,
     /// A button or an entry of a list that is tapped.
     #[schema(example = json!(null))]

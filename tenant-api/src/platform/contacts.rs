@@ -129,6 +129,15 @@ struct SuppressionsQuery {
 
 /// A person that the business knows.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "con_01JDC7M1Q2ZJ3W4X5Y6Z7A8B9C", "phone": "16505551234", "user_id": "US.13491208655302741918",
+    "profile_name": "Ana R.", "given_name": "Ana", "language": "en_US", "time_zone": "America/Los_Angeles",
+    "tags": ["regular"], "attributes": {"loyalty_points": 120},
+    "consents": [
+        {"channel": "whatsapp", "category": "marketing", "granted": true, "at": "2026-11-22T10:00:00.000Z"},
+    ],
+    "opt_outs": [], "created_at": "2026-11-22T10:00:00.000Z", "updated_at": "2026-11-22T10:00:00.000Z",
+}))]
 pub(crate) struct ContactBody {
     #[schema(example = "con_01JDC7M1Q2ZJ3W4X5Y6Z7A8B9C")]
     id: String,
@@ -151,7 +160,7 @@ pub(crate) struct ContactBody {
     time_zone: Option<String>,
     #[schema(example = json!(["regular"]))]
     tags: Vec<String>,
-    #[schema(value_type = Object, example = json!({"loyalty_points": 120}))]
+    #[schema(value_type = Object)]
     attributes: Value,
     /// What they agreed to, or took back, as it stands.
     consents: Vec<ConsentState>,

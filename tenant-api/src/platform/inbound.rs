@@ -95,6 +95,16 @@ impl InboundQuery {
 
 /// A message that a person sent.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "wamid.01JD9Z8W7V6T5S4R3Q2P1N0M9K", "to": "106540352242922",
+    "from": {"phone": "16505550001", "name": "Ana R."}, "type": "text",
+    "message": {
+        "from": "16505550001", "id": "wamid.01JD9Z8W7V6T5S4R3Q2P1N0M9K", "timestamp": "1795341600", "type": "text",
+        "text": {"body": "Is my order on its way?"},
+    },
+    "reply_to": null, "upstream_id": "wamid.HBgLMTY1MDU1NTAwMDEVAgARGBI5QTNDQTVCM0Q0Q0Q2RTY3RTcA",
+    "sent_at": "2026-11-22T10:00:00.000Z", "received_at": "2026-11-22T10:00:00.000Z", "read_at": null,
+}))]
 pub(crate) struct InboundMessage {
     #[schema(example = "wamid.01JD9Z8W7V6T5S4R3Q2P1N0M9K")]
     id: String,
@@ -107,10 +117,7 @@ pub(crate) struct InboundMessage {
     #[schema(example = "text")]
     kind: String,
     /// The Cloud API's message object, as the webhook has it.
-    #[schema(value_type = Object, example = json!({
-        "from": "16505550001", "id": "wamid.01JD9Z8W7V6T5S4R3Q2P1N0M9K", "timestamp": "1795341600", "type": "text",
-        "text": {"body": "Is my order on its way?"},
-    }))]
+    #[schema(value_type = Object)]
     message: Value,
     /// The message that it answers.
     #[schema(example = json!(null))]
@@ -204,9 +211,13 @@ pub(crate) struct Conversation {
 
 /// An advertisement or button that led a person here.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "referral": {"source_type": "ad", "source_id": "120212345678901234"}, "at": "2026-11-22T10:00:00.000Z",
+    "open_until": "2026-11-25T10:00:00.000Z",
+}))]
 struct EntryPoint {
     /// The Cloud API's `referral`.
-    #[schema(value_type = Object, example = json!({"source_type": "ad", "source_id": "120212345678901234"}))]
+    #[schema(value_type = Object)]
     referral: Value,
     /// When the person came by it. RFC 3339, UTC.
     #[schema(example = "2026-11-22T10:00:00.000Z")]
