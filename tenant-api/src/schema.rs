@@ -114,6 +114,16 @@ pub(crate) struct PlatformMessage {
     /// Your own data, at most 512 characters; given back in every status webhook.
     #[schema(max_length = 512)]
     biz_opaque_callback_data: Option<String>,
+    /// What goes out instead while the customer-care window is closed: at acceptance, or when it has closed by the time that
+    /// the message is sent.
+    outside_window: Option<OutsideWindow>,
+}
+
+/// The template that takes a message's place while the customer-care window is closed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[allow(dead_code, reason = "for the documentation")]
+pub(crate) struct OutsideWindow {
+    template: TemplateMessage,
 }
 
 /// The type of a message.

@@ -11,6 +11,7 @@ use super::{
     check::{Report, Shape, member},
     content::Content,
     limits::{CALLBACK_DATA_MAX_CHARS, Most},
+    outside::OUTSIDE_WINDOW,
     rules::{CONTEXT, MARK_AS_READ, TYPES},
 };
 use crate::error::{ApiError, Breach, ErrorKind};
@@ -43,6 +44,8 @@ pub struct SendRequest {
     /// The whole object, as it was checked: what travels to the adapter. Of members that
     /// the body names twice it has the one that was checked.
     pub object: String,
+    /// The template that goes out instead outside of the customer-care window, on `/v1`.
+    pub outside_window: Option<Value>,
     /// What is accepted although one of the Cloud API's sources would not.
     pub warnings: Vec<Breach>,
 }
@@ -91,13 +94,23 @@ impl Request {
         let recipient = recipient(&object, &mut report);
         let callback_data = text(&object, "biz_opaque_callback_data", Some(CALLBACK_DATA_MAX_CHARS), &mut report);
         let kind = content(&mut object, &mut report);
+        let outside_window = outside_window(&mut object, dialect, kind, &mut report);
         let warnings = report.finish()?;
         let (Some((to, recipient)), Some(kind)) = (recipient, kind) else {
             return Err(unreadable());
         };
         let written = serde_json::to_string(&object).map_err(|_| unreadable())?;
         let content = typed(kind, object.remove(kind).unwrap_or_default())?;
-        Ok(Self::Send(Box::new(SendRequest { from, to, recipient, callback_data, content, object: written, warnings })))
+        Ok(Self::Send(Box::new(SendRequest {
+            from,
+            to,
+            recipient,
+            callback_data,
+            content,
+            object: written,
+            outside_window,
+            warnings,
+        })))
     }
 }
 
@@ -212,6 +225,30 @@ fn content(object: &mut Map<String, Value>, report: &mut Report) -> Option<&'sta
         None => report.add(ErrorKind::ParameterMissing, format!("/{kind}"), "is required for this type"),
     }
     Some(kind)
+}
+
+/// Takes the template that goes out instead outside of the customer-care window. The Cloud API has none.
+fn outside_window(
+    object: &mut Map<String, Value>,
+    dialect: Dialect,
+    kind: Option<&str>,
+    report: &mut Report,
+) -> Option<Value> {
+    let pointer = format!("/{OUTSIDE_WINDOW}");
+    let mut given = object.remove(OUTSIDE_WINDOW).filter(|given| !given.is_null() && dialect == Dialect::Platform)?;
+    if kind == Some("template") {
+        report.invalid(pointer, "is of no use: a template can be sent at any time");
+        return None;
+    }
+    let only = given.as_object().is_some_and(|members| members.keys().all(|name| name == "template"));
+    let Some(template) = given.get_mut("template").filter(|_| only).map(Value::take) else {
+        report.invalid(pointer, "must be an object with the one member \"template\"");
+        return None;
+    };
+    if let Some((_, shape)) = TYPES.iter().find(|(name, _)| *name == "template") {
+        report.check(&template, &format!("{pointer}/template"), shape);
+    }
+    Some(template)
 }
 
 /// What no body can lead to.
