@@ -616,6 +616,18 @@ impl ApiError {
         Self::new(ErrorKind::NotFound, format!("There is no {kind} {id} that you can see."))
     }
 
+    /// The same error about what stands below `place`.
+    #[must_use]
+    pub fn below(mut self, place: &str) -> Self {
+        for breach in &mut self.breaches {
+            breach.pointer.insert_str(0, place);
+        }
+        if self.breaches.is_empty() {
+            return self;
+        }
+        Self { retry_after_ms: self.retry_after_ms, ..Self::breaches(self.kind, self.breaches) }
+    }
+
     /// An error about one place of the body.
     #[must_use]
     pub fn breach(pointer: &str, message: impl Into<String>) -> Self {

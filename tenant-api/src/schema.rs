@@ -198,6 +198,16 @@ pub(crate) struct MessageChange {
     /// As in `POST /v1/messages`.
     #[schema(minimum = 30, maximum = 2_592_000, example = 3_600)]
     ttl_seconds: Option<u32>,
+    /// What goes out instead while the customer-care window is closed: at acceptance, or when it has closed by the time that
+    /// the message is sent.
+    outside_window: Option<OutsideWindow>,
+}
+
+/// The template that takes a message's place while the customer-care window is closed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[allow(dead_code, reason = "for the documentation")]
+pub(crate) struct OutsideWindow {
+    template: TemplateMessage,
 }
 
 /// The type of a message.

@@ -70,6 +70,12 @@ async fn a_scheduled_message_waits_through_a_restart_and_is_sent_at_its_time(pro
     let mut demo = site.demo(None);
     let client = Client::new(demo.info(), &demo.info().base_url);
     let id = schedule(&client, "later").await;
+    let mut either = in_an_hour(&client, "either");
+    let instead = template("16505550002", "order_update", &["Ada", "A-17"]);
+    either["outside_window"] = json!({"template": instead["template"]});
+    let either = client.made(202, "/v1/messages", &either).await["id"].as_str().expect("an id").to_owned();
+    let changed = patch(&client, &either, &json!({"text": {"body": "or"}})).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
     let now = client.send(&text("16505550002", "now")).await.accepted();
     client.reaches(&now, "delivered").await;
     assert_eq!(client.message(&id).await["status"], "scheduled", "it waits while others go");
@@ -79,6 +85,7 @@ async fn a_scheduled_message_waits_through_a_restart_and_is_sent_at_its_time(pro
     assert_eq!(client.message(&id).await["status"], "scheduled");
     an_hour_passes(&site).await;
     client.reaches(&id, "delivered").await;
+    assert_eq!(client.reaches(&either, "delivered").await["type"], "text", "its window is open");
     let events = client.events(&id).await;
     assert_eq!(names(&events)[..3], ["accepted", "scheduled", "sent"]);
     assert!(events[1]["says"].as_str().is_some_and(|says| says.starts_with("To be sent at")), "{events:?}");

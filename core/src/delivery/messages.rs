@@ -16,11 +16,13 @@ use super::{
 use crate::{
     clock::{Millis, now_ms},
     eligibility::{Eligibility, Question},
+    error::ErrorKind,
     ids::{MessageId, SenderId},
     inbound,
     media::upstream::Copies,
     messages::{
         intake::{quiet_until, recheck},
+        outside::Instead,
         sealed::Content,
         state::{Effect, Event, Outcome, RetryPolicy, State},
     },
@@ -170,8 +172,38 @@ impl MessageCourier {
             })
             .collect();
         let refusals = self.eligibility.check(&questions, now).await?;
+        let mut turned = Vec::new();
         for (message, refusal) in messages.iter_mut().zip(refusals) {
-            message.refused = refusal;
+            let closed = refusal.as_ref().is_some_and(|refusal| refusal.kind == ErrorKind::WindowClosed);
+            match Instead::of(&message.body).filter(|_| closed) {
+                Some(instead) => turned.push((message, instead)),
+                None => message.refused = refusal,
+            }
+        }
+        if turned.is_empty() { Ok(()) } else { self.turn_into_templates(turned, now).await }
+    }
+
+    /// Puts the templates that messages brought for a closed window in their places, and asks again.
+    async fn turn_into_templates(
+        &self,
+        turned: Vec<(&mut ClaimedMessage, Instead)>,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        for (message, instead) in turned {
+            let row = &mut message.row;
+            self.store.turn_into_template(&row.id, row.progress.attempt, &instead).await?;
+            (row.kind, row.category) = ("template".to_owned(), instead.category());
+            row.template = Some(instead.template.clone());
+            let question = Question {
+                message: &row.id,
+                business: &row.business_id,
+                sender: row.sender_id,
+                recipient: &row.recipient,
+                category: row.category,
+                kind: &row.kind,
+            };
+            message.refused = self.eligibility.check(&[question], now).await?.pop().flatten();
+            (message.body, message.rendered) = (instead.body, instead.rendered);
         }
         Ok(())
     }

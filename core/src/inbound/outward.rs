@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     ids::MessageId,
-    messages::sealed::Content,
+    messages::{outside::without_instead, sealed::Content},
     store::{MessageRow, Store, StoreError},
 };
 
@@ -17,6 +17,7 @@ const NAMING: [&str; 2] = ["context", "reaction"];
 /// # Errors
 /// The database's.
 pub(crate) async fn in_network_terms(store: &Store, row: &MessageRow, content: Content) -> Result<Content, StoreError> {
+    let content = Content { body: without_instead(content.body), ..content };
     // Most messages name none, and need not be read for it.
     if row.kind != "reaction" && !content.body.contains("\"context\"") {
         return Ok(content);

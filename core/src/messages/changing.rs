@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     intake::{Incoming, Intake, Kept, job, question},
+    outside::as_asked,
     request::Dialect,
     schedule,
     sealed::Content,
@@ -54,7 +55,7 @@ impl Intake {
                     .map_err(|_| ApiError::new(ErrorKind::Internal, "The message could not be read."))?
                     .body
             }
-            None => object,
+            None => as_asked(object),
         };
         let whole = merged(&object, &body)?;
         let ttl_ms = view.progress.expires_at - scheduled_at;

@@ -13,12 +13,14 @@ use sha2::{Digest, Sha256};
 use super::{
     Category,
     address::Address,
+    outside::{Instead, without_instead},
     quiet::{QuietHours, over_at},
     render::Rendering,
     request::{Dialect, Request, SendRequest},
     schedule::zones_of,
     sealed::{Content, SEALED_BODY},
     state::State,
+    template::TemplateMessage,
 };
 use crate::{
     batch::{Batcher, Stopped},
@@ -217,6 +219,7 @@ impl Intake {
             let breach = Breach { pointer: "/to".to_owned(), message, limit: None, actual: None };
             return Err(ApiError::breaches(ErrorKind::RecipientIsSender, vec![breach]));
         }
+        let instead = self.instead(&sender, &request).await?;
         let kind = request.content.kind();
         let template = request.content.template_name().map(ToOwned::to_owned);
         self.media.check(principal.business(), kind, &request.object).await?;
@@ -253,6 +256,15 @@ impl Intake {
             sealed = Some(Content { body, rendered }.seal(&self.vault, &id));
             (body, rendered) = (SEALED_BODY.to_owned(), String::new());
         }
+        let (mut kind, mut category, mut template) = (kind, category, template);
+        if let Some(instead) = instead {
+            if self.is_window_closed(&sender, &request.recipient, now).await? {
+                (kind, category, template) = ("template", instead.category(), Some(instead.template));
+                (body, rendered) = (instead.body, instead.rendered);
+            } else {
+                body = instead.within(&body);
+            }
+        }
         let message = NewMessage {
             id,
             business_id: principal.business().clone(),
@@ -271,6 +283,32 @@ impl Intake {
             idempotency,
         };
         Ok(Prepared { message, to: request.to, recipient: request.recipient, warnings: request.warnings, cap })
+    }
+
+    /// The template that a request names for the time outside of the customer-care window, filled.
+    async fn instead(&self, sender: &Sender, request: &SendRequest) -> Result<Option<Instead>, ApiError> {
+        let Some(template) = &request.outside_window else { return Ok(None) };
+        let at = |error: ApiError| error.below("/outside_window");
+        let message: TemplateMessage = serde_json::from_value(template.clone())
+            .map_err(|error| ApiError::breach("/outside_window/template", format!("cannot be read: {error}")))?;
+        let name = message.name.clone();
+        let rendering = Rendering::Template(message);
+        let (rendered, category) = render(&self.directory, sender, &request.recipient, rendering).await.map_err(at)?;
+        if category == Category::Authentication {
+            let message = "must not bring a one-time password";
+            return Err(ApiError::breach("/outside_window/template", message));
+        }
+        let kind = request.content.kind();
+        Ok(Some(Instead::new(&request.object, kind, (&name, template.clone()), rendered, category)))
+    }
+
+    /// Whether the sender's network takes nothing but templates to this person now.
+    async fn is_window_closed(&self, sender: &Sender, recipient: &Address, now: Millis) -> Result<bool, ApiError> {
+        if !sender.enforces_window() {
+            return Ok(false);
+        }
+        let window = self.store.window(&sender.business, sender.id, recipient).await?;
+        Ok(window.is_none_or(|window| !window.is_open(now)))
     }
 
     /// Makes a message durable. Several that are submitted side by side are one commit.
@@ -518,6 +556,7 @@ async fn render(
 /// Whether a message that was scheduled may still go as it is, now that it is due: what it reads like.
 pub(crate) async fn recheck(directory: &Directory, sender: &Sender, body: &str) -> Result<String, ApiError> {
     check_standing(sender)?;
+    let body = without_instead(body.to_owned());
     let request = SendRequest::read(body.as_bytes(), Dialect::Platform)?;
     let shown = request.content.into_rendering();
     Ok(render(directory, sender, &request.recipient, shown).await?.0)

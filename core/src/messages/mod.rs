@@ -16,6 +16,7 @@ pub mod examples;
 pub mod intake;
 pub mod interactive;
 pub mod limits;
+pub(crate) mod outside;
 pub mod phone;
 pub mod quiet;
 pub mod render;

@@ -11,6 +11,7 @@ use super::{
     check::{Report, Shape, member},
     content::Content,
     limits::{CALLBACK_DATA_MAX_CHARS, Most},
+    outside::OUTSIDE_WINDOW,
     rules::{CONTEXT, MARK_AS_READ, TYPES},
     schedule::Timing,
 };
@@ -46,6 +47,8 @@ pub struct SendRequest {
     pub object: String,
     /// When it is to be sent; the Cloud API's form says nothing of that.
     pub timing: Timing,
+    /// The template that goes out instead outside of the customer-care window, on `/v1`.
+    pub outside_window: Option<Value>,
     /// What is accepted although one of the Cloud API's sources would not.
     pub warnings: Vec<Breach>,
 }
@@ -98,6 +101,7 @@ impl Request {
         let recipient = recipient(&object, &mut report);
         let callback_data = text(&object, "biz_opaque_callback_data", Some(CALLBACK_DATA_MAX_CHARS), &mut report);
         let kind = content(&mut object, &mut report);
+        let outside_window = outside_window(&mut object, dialect, kind, &mut report);
         let warnings = report.finish()?;
         let (Some((to, recipient)), Some(kind)) = (recipient, kind) else {
             return Err(unreadable());
@@ -112,6 +116,7 @@ impl Request {
             content,
             object: written,
             timing,
+            outside_window,
             warnings,
         })))
     }
@@ -228,6 +233,30 @@ fn content(object: &mut Map<String, Value>, report: &mut Report) -> Option<&'sta
         None => report.add(ErrorKind::ParameterMissing, format!("/{kind}"), "is required for this type"),
     }
     Some(kind)
+}
+
+/// Takes the template that goes out instead outside of the customer-care window. The Cloud API has none.
+fn outside_window(
+    object: &mut Map<String, Value>,
+    dialect: Dialect,
+    kind: Option<&str>,
+    report: &mut Report,
+) -> Option<Value> {
+    let pointer = format!("/{OUTSIDE_WINDOW}");
+    let mut given = object.remove(OUTSIDE_WINDOW).filter(|given| !given.is_null() && dialect == Dialect::Platform)?;
+    if kind == Some("template") {
+        report.invalid(pointer, "is of no use: a template can be sent at any time");
+        return None;
+    }
+    let only = given.as_object().is_some_and(|members| members.keys().all(|name| name == "template"));
+    let Some(template) = given.get_mut("template").filter(|_| only).map(Value::take) else {
+        report.invalid(pointer, "must be an object with the one member \"template\"");
+        return None;
+    };
+    if let Some((_, shape)) = TYPES.iter().find(|(name, _)| *name == "template") {
+        report.check(&template, &format!("{pointer}/template"), shape);
+    }
+    Some(template)
 }
 
 /// What no body can lead to.

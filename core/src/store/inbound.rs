@@ -27,7 +27,7 @@ use crate::{
     contacts::People,
     ids::{AccountId, BusinessId, MessageId, SenderId},
     inbound::{Arrival, ENTRY_ANSWER_MS, ENTRY_MS, Entry, InboundFilter, InboundView, Wanted, Window},
-    messages::address::Address,
+    messages::{address::Address, outside::Instead},
     paging::{Page, Paging},
     tenancy::SANDBOX,
 };
@@ -351,6 +351,28 @@ impl Store {
         Ok((sent.into_iter().map(Into::into).collect(), received.into_iter().map(Into::into).collect()))
     }
 
+    /// Puts a template in the place of a message whose attempt is under way.
+    pub(crate) async fn turn_into_template(
+        &self,
+        id: &MessageId,
+        attempt: u32,
+        instead: &Instead,
+    ) -> Result<(), StoreError> {
+        let mut conn = self.pools.write().await?;
+        let row = messages::table
+            .filter(messages::id.eq(id.key()))
+            .filter(messages::attempt.eq(i32::try_from(attempt).unwrap_or(i32::MAX)));
+        let query = diesel::update(row).set((
+            messages::kind.eq("template"),
+            messages::category.eq(instead.category().name()),
+            messages::template_name.eq(Some(&instead.template)),
+            messages::body.eq(&instead.body),
+            messages::rendered.eq(&instead.rendered),
+        ));
+        on!(conn, c => query.execute(c).await)?;
+        Ok(())
+    }
+
     /// The network's ids of messages that `business` sent or received through `sender`, by our own.
     pub(crate) async fn upstream_ids(
         &self,
@@ -600,11 +622,14 @@ mod tests {
         *,
     };
     use crate::{
+        eligibility::{Eligibility, Question},
+        error::ErrorKind,
         ids::EndpointId,
         inbound::{Blocking, CARE_MS, in_network_terms},
-        messages::sealed::Content,
+        messages::{Category, sealed::Content},
         store::{ReceiptBatch, ReceiptOutcome},
-        tenancy::{Endpoint, Sender},
+        tenancy::{Directory, Endpoint, Policy, Sender},
+        vault::Vault,
         webhooks::payload::tests::sender,
     };
 
@@ -780,6 +805,45 @@ mod tests {
             assert_eq!(read, [of("1", Some(9_000)), of("2", Some(9_000)), of("3", None), of("o", None)]);
             let again = store.mark_inbound_read(business, sender, &two.id, false, 9_999).await.unwrap().unwrap();
             assert_eq!(again.read_at, Some(9_000), "it was read when it was read first");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn free_form_goes_until_the_last_millisecond_of_the_window() {
+        for Fixture { store, .. } in &both().await {
+            let stage = Stage::new(store).await;
+            stage.keep(vec![stage.text("wamid.1", 1_000)]).await;
+            let eligibility = || {
+                let directory = Directory::new(store.clone(), Vault::for_tests(), Policy::default());
+                Eligibility::new(store.clone(), directory)
+            };
+            let (phone, stranger) = (Address::Phone(PHONE.to_owned()), Address::Phone("16505559999".to_owned()));
+            let id = MessageId::generate();
+            let kinds = async |eligibility: &Eligibility, recipient: &Address, kind: &str, now| {
+                let question = Question {
+                    message: &id,
+                    business: &stage.sender.business,
+                    sender: stage.sender.id,
+                    recipient,
+                    category: Category::Service,
+                    kind,
+                };
+                let refusal = eligibility.check(&[question], now).await.unwrap().remove(0);
+                refusal.map(|refusal| refusal.kind)
+            };
+            let lenient = eligibility();
+            assert_eq!(kinds(&lenient, &stranger, "text", 1_000).await, None, "the sandbox asks for nobody's word");
+            let mut conn = store.pools.write().await.unwrap();
+            let strict = diesel::update(senders::table).set(senders::connection.eq("{\"enforce_window\": true}"));
+            on!(conn, c => strict.execute(c).await).unwrap();
+            drop(conn);
+            let strict = eligibility();
+            assert_eq!(kinds(&strict, &phone, "text", 1_000 + CARE_MS - 1).await, None, "{}", store.kind());
+            let closed = Some(ErrorKind::WindowClosed);
+            assert_eq!(kinds(&strict, &phone, "text", 1_000 + CARE_MS).await, closed);
+            assert_eq!(kinds(&strict, &phone, "reaction", 1_000 + CARE_MS).await, closed);
+            assert_eq!(kinds(&strict, &phone, "template", 1_000 + CARE_MS).await, None);
+            assert_eq!(kinds(&strict, &stranger, "text", 1_000).await, closed);
         }
     }
 

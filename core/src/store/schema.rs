@@ -545,15 +545,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    outside_window (message_id) {
-        message_id -> Text,
-        category -> Text,
-        body -> Text,
-        rendered -> Text,
-    }
-}
-
-diesel::table! {
     sender_profiles (sender_id) {
         sender_id -> BigInt,
         profile -> Text,

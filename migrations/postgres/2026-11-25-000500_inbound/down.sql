@@ -1,4 +1,3 @@
-DROP TABLE outside_window;
 DROP TABLE blocked_people;
 DROP TABLE windows;
 DROP TABLE inbound_messages;

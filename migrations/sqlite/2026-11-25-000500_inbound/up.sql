@@ -57,11 +57,3 @@ CREATE TABLE blocked_people (
     UNIQUE (sender_id, user_id)
 );
 CREATE INDEX blocked_people_by_sender ON blocked_people (sender_id, id);
-
--- The template that a message turns into when the window is closed.
-CREATE TABLE outside_window (
-    message_id TEXT PRIMARY KEY NOT NULL,
-    category TEXT NOT NULL,
-    body TEXT NOT NULL,
-    rendered TEXT NOT NULL
-);
