@@ -236,7 +236,7 @@ impl<P: Party, N: Needs> FromRequest for StreamedBy<P, N> {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let by = By::<P, N>::authenticated(&request).await?;
-            // As for documents: nothing is kept to compute a signature over.
+            // Nothing is kept to compute a signature over, so a credential that has to sign cannot upload.
             by.check_signature(&request, &[]).await?;
             Ok(Self { by, payload })
         })
@@ -248,12 +248,10 @@ impl<P: Party, N: Needs> FromRequest for UploadedBy<P, N> {
     type Future = Extracting<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, payload) = (request.clone(), payload.take());
+        let request = request.clone();
+        let streamed = StreamedBy::<P, N>::from_request(&request, payload);
         Box::pin(async move {
-            let by = By::<P, N>::authenticated(&request).await?;
-            // Nothing is kept to compute a signature over, so a credential that has to sign
-            // cannot upload.
-            by.check_signature(&request, &[]).await?;
+            let StreamedBy { by, payload } = streamed.await?;
             let form = upload::read(&by.principal.reseller, &request, payload).await;
             let form = form.map_err(|error| Failure::new(&request, error))?;
             Ok(Self { by, form })

@@ -691,11 +691,11 @@ impl Side {
             "removeBusinessEndpoint" => Case::new(self.in_business("webhook_endpoint", &self.new_endpoint().await)),
 
             "listUsage" | "listCases" | "listAuditLog" => {
-                let shows = match id {
-                    "listUsage" => &self.info.phone_number_id,
-                    "listCases" => &self.case,
-                    // Of the page alone: what was done since has pushed older entries off it.
-                    _ => &self.info.business_id,
+                let shows = &match id {
+                    "listUsage" => self.info.phone_number_id.clone(),
+                    "listCases" => self.case.clone(),
+                    // A page is not long enough for all that was done; this was just now.
+                    _ => self.new_endpoint().await,
                 };
                 let named = Case::plain().query(format!("business={}", self.info.business_id)).shows(shows);
                 return Some(vec![Case::anybodys().query("limit=200").shows(shows), named]);

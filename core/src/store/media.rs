@@ -6,7 +6,10 @@
 //! used. How many files use a blob is counted in its row, and whoever changes the count holds
 //! the row: what is counted down to nothing cannot be taken up again.
 
-use diesel::{ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, result::DatabaseErrorKind};
+use diesel::{
+    ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper,
+    result::DatabaseErrorKind,
+};
 use diesel_async::RunQueryDsl;
 
 use super::{
@@ -36,7 +39,7 @@ pub(crate) struct StoredMedia {
 }
 
 /// What the network of a sender calls a file.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = media_copies)]
 pub(crate) struct MediaCopy {
     pub(crate) media_id: i64,
@@ -61,7 +64,8 @@ pub(crate) struct ResumableUpload {
     pub(crate) expires_at: Millis,
 }
 
-#[derive(Queryable)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = media)]
 struct MediaRow {
     id: i64,
     business_id: String,
@@ -100,7 +104,8 @@ impl TryFrom<MediaRow> for StoredMedia {
     }
 }
 
-#[derive(Queryable)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = media_uploads)]
 struct UploadRow {
     id: String,
     file_name: Option<String>,
@@ -130,71 +135,6 @@ impl TryFrom<UploadRow> for ResumableUpload {
         })
     }
 }
-
-type MediaColumns = (
-    media::id,
-    media::business_id,
-    media::sender_id,
-    media::blob_key,
-    media::origin,
-    media::content_type,
-    media::file_name,
-    media::sha256,
-    media::size_bytes,
-    media::created_at,
-    media::expires_at,
-);
-const MEDIA_COLUMNS: MediaColumns = (
-    media::id,
-    media::business_id,
-    media::sender_id,
-    media::blob_key,
-    media::origin,
-    media::content_type,
-    media::file_name,
-    media::sha256,
-    media::size_bytes,
-    media::created_at,
-    media::expires_at,
-);
-
-type UploadColumns = (
-    media_uploads::id,
-    media_uploads::file_name,
-    media_uploads::content_type,
-    media_uploads::length_bytes,
-    media_uploads::received_bytes,
-    media_uploads::parts,
-    media_uploads::handle,
-    media_uploads::expires_at,
-);
-const UPLOAD_COLUMNS: UploadColumns = (
-    media_uploads::id,
-    media_uploads::file_name,
-    media_uploads::content_type,
-    media_uploads::length_bytes,
-    media_uploads::received_bytes,
-    media_uploads::parts,
-    media_uploads::handle,
-    media_uploads::expires_at,
-);
-
-type CopyColumns = (
-    media_copies::media_id,
-    media_copies::sender_id,
-    media_copies::adapter,
-    media_copies::upstream_id,
-    media_copies::uploaded_at,
-    media_copies::expires_at,
-);
-const COPY_COLUMNS: CopyColumns = (
-    media_copies::media_id,
-    media_copies::sender_id,
-    media_copies::adapter,
-    media_copies::upstream_id,
-    media_copies::uploaded_at,
-    media_copies::expires_at,
-);
 
 impl Store {
     /// Announces an object that is about to be written; it is cleared away at `discard_at`
@@ -300,11 +240,8 @@ impl Store {
         now: Millis,
     ) -> Result<Vec<StoredMedia>, StoreError> {
         let mut conn = self.pools.read().await?;
-        let query = media::table
-            .filter(media::id.eq_any(ids))
-            .filter(media::business_id.eq(business.key()))
-            .select(MEDIA_COLUMNS);
-        let rows: Vec<MediaRow> = on!(conn, c => query.load(c).await)?;
+        let query = media::table.filter(media::id.eq_any(ids)).filter(media::business_id.eq(business.key()));
+        let rows: Vec<MediaRow> = on!(conn, c => query.select(MediaRow::as_select()).load(c).await)?;
         rows.into_iter().filter(|row| row.expires_at.is_none_or(|at| at > now)).map(TryInto::try_into).collect()
     }
 
@@ -312,8 +249,8 @@ impl Store {
     /// about it already.
     pub(crate) async fn any_media(&self, id: MediaId) -> Result<Option<StoredMedia>, StoreError> {
         let mut conn = self.pools.read().await?;
-        let query = media::table.filter(media::id.eq(id.0)).select(MEDIA_COLUMNS);
-        let row: Option<MediaRow> = on!(conn, c => query.first(c).await.optional())?;
+        let query = media::table.filter(media::id.eq(id.0));
+        let row: Option<MediaRow> = on!(conn, c => query.select(MediaRow::as_select()).first(c).await.optional())?;
         row.map(TryInto::try_into).transpose()
     }
 
@@ -335,9 +272,8 @@ impl Store {
             .filter(media::created_at.lt(at).or(media::id.lt(id)))
             .filter(media::expires_at.is_null().or(media::expires_at.gt(now)))
             .order((media::created_at.desc(), media::id.desc()))
-            .limit(paging.rows())
-            .select(MEDIA_COLUMNS);
-        let rows: Vec<MediaRow> = on!(conn, c => query.load(c).await)?;
+            .limit(paging.rows());
+        let rows: Vec<MediaRow> = on!(conn, c => query.select(MediaRow::as_select()).load(c).await)?;
         let files: Result<Vec<File>, StoreError> =
             rows.into_iter().map(|row| StoredMedia::try_from(row).map(|stored| stored.file)).collect();
         Ok(Page::new(files?, paging, |file| format!("{}.{}", file.created_at, file.id)))
@@ -403,8 +339,8 @@ impl Store {
     /// What the network of `sender` calls a file.
     pub(crate) async fn media_copy(&self, id: MediaId, sender: SenderId) -> Result<Option<MediaCopy>, StoreError> {
         let mut conn = self.pools.read().await?;
-        let query = media_copies::table.find((id.0, sender.0)).select(COPY_COLUMNS);
-        Ok(on!(conn, c => query.first(c).await.optional())?)
+        let query = media_copies::table.find((id.0, sender.0));
+        Ok(on!(conn, c => query.select(MediaCopy::as_select()).first(c).await.optional())?)
     }
 
     /// Notes what the network of a sender calls a file from now on.
@@ -471,9 +407,8 @@ impl Store {
         let query = media_uploads::table
             .filter(media_uploads::id.eq(id.key()))
             .filter(media_uploads::business_id.eq(business.key()))
-            .filter(media_uploads::expires_at.gt(now))
-            .select(UPLOAD_COLUMNS);
-        let row: Option<UploadRow> = on!(conn, c => query.first(c).await.optional())?;
+            .filter(media_uploads::expires_at.gt(now));
+        let row: Option<UploadRow> = on!(conn, c => query.select(UploadRow::as_select()).first(c).await.optional())?;
         row.map(TryInto::try_into).transpose()
     }
 
