@@ -230,7 +230,9 @@ async fn outside_of_the_window_only_templates_go() {
     let details = refused.json()["error"]["error_data"]["details"].as_str().unwrap().to_owned();
     let template = &stage.demo.as_ref().expect("a demo").info().template.name;
     assert!(details.contains(template.as_str()), "it names what can be sent: {details}");
-    stage.client.send(&crate::support::template(PHONE, template, &["Ada", "A-17"])).await.accepted();
+    let opening = stage.client.send(&crate::support::template(PHONE, template, &["Ada", "A-17"])).await.accepted();
+    // It is there before the person writes: it answers nothing.
+    stage.client.reaches(&opening, "read").await;
     let conversation = format!("/v1/conversations/{}/{PHONE}", stage.client.phone_number_id);
     assert_eq!(stage.client.get(&conversation).await.status, 404);
 
