@@ -582,6 +582,14 @@ pub struct Breach {
     pub actual: Option<u64>,
 }
 
+impl Breach {
+    /// One without a number.
+    #[must_use]
+    pub fn at(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), message: message.into(), limit: None, actual: None }
+    }
+}
+
 /// What a client is told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {details}", kind.row().title)]

@@ -226,6 +226,12 @@ where
         .service(platform::senders::get_sender)
         .service(platform::senders::get_profile)
         .service(platform::senders::change_profile)
+        .service(platform::routing::get_routing)
+        .service(platform::routing::set_routing)
+        .service(platform::routing::get_sender_routing)
+        .service(platform::routing::set_sender_routing)
+        .service(platform::routing::remove_sender_routing)
+        .service(platform::routing::get_channel)
         .service(platform::qr_codes::list_qr_codes)
         .service(platform::qr_codes::create_qr_code)
         .service(platform::qr_codes::get_qr_code)
@@ -282,6 +288,8 @@ where
         (name = "Suppressions", description = "The people that must not be written to."),
         (name = "Account", description = "The business itself, and what it used."),
         (name = "Senders", description = "The phone numbers that the business sends from."),
+        (name = "Routing", description = "Which channel takes a message over when one does not bring it, and how the \
+            channels stand."),
         (name = "Webhooks", description = "Where the business wants to be told."),
         (name = "OAuth", description = "Access tokens for OAuth clients."),
     ),

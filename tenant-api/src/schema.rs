@@ -16,6 +16,7 @@ use waystation_core::{
         examples::{Example, examples},
         intake::AcceptedMessage,
         interactive::Interactive,
+        route::Entry as FallbackEntry,
         state::State,
         template::TemplateMessage,
     },
@@ -108,6 +109,10 @@ struct MessageObject {
     /// The installation's default without it.
     #[schema(minimum = 30, maximum = 2_592_000, example = 3_600)]
     ttl_seconds: Option<u32>,
+    /// The channels that take over when the sender's does not bring it, in order; an empty list keeps it there. Without
+    /// one, the routing rules of the sender or the business say. On `/v1` only.
+    #[schema(max_items = 8)]
+    fallback: Option<Vec<FallbackEntry>>,
 }
 
 /// Many messages to send.
@@ -201,6 +206,9 @@ pub(crate) struct MessageChange {
     /// What goes out instead while the customer-care window is closed: at acceptance, or when it has closed by the time that
     /// the message is sent.
     outside_window: Option<OutsideWindow>,
+    /// As in `POST /v1/messages`.
+    #[schema(max_items = 8)]
+    fallback: Option<Vec<FallbackEntry>>,
 }
 
 /// The template that takes a message's place while the customer-care window is closed.
@@ -384,11 +392,15 @@ pub(crate) struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "order_update")]
     template: Option<String>,
-    /// The channel of its sender.
+    /// The sender that took over, by its phone number id, when its own did not bring it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "106540352242923")]
+    via: Option<String>,
+    /// The channel that it goes over.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "whatsapp")]
     channel: Option<String>,
-    /// The adapter that its sender goes through.
+    /// The adapter that it goes through.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "sandbox")]
     adapter: Option<String>,
@@ -470,6 +482,7 @@ impl From<Category> for CategoryBody {
 impl Message {
     /// The message, of a sender that may be gone.
     pub(crate) fn new(view: MessageView, sender: Option<&Sender>) -> Self {
+        let via = view.via().map(|sender| sender.to_string());
         let progress = view.progress;
         Self {
             id: view.id.to_string(),
@@ -479,6 +492,7 @@ impl Message {
             kind: view.kind,
             category: view.category.into(),
             template: view.template,
+            via,
             channel: sender.map(|sender| sender.channel.clone()),
             adapter: sender.map(|sender| sender.adapter.clone()),
             biz_opaque_callback_data: view.callback_data,

@@ -170,14 +170,25 @@ async fn a_callback_is_believed_only_with_its_signature(profile: Profile) {
 }
 
 /// Stands between the two and can lose an answer, as networks do.
-struct Proxy {
+pub(crate) struct Proxy {
     address: SocketAddr,
     cut: Arc<AtomicBool>,
 }
 
 impl Proxy {
     async fn start(to: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::start_at("127.0.0.1:0".parse().expect("an address"), to).await
+    }
+
+    /// An address where nobody listens.
+    pub(crate) fn free_address() -> SocketAddr {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.local_addr().expect("an address")
+    }
+
+    /// One at an address.
+    pub(crate) async fn start_at(at: SocketAddr, to: SocketAddr) -> Self {
+        let listener = TcpListener::bind(at).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let cut = Arc::new(AtomicBool::new(false));
         let cutting = cut.clone();

@@ -76,7 +76,8 @@ fn accepted(answer: &Value) -> Result<Accepted, SendError> {
 /// What follows for the message.
 pub(crate) fn judge(failure: Failure, attempt: u32) -> SendError {
     let (class, error, after_ms) = match failure {
-        Failure::NotSent(error) => return SendError::RetryAfter { after_ms: None, error },
+        // Nobody is there, for any message.
+        Failure::NotSent(error) => return SendError::ChannelDown { error, needs_operator: false },
         Failure::Unknown(error) => return SendError::Ambiguous { error },
         Failure::Foreign(error) => return SendError::ChannelDown { error, needs_operator: true },
         Failure::Refused { class, error, after_ms } => (class, error, after_ms),

@@ -158,7 +158,7 @@ fn what_may_have_been_taken_is_ambiguous_and_never_refused() {
 #[test]
 fn what_was_not_taken_may_be_sent_again() {
     let unsent = IoAnswer::HttpFailed(HttpError::NotSent { details: "no route".to_owned() });
-    assert!(matches!(send(text(1), unsent).outcome, Err(SendError::RetryAfter { .. })));
+    assert!(matches!(send(text(1), unsent).outcome, Err(SendError::ChannelDown { needs_operator: false, .. })));
     let busy = testing::json_response(429, "slow down");
     assert!(matches!(send(text(1), busy).outcome, Err(SendError::RetryAfter { .. })));
 }

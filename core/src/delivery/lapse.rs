@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::{
     engine::Enqueuer,
-    messages::{Context, Times, delivery_job},
+    messages::{Context, Times, delivery_job, left_ids, waiting_jobs},
 };
 use crate::{
     clock::{Millis, now_ms},
@@ -50,6 +50,7 @@ impl Lapse {
                 if effects.is_empty() {
                     continue;
                 }
+                outcome.left.extend(left_ids(&row, &effects));
                 let (events, deliveries) = context.follow(&row, context.adapter(&row), effects, Times::at(now));
                 outcome.events.extend(events);
                 outcome.deliveries.extend(deliveries);
@@ -59,6 +60,8 @@ impl Lapse {
         };
         let outcome = self.store.apply_receipts(batch, now, decide).await?;
         self.enqueuer.enqueue(Topic::Webhooks, outcome.deliveries.iter().map(delivery_job).collect());
+        // Those that go over another channel now; the others are in the queue, and keep their places.
+        self.enqueuer.enqueue(Topic::Messages, waiting_jobs(&outcome.changed));
         if !outcome.changed.is_empty() {
             tracing::warn!(attempts = outcome.changed.len(), "attempts never reported back; policy settles them");
         }

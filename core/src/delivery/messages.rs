@@ -9,6 +9,7 @@ use std::{
 use waystation_adapter_sdk::{Outbound, RateScope, Recipient, SendError, Sender as OutboundSender, UpstreamError};
 
 use super::{
+    breaker::{Breakers, Gate},
     engine::{Courier, Enqueuer, Take, Taken},
     lapse::Lapse,
     reconciler::SOON_MS,
@@ -27,9 +28,9 @@ use crate::{
         state::{Effect, Event, Outcome, RetryPolicy, State},
     },
     plugins::AdapterHost,
-    queue::{Claimed, Job, Lane, Queue, Settle, Topic},
+    queue::{Claimed, Job, JobId, Lane, Queue, Settle, Topic},
     store::{
-        ClaimedMessage, EventRow, MessageRecord, MessageRow, NewDelivery, ReceiptBatch, ReceiptOutcome, Store,
+        ClaimedMessage, EventRow, LeftId, MessageRecord, MessageRow, NewDelivery, ReceiptBatch, ReceiptOutcome, Store,
         StoreError,
     },
     tenancy::{Directory, Endpoint, Sender},
@@ -37,8 +38,7 @@ use crate::{
     webhooks::payload::{StatusUpdate, status_body},
 };
 
-/// How long a channel that is down holds its sender's lane before it is tried with the
-/// next message, in milliseconds.
+/// When a message that met a channel that is down may be tried again, in milliseconds.
 const CHANNEL_DOWN_HOLD_MS: u64 = 5_000;
 /// How often it is looked whether a sender that is held may go on, in milliseconds.
 const HELD_LOOK_EVERY_MS: Millis = 1_000;
@@ -59,6 +59,7 @@ pub(crate) struct MessageCourier {
     pub(crate) copies: Copies,
     pub(crate) policy: RetryPolicy,
     pub(crate) lapse: Lapse,
+    pub(crate) breakers: Breakers,
     /// Names this process in the rows it works on.
     pub(crate) owner: String,
     pub(crate) lease_ms: Millis,
@@ -97,15 +98,16 @@ impl Courier for MessageCourier {
 
     async fn claim(&self, claimed: &[Claimed]) -> Result<Taken<ClaimedMessage>, StoreError> {
         let now = now_ms();
-        let held = self.held_lanes(claimed, now).await?;
-        let of_held: Vec<&str> =
-            claimed.iter().filter(|job| held.contains(&job.lane)).map(|job| job.id.as_str()).collect();
+        let (held, probes) = self.held_lanes(claimed, now).await?;
+        let is_probe = |job: &Claimed| probes.values().any(|id| *id == job.id);
+        let is_held = |job: &Claimed| held.contains(&job.lane) && !is_probe(job);
+        let of_held: Vec<&str> = claimed.iter().filter(|job| is_held(job)).map(|job| job.id.as_str()).collect();
         // What is too old ends as that, held or not: nothing of it goes out.
         let too_old = match of_held.as_slice() {
             [] => HashSet::new(),
             ids => self.store.expired_among(ids, now).await?,
         };
-        let keep = |job: &&Claimed| held.contains(&job.lane) && !too_old.contains(job.id.as_str());
+        let keep = |job: &&Claimed| is_held(job) && !too_old.contains(job.id.as_str());
         let (kept, free): (Vec<&Claimed>, Vec<&Claimed>) = claimed.iter().partition(keep);
         // Before all others of a lane that is held, in the order of their ids: they keep
         // their places.
@@ -116,9 +118,14 @@ impl Courier for MessageCourier {
         let mut taken: Taken<ClaimedMessage> =
             messages.into_iter().map(|message| (message.row.id.key().to_owned(), Take::Job(message))).collect();
         taken.extend(kept);
+        for (sender, id) in &probes {
+            if !taken.contains_key(id.as_str()) {
+                self.breakers.release(*sender).await;
+            }
+        }
         let others: Vec<&str> = ids.into_iter().filter(|id| !taken.contains_key(*id)).collect();
         if !others.is_empty() {
-            taken.extend(self.look_after(&others, now).await?);
+            taken.extend(self.look_after(&others, claimed, now).await?);
         }
         Ok(taken)
     }
@@ -133,27 +140,41 @@ impl Courier for MessageCourier {
     async fn record(&self, done: &[Dispatched]) -> Result<Vec<Settle>, StoreError> {
         let context = Context::load(&self.directory, done.iter().map(|done| &done.row)).await?;
         let mut records = Vec::with_capacity(done.len());
+        let mut carriers = Vec::with_capacity(done.len());
         for dispatched in done {
             let mut row = dispatched.row.clone();
             let attempt = row.progress.attempt;
             let event = Event::Concluded { attempt, outcome: dispatched.outcome.clone() };
             let effects = row.progress.apply(event, &self.policy, dispatched.times.at);
+            let left = left_ids(&row, &effects);
             let (events, deliveries) = context.follow(&row, &dispatched.adapter, effects, dispatched.times);
-            let answered = (row.progress.state == State::Sent).then_some((row.sender_id, row.recipient));
-            records.push(MessageRecord { id: row.id, attempt, progress: row.progress, events, deliveries, answered });
+            carriers.push(row.carrier());
+            let answered = (row.progress.state == State::Sent).then(|| (row.carrier(), row.recipient.clone()));
+            let progress = row.progress;
+            records.push(MessageRecord { id: row.id, attempt, progress, events, deliveries, left, answered });
         }
         let written = self.store.record_messages(&self.owner, &records, now_ms()).await?;
         let mut settles = Vec::with_capacity(done.len());
-        for (record, dispatched) in records.iter().zip(done) {
+        for ((record, carrier), dispatched) in records.iter().zip(carriers).zip(done) {
             if written.contains(record.id.key()) {
                 self.enqueuer.enqueue(Topic::Webhooks, record.deliveries.iter().map(delivery_job).collect());
-                settles.push(record.progress.due_at.map_or(Settle::Done, |due_ms| Settle::Again { due_ms }));
+                let due_ms = record.progress.due_at;
+                if let Some(due_ms) = due_ms.filter(|_| carrier != dispatched.row.carrier()) {
+                    self.enqueuer.enqueue(Topic::Messages, vec![message_job(&record.id, carrier, due_ms)]);
+                    settles.push(Settle::Done);
+                    continue;
+                }
+                settles.push(due_ms.map_or(Settle::Done, |due_ms| Settle::Again { due_ms }));
             } else {
                 settles.push(self.record_late(dispatched, &context).await?);
             }
         }
         Ok(settles)
     }
+}
+
+fn internal(title: &str, details: String) -> Outcome {
+    Outcome::Internal { error: UpstreamError::new(title).details(details) }
 }
 
 impl MessageCourier {
@@ -165,7 +186,7 @@ impl MessageCourier {
             .map(|ClaimedMessage { row, .. }| Question {
                 message: &row.id,
                 business: &row.business_id,
-                sender: row.sender_id,
+                sender: row.carrier(),
                 recipient: &row.recipient,
                 category: row.category,
                 kind: &row.kind,
@@ -208,29 +229,50 @@ impl MessageCourier {
         Ok(())
     }
 
-    /// The lanes of senders that must not send now. They are held in the queue for a moment,
-    /// so that what waits there costs nothing, and looked at again when it is over.
-    async fn held_lanes(&self, claimed: &[Claimed], now: Millis) -> Result<HashSet<Lane>, StoreError> {
+    /// The lanes of senders that must not send now, or whose channel is down, with the one job of each that probes it.
+    /// They are held in the queue for a moment, so that what waits there costs nothing, and looked at again when it is
+    /// over.
+    async fn held_lanes(
+        &self,
+        claimed: &[Claimed],
+        now: Millis,
+    ) -> Result<(HashSet<Lane>, HashMap<SenderId, JobId>), StoreError> {
         let lanes: HashSet<&Lane> = claimed.iter().map(|job| &job.lane).collect();
-        let mut held = HashSet::new();
+        let (mut held, mut probes) = (HashSet::new(), HashMap::new());
         for lane in lanes {
             let Ok(id) = lane.as_str().parse::<SenderId>() else { continue };
-            let sender = self.directory.any_sender(id).await?;
-            if sender.is_none_or(|sender| sender.hold().is_none()) {
-                continue;
-            }
-            if let Err(error) = self.queue.hold(Topic::Messages, lane, now + HELD_LOOK_EVERY_MS).await {
+            let Some(sender) = self.directory.any_sender(id).await? else { continue };
+            let until = if sender.hold().is_some() {
+                now + HELD_LOOK_EVERY_MS
+            } else {
+                match self.breakers.gate(&sender, now).await {
+                    Gate::Open => continue,
+                    Gate::Held(until) => until,
+                    Gate::Probe => {
+                        let first = claimed.iter().find(|job| job.lane == *lane);
+                        probes.extend(first.map(|job| (id, job.id.clone())));
+                        now + HELD_LOOK_EVERY_MS
+                    }
+                }
+            };
+            if let Err(error) = self.queue.hold(Topic::Messages, lane, until).await {
                 tracing::warn!(%lane, %error, "a lane could not be held");
             }
             held.insert(lane.clone());
         }
-        Ok(held)
+        Ok((held, probes))
     }
 
     /// Messages that could not be claimed: an attempt that lost its lease becomes ambiguous
     /// now; one that still holds it, and a message that is not due, are looked at again
     /// when it ends, or when it is.
-    async fn look_after(&self, ids: &[&str], now: Millis) -> Result<Taken<ClaimedMessage>, StoreError> {
+    async fn look_after(
+        &self,
+        ids: &[&str],
+        claimed: &[Claimed],
+        now: Millis,
+    ) -> Result<Taken<ClaimedMessage>, StoreError> {
+        let lanes: HashMap<&str, &Lane> = claimed.iter().map(|job| (job.id.as_str(), &job.lane)).collect();
         let unfinished = self.store.unfinished_among(ids).await?;
         let (lost, waiting): (Vec<_>, Vec<_>) = unfinished
             .into_iter()
@@ -241,51 +283,62 @@ impl MessageCourier {
         let waiting = waiting
             .into_iter()
             .filter(|row| row.progress.state != State::Scheduled || row.progress.due_at.is_none_or(soon));
-        let later = waiting.chain(lapsed);
+        // What goes over another channel now is in that one's lane.
+        let stays = |row: &MessageRow| {
+            let lane = lanes.get(row.id.key());
+            lane.is_none_or(|lane| **lane == Lane::from(row.carrier().to_string()))
+        };
+        let later = waiting.chain(lapsed).filter(stays);
         Ok(later.filter_map(|row| Some((row.id.key().to_owned(), Take::Later(row.progress.due_at?)))).collect())
     }
 
     async fn dispatch(&self, message: &ClaimedMessage, now: Millis) -> (String, Outcome) {
-        let row = &message.row;
-        let internal =
-            |title: &str, details: String| Outcome::Internal { error: UpstreamError::new(title).details(details) };
-        let sender = match self.directory.any_sender(row.sender_id).await {
+        let carrier = message.row.carrier();
+        let sender = match self.directory.any_sender(carrier).await {
             Ok(Some(sender)) => sender,
             Ok(None) => {
-                let details = format!("The sender {} no longer exists.", row.sender_id);
+                let details = format!("The sender {carrier} no longer exists.");
                 return (String::new(), internal("No such sender", details));
             }
             Err(error) => return (String::new(), internal("The sender could not be looked up", error.to_string())),
         };
-        let name = sender.adapter.clone();
+        let outcome = self.dispatch_through(&sender, message, now).await;
+        self.breakers.hear(&sender, &outcome, now_ms()).await;
+        (sender.adapter.clone(), outcome)
+    }
+
+    /// Makes an attempt through `sender`.
+    async fn dispatch_through(&self, sender: &Sender, message: &ClaimedMessage, now: Millis) -> Outcome {
+        let row = &message.row;
+        let name = &sender.adapter;
         if row.progress.expires_at <= now {
-            return (name, Outcome::Expired);
+            return Outcome::Expired;
         }
         if let Some(refusal) = &message.refused {
-            return (name, Outcome::Refused { error: refusal.clone().into() });
+            return Outcome::Refused { error: refusal.clone().into() };
         }
         let rules = sender.policy.quiet_hours.as_deref().unwrap_or_default();
-        if let Some((until, says)) = quiet_until(rules, row.category, &row.recipient, &sender, now) {
+        if let Some((until, says)) = quiet_until(rules, row.category, &row.recipient, sender, now) {
             let error = UpstreamError::new("Quiet hours").details(says);
-            return (name, Outcome::Postponed { until, error });
+            return Outcome::Postponed { until, error };
         }
-        let Some(adapter) = self.adapters.get(&name) else {
+        let Some(adapter) = self.adapters.get(name) else {
             let error = UpstreamError::new("The adapter is not loaded")
                 .details(format!("The sender uses \"{name}\"; this process has not loaded it."));
-            self.hold(row, CHANNEL_DOWN_HOLD_MS).await;
-            return (name, Outcome::ChannelDown { after_ms: CHANNEL_DOWN_HOLD_MS, error });
+            return Outcome::ChannelDown { after_ms: CHANNEL_DOWN_HOLD_MS, needs_operator: false, error };
         };
         let mut content = match message.content(&self.vault) {
             Ok(content) => content,
-            Err(error) => return (name, internal("The stored message does not open", error.to_string())),
+            Err(error) => return internal("The stored message does not open", error.to_string()),
         };
-        if row.scheduled_at.is_some() {
-            match recheck(&self.directory, &sender, &content.body).await {
+        // What another channel brings is the text that was checked for its own.
+        if row.scheduled_at.is_some() && sender.id == row.sender_id {
+            match recheck(&self.directory, sender, &content.body).await {
                 Ok(rendered) => content.rendered = rendered,
                 Err(error) if error.kind.row().retryable => {
-                    return (name, internal(error.kind.row().title, error.details));
+                    return internal(error.kind.row().title, error.details);
                 }
-                Err(error) => return (name, Outcome::Rejected { error: error.into() }),
+                Err(error) => return Outcome::Rejected { error: error.into() },
             }
         }
         let content = match inbound::in_network_terms(&self.store, row, content).await {
@@ -293,32 +346,32 @@ impl MessageCourier {
             Err(error) => {
                 let details = error.to_string();
                 let error = UpstreamError::new("The message that it answers could not be looked up").details(details);
-                return (name, Outcome::Retry { after_ms: None, error });
+                return Outcome::Retry { after_ms: None, error };
             }
         };
-        let mut outbound = match outbound(row, content, &sender, now) {
+        let mut outbound = match outbound(row, content, sender, now) {
             Ok(outbound) => outbound,
-            Err(error) => return (name, internal("The stored message is unreadable", error.to_string())),
+            Err(error) => return internal("The stored message is unreadable", error.to_string()),
         };
         let named = match self.copies.exchange(&adapter, &mut outbound).await {
             Ok(named) => named,
-            Err(error) => return (name, self.judge(row, error).await),
+            Err(error) => return self.judge(row, error).await,
         };
         if !named.is_empty() && now_ms() - now > self.lease_ms / UPLOADS_LEASE_SHARE {
             // The rest of the lease may not be enough to send it; with its files there, the next try is.
             let error = UpstreamError::new("The message's files are uploaded");
-            return (name, Outcome::Throttled { after_ms: 0, error });
+            return Outcome::Throttled { after_ms: 0, error };
         }
         let outcome = match adapter.send(&outbound).await {
             Ok(accepted) => Outcome::Accepted { upstream_id: accepted.upstream_id },
             Err(error) => {
                 if let SendError::MediaGone { upstream_ids, .. } = &error {
-                    self.copies.forget(row.sender_id, &named, upstream_ids).await;
+                    self.copies.forget(sender.id, &named, upstream_ids).await;
                 }
                 self.judge(row, error).await
             }
         };
-        (name, outcome)
+        outcome
     }
 
     /// What follows from an adapter's error, for this message and for its lane.
@@ -333,10 +386,8 @@ impl MessageCourier {
             }
             SendError::Rejected { error } => Outcome::Rejected { error },
             SendError::ChannelDown { error, needs_operator } => {
-                tracing::warn!(sender = %row.sender_id, %error, needs_operator, "a channel is down");
-                self.hold(row, CHANNEL_DOWN_HOLD_MS).await;
                 let after_ms = if needs_operator { OPERATOR_WAIT_MS } else { CHANNEL_DOWN_HOLD_MS };
-                Outcome::ChannelDown { after_ms, error }
+                Outcome::ChannelDown { after_ms, needs_operator, error }
             }
             // Counted as a try, so that a network which never knows them ends it.
             SendError::MediaGone { error, .. } => Outcome::Retry { after_ms: Some(0), error },
@@ -352,7 +403,7 @@ impl MessageCourier {
     /// by itself.
     async fn hold(&self, row: &MessageRow, for_ms: u64) {
         let until = now_ms().saturating_add(i64::try_from(for_ms).unwrap_or(i64::MAX));
-        let lane = row.sender_id.to_string().into();
+        let lane = row.carrier().to_string().into();
         if let Err(error) = self.queue.hold(Topic::Messages, &lane, until).await {
             tracing::warn!(%lane, %error, "a lane could not be held");
         }
@@ -370,6 +421,7 @@ impl MessageCourier {
                 for (_, mut row) in rows {
                     let event = Event::Concluded { attempt, outcome: dispatched.outcome.clone() };
                     let effects = row.progress.apply(event, &self.policy, dispatched.times.at);
+                    outcome.left.extend(left_ids(&row, &effects));
                     let (events, deliveries) = context.follow(&row, &dispatched.adapter, effects, dispatched.times);
                     if !events.is_empty() {
                         outcome.events.extend(events);
@@ -414,6 +466,25 @@ pub(crate) fn parse_attempt_ref(reference: &str) -> Option<(MessageId, u32)> {
     let (key, attempt) = reference.split_once('.')?;
     let id = format!("{}{key}", MessageId::PREFIX).parse().ok()?;
     Some((id, attempt.parse().ok()?))
+}
+
+pub(crate) fn message_job(id: &MessageId, carrier: SenderId, due_ms: Millis) -> Job {
+    Job { lane: carrier.to_string().into(), id: id.key().into(), due_ms }
+}
+
+/// The jobs of messages that wait for an attempt, each in the lane of the sender that it goes through now.
+pub(crate) fn waiting_jobs(rows: &[MessageRow]) -> Vec<Job> {
+    let waiting = rows.iter().filter(|row| row.progress.state == State::Queued);
+    waiting.filter_map(|row| Some(message_job(&row.id, row.carrier(), row.progress.due_at?))).collect()
+}
+
+/// The networks' ids that are to be kept of channels which `row` has left.
+pub(crate) fn left_ids(row: &MessageRow, effects: &[Effect]) -> Vec<LeftId> {
+    let left = effects.iter().filter_map(|effect| match effect {
+        Effect::Left(upstream_id) => Some(upstream_id.clone()),
+        Effect::Record(_) | Effect::Tell(_) => None,
+    });
+    left.map(|upstream_id| LeftId { upstream_id, message_id: row.id.key().to_owned() }).collect()
 }
 
 pub(crate) fn delivery_job(delivery: &NewDelivery) -> Job {
@@ -487,6 +558,7 @@ impl Context {
                     events.push(EventRow::new(row, &note, adapter, times));
                 }
                 Effect::Tell(state) => deliveries.extend(self.deliveries(row, state, times)),
+                Effect::Left(_) => {}
             }
         }
         (events, deliveries)

@@ -7,6 +7,7 @@
 //! in batches before the queue forgets the job. What falls between any two of these
 //! steps, the [`reconciler`] finds in the database.
 
+mod breaker;
 mod engine;
 mod host_io;
 mod lapse;
@@ -15,6 +16,7 @@ mod listener;
 mod messages;
 mod receipts;
 mod reconciler;
+mod routing;
 mod runtime;
 
 pub use engine::Enqueuer;

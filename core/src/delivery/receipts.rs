@@ -14,7 +14,7 @@ use waystation_adapter_sdk::{
 
 use super::{
     engine::{Courier, Enqueuer, Take, Taken},
-    messages::{Context, Times, delivery_job, parse_attempt_ref},
+    messages::{Context, Times, delivery_job, left_ids, parse_attempt_ref, waiting_jobs},
 };
 use crate::{
     clock::{Millis, now_ms},
@@ -122,6 +122,8 @@ impl Courier for CallbackCourier {
         self.enqueuer.enqueue(Topic::Webhooks, outcome.deliveries.iter().map(delivery_job).collect());
         self.enqueuer.enqueue(Topic::Callbacks, outcome.parked.iter().filter_map(callback_job).collect());
         self.enqueuer.enqueue(Topic::Messages, outcome.confirmations.iter().map(message_job).collect());
+        // What failed on one channel and takes the next.
+        self.enqueuer.enqueue(Topic::Messages, waiting_jobs(&outcome.changed));
         Ok(settles)
     }
 
@@ -181,10 +183,7 @@ impl CallbackCourier {
     ) -> ReceiptOutcome {
         let mut outcome = ReceiptOutcome::default();
         let mut changed = std::collections::BTreeSet::new();
-        let by_upstream: HashMap<String, String> = rows
-            .values()
-            .filter_map(|row| Some((row.progress.upstream_id.clone()?, row.id.key().to_owned())))
-            .collect();
+        let by_upstream = by_upstream(&rows);
         for read in done {
             let callback = &read.callback;
             let sender = SenderId(callback.sender_id);
@@ -204,9 +203,9 @@ impl CallbackCourier {
             for receipt in &heard.receipts {
                 let reference = receipt.reference();
                 let key = by_upstream
-                    .get(&receipt.event.upstream_id)
+                    .get(&(sender, receipt.event.upstream_id.clone()))
                     .or(reference.as_ref().map(|(id, _)| id))
-                    .filter(|key| rows.get(*key).is_some_and(|row| row.sender_id == sender))
+                    .filter(|key| rows.get(*key).is_some_and(|row| row.may_go_through(sender)))
                     .cloned();
                 let Some(row) = key.as_ref().and_then(|key| rows.get_mut(key)) else {
                     outcome.parked.extend(self.park(callback, receipt, now));
@@ -222,6 +221,7 @@ impl CallbackCourier {
                 if effects.is_empty() {
                     continue;
                 }
+                outcome.left.extend(left_ids(row, &effects));
                 let times = Times { at: now, started: None, network: Some(receipt.event.at_ms) };
                 let (events, deliveries) = context.follow(row, &callback.adapter, effects, times);
                 outcome.events.extend(events);
@@ -310,6 +310,27 @@ impl Receipt {
         let (id, attempt) = parse_attempt_ref(self.event.attempt_ref.as_deref()?)?;
         Some((id.key().to_owned(), attempt))
     }
+}
+
+/// Messages by the ids that networks gave them, each id on the channels that may have given it.
+fn by_upstream(rows: &HashMap<String, MessageRow>) -> HashMap<(SenderId, String), String> {
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows.values() {
+        let mut add = |sender, id: &String| found.insert((sender, id.clone()), row.id.key().to_owned());
+        if let Some(routing) = &row.progress.routing {
+            for id in &routing.left_ids {
+                add(row.sender_id, id);
+                for step in &routing.steps {
+                    add(step.sender, id);
+                }
+            }
+        }
+        if let Some(id) = &row.progress.upstream_id {
+            add(row.carrier(), id);
+            add(row.sender_id, id);
+        }
+    }
+    found
 }
 
 /// A text at a pretend phone that belongs to `business`.

@@ -6,12 +6,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
+    breaker::Breakers,
     engine::{self, EngineSettings, Enqueuer},
     lapse::Lapse,
     links::Links,
     messages::MessageCourier,
     receipts::CallbackCourier,
     reconciler::Reconciler,
+    routing::Takeovers,
 };
 pub use crate::webhooks::courier::WebhookSettings;
 use crate::{
@@ -117,6 +119,16 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
     let links = Links { store: store.clone(), directory: directory.clone(), adapters: adapters.clone() };
     let links = links.spawn(links_end);
     let mut tasks = vec![reconciler.start(stopping.clone()).await];
+    let breakers = Breakers::new(store.clone(), queue.clone(), lease_ms);
+    tasks.push(breakers.follow(stopping.clone()).await);
+    let takeovers = Takeovers {
+        store: store.clone(),
+        directory: directory.clone(),
+        enqueuer: enqueuer.clone(),
+        breakers: breakers.clone(),
+        policy: settings.retry.clone(),
+    };
+    tasks.push(takeovers.spawn(stopping.clone()));
     let engine = |in_flight, lane_in_flight| EngineSettings { in_flight, lane_in_flight, lease_ms };
     tasks.push(engine::spawn(
         Arc::new(MessageCourier {
@@ -130,6 +142,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
             copies: Copies::new(media),
             policy: settings.retry.clone(),
             lapse,
+            breakers,
             owner: ulid::Ulid::generate().to_string(),
             lease_ms,
         }),

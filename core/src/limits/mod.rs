@@ -354,6 +354,7 @@ mod tests {
                 callback_data: None,
                 accepted_at: now,
                 expires_at: now + 1,
+                routing: None,
                 idempotency: None,
             };
             fixture.store.accept(vec![kept(MessageId::generate())]).await.unwrap();

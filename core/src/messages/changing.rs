@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{
     intake::{Incoming, Intake, Kept, job, question},
     outside::as_asked,
-    request::Dialect,
+    request::{Dialect, FALLBACK},
     schedule,
     sealed::Content,
     state::State,
@@ -69,6 +69,11 @@ impl Intake {
         let mut prepared = self.prepare_as(principal, incoming, Some(&kept), now).await?;
         if let Some(Some(refusal)) = self.eligibility.check(&[question(&prepared)], now).await?.into_iter().next() {
             return Err(refusal.into());
+        }
+        if !body.contains_key(FALLBACK) {
+            let since = prepared.message.due_at();
+            prepared.message.routing =
+                view.progress.routing.as_ref().map(|routing| Box::new(routing.beginning_at(since)));
         }
         if let Some(scheduled) = &mut prepared.message.scheduled {
             for (name, _) in &mut scheduled.notes {

@@ -17,6 +17,7 @@ use super::{
     quiet::{QuietHours, over_at},
     render::Rendering,
     request::{Dialect, Request, SendRequest},
+    route::{self, Routing},
     schedule::zones_of,
     sealed::{Content, SEALED_BODY},
     state::State,
@@ -265,6 +266,10 @@ impl Intake {
                 body = instead.within(&body);
             }
         }
+        let due_at = scheduled.as_ref().map_or(now, |scheduled| scheduled.at);
+        let routing = self
+            .routing(principal, &sender, &request.recipient, request.fallback.as_deref(), (category, due_at))
+            .await?;
         let message = NewMessage {
             id,
             business_id: principal.business().clone(),
@@ -280,9 +285,51 @@ impl Intake {
             accepted_at: kept.map_or(now, |kept| kept.accepted_at),
             expires_at: scheduled.as_ref().map_or(now, |scheduled| scheduled.at) + ttl_ms,
             scheduled,
+            routing,
             idempotency,
         };
         Ok(Prepared { message, to: request.to, recipient: request.recipient, warnings: request.warnings, cap })
+    }
+
+    /// The channels that may take a message over: those that it names itself, else those of the sender's rules, else
+    /// those of the business.
+    async fn routing(
+        &self,
+        principal: &Tenant,
+        sender: &Sender,
+        recipient: &Address,
+        asked: Option<&[route::Entry]>,
+        (category, due_at): (Category, Millis),
+    ) -> Result<Option<Box<Routing>>, ApiError> {
+        if asked.is_some_and(<[_]>::is_empty) {
+            return Ok(None);
+        }
+        let table = self.directory.routing(principal.business()).await?;
+        let rules = table.rules_of(sender.id);
+        let Some(chain) = asked.or_else(|| route::chain_for(rules, category)) else { return Ok(None) };
+        let mut usable = Vec::with_capacity(table.channels.len());
+        for channel in &table.channels {
+            let found = self.directory.sender(principal.business(), channel.sender).await?;
+            // A user id is WhatsApp's, and nobody else's.
+            let reaches = |other: &&Arc<Sender>| other.is_whatsapp() || recipient.as_phone().is_some();
+            usable
+                .extend(found.as_ref().filter(reaches).filter(|other| check_sender(principal, other).is_ok()).cloned());
+        }
+        let find = |entry: &route::Entry| {
+            let named = |other: &&Arc<Sender>| {
+                entry.sender.as_ref().is_none_or(|named| *named == other.id.to_string())
+                    && other.adapter == entry.adapter
+                    && other.id != sender.id
+            };
+            usable.iter().find(named).map(|other| (other.id, other.adapter.clone()))
+        };
+        let (steps, absent) = route::steps_of(chain, find);
+        if let Some(index) = absent.first().filter(|_| asked.is_some()) {
+            let message = "names no other sender of this business that uses this adapter, can send now and reaches this \
+                           recipient";
+            return Err(ApiError::breach(&format!("/fallback/{index}"), message));
+        }
+        Ok((!steps.is_empty()).then(|| Box::new(Routing::new(sender.adapter.clone(), steps, due_at))))
     }
 
     /// The template that a request names for the time outside of the customer-care window, filled.

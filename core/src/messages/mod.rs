@@ -21,6 +21,9 @@ pub mod phone;
 pub mod quiet;
 pub mod render;
 pub mod request;
+pub mod route;
+#[cfg(test)]
+mod routing_tests;
 mod rules;
 pub mod schedule;
 pub(crate) mod sealed;

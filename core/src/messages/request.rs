@@ -12,6 +12,7 @@ use super::{
     content::Content,
     limits::{CALLBACK_DATA_MAX_CHARS, Most},
     outside::OUTSIDE_WINDOW,
+    route::{Entry, breaches_of_chain},
     rules::{CONTEXT, MARK_AS_READ, TYPES},
     schedule::Timing,
 };
@@ -19,6 +20,9 @@ use crate::error::{ApiError, Breach, ErrorKind};
 
 /// How much of what a request said is repeated in an error, in characters.
 const EXCERPT_MAX_CHARS: usize = 64;
+
+/// The member with the channels that take over.
+pub const FALLBACK: &str = "fallback";
 
 /// What is to be done, as a body says it.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +53,8 @@ pub struct SendRequest {
     pub timing: Timing,
     /// The template that goes out instead outside of the customer-care window, on `/v1`.
     pub outside_window: Option<Value>,
+    /// The channels that take over, on `/v1`; none at all when it is empty.
+    pub fallback: Option<Vec<Entry>>,
     /// What is accepted although one of the Cloud API's sources would not.
     pub warnings: Vec<Breach>,
 }
@@ -102,6 +108,7 @@ impl Request {
         let callback_data = text(&object, "biz_opaque_callback_data", Some(CALLBACK_DATA_MAX_CHARS), &mut report);
         let kind = content(&mut object, &mut report);
         let outside_window = outside_window(&mut object, dialect, kind, &mut report);
+        let fallback = fallback(&mut object, dialect, &mut report);
         let warnings = report.finish()?;
         let (Some((to, recipient)), Some(kind)) = (recipient, kind) else {
             return Err(unreadable());
@@ -117,6 +124,7 @@ impl Request {
             object: written,
             timing,
             outside_window,
+            fallback,
             warnings,
         })))
     }
@@ -236,6 +244,26 @@ fn content(object: &mut Map<String, Value>, report: &mut Report) -> Option<&'sta
 }
 
 /// Takes the template that goes out instead outside of the customer-care window. The Cloud API has none.
+/// Takes the channels that take over out of the object; the Cloud API's form knows of none.
+fn fallback(object: &mut Map<String, Value>, dialect: Dialect, report: &mut Report) -> Option<Vec<Entry>> {
+    if dialect == Dialect::CloudApi {
+        return None;
+    }
+    let given = object.remove(FALLBACK).filter(|given| !given.is_null())?;
+    match serde_json::from_value::<Vec<Entry>>(given) {
+        Ok(chain) => {
+            for breach in breaches_of_chain(&chain, "/fallback") {
+                report.invalid(breach.pointer, breach.message);
+            }
+            Some(chain)
+        }
+        Err(error) => {
+            report.invalid("/fallback", format!("must be a list of channels with their reasons: {error}"));
+            None
+        }
+    }
+}
+
 fn outside_window(
     object: &mut Map<String, Value>,
     dialect: Dialect,

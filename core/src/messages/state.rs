@@ -17,6 +17,7 @@
 use serde::{Deserialize, Serialize};
 use waystation_adapter_sdk::{ReceiptStatus, UpstreamError};
 
+use super::route::{LOOK_EVERY_MS, Routing, When, is_undeliverable, is_unwanted};
 use crate::clock::Millis;
 
 /// Where a message stands.
@@ -152,6 +153,19 @@ impl Receipts {
         Self(bits)
     }
 
+    /// Adds all of `others`.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.0 |= others.0;
+    }
+
+    /// The furthest state that they say.
+    fn furthest(self) -> Option<State> {
+        [(3, State::Played), (2, State::Read), (1, State::Delivered)]
+            .into_iter()
+            .find(|(bit, _)| self.0 & (1 << bit) != 0)
+            .map(|(_, state)| state)
+    }
+
     /// Adds `status`; false when it was there.
     fn insert(&mut self, status: ReceiptStatus) -> bool {
         let bit = 1
@@ -189,6 +203,10 @@ pub struct Progress {
     pub due_at: Option<Millis>,
     /// When it is no longer worth sending.
     pub expires_at: Millis,
+    /// The channels that may take over, and how far it has come among them; none for a message with one channel.
+    pub routing: Option<Box<Routing>>,
+    /// When it has to be looked at whether another channel takes over.
+    pub look_at: Option<Millis>,
 }
 
 /// What one attempt came to.
@@ -217,6 +235,8 @@ pub enum Outcome {
     ChannelDown {
         /// At least this long, in milliseconds.
         after_ms: u64,
+        /// Whether a person has to do something before it works again.
+        needs_operator: bool,
         /// What the network said.
         error: UpstreamError,
     },
@@ -282,6 +302,11 @@ pub enum Event {
         /// Why, for a failure.
         error: Option<UpstreamError>,
     },
+    /// The time has come to look whether another channel takes over.
+    TimeUp {
+        /// Whether the channel that it waits for is down.
+        channel_down: bool,
+    },
     /// It is not to be sent after all.
     Canceled {
         /// Why.
@@ -302,6 +327,8 @@ pub struct Note {
     pub error: Option<UpstreamError>,
     /// When the next attempt is due.
     pub retry_at: Option<Millis>,
+    /// What was decided here, in words.
+    pub says: Option<String>,
 }
 
 /// What follows from an event.
@@ -311,6 +338,8 @@ pub enum Effect {
     Record(Note),
     /// Tell the business that the message now has this state.
     Tell(State),
+    /// Keep the network's id of a channel that was left, so that what it reports later is known.
+    Left(String),
 }
 
 /// What decides between one failure and the next try.
@@ -363,6 +392,8 @@ impl Progress {
             error: None,
             due_at: Some(now),
             expires_at,
+            routing: None,
+            look_at: None,
         }
     }
 
@@ -389,7 +420,13 @@ impl Progress {
                     .details("It may or may not have reached the network.");
                 self.unclear(error, policy, now)
             }
-            Event::Receipt { status, upstream_id, attempt, error } => self.receipt(status, upstream_id, attempt, error),
+            Event::Receipt { status, upstream_id, attempt, error } => {
+                if self.routing.as_ref().is_some_and(|routing| routing.has_left(attempt, &upstream_id)) {
+                    return self.late_receipt(status, attempt, error);
+                }
+                self.receipt(status, upstream_id, attempt, error, now)
+            }
+            Event::TimeUp { channel_down } => self.time_up(channel_down, now),
             Event::Canceled { reason } => self.cancel(reason),
         }
     }
@@ -409,7 +446,13 @@ impl Progress {
         // taken: that is news. That it failed is not.
         let outcome = match outcome {
             Outcome::Accepted { upstream_id } if (1..=self.attempt).contains(&attempt) => {
-                return self.sent(attempt, upstream_id);
+                if let Some(routing) = self.routing.as_mut().filter(|routing| attempt <= routing.left_attempt) {
+                    routing.left_ids.push(upstream_id.clone());
+                    let says = "The channel before took it after another had taken over.".to_owned();
+                    let note = Note { name: "sent_late", says: Some(says), ..self.attempt_note(attempt) };
+                    return vec![Effect::Record(note), Effect::Left(upstream_id)];
+                }
+                return self.sent(attempt, upstream_id, now);
             }
             other => other,
         };
@@ -426,11 +469,16 @@ impl Progress {
             Outcome::Retry { after_ms, error } => self.retry("retry", after_ms, error, policy, now),
             Outcome::Internal { error } => self.retry("internal_error", None, error, policy, now),
             Outcome::Throttled { after_ms, error } => self.wait("throttled", after_ms, error, now),
-            Outcome::ChannelDown { after_ms, error } => self.wait("channel_down", after_ms, error, now),
+            Outcome::ChannelDown { after_ms, error, .. } => {
+                let mut effects = self.wait("channel_down", after_ms, error, now);
+                if self.counts(When::ChannelDown, now) {
+                    effects.extend(self.take_next("its channel is down.", now, now));
+                }
+                effects
+            }
             Outcome::Rejected { error } => {
-                self.end(State::Failed);
                 self.error = Some(error);
-                vec![self.note("failed", None), Effect::Tell(State::Failed)]
+                self.fail(self.plain_note(None), now)
             }
             Outcome::Refused { error } => {
                 self.end(State::Failed);
@@ -442,10 +490,14 @@ impl Progress {
                 self.state = State::Scheduled;
                 self.error = None;
                 self.due_at = Some(until);
-                let note = Note { name: "shifted", error: Some(error), ..self.plain_note(Some(until)) };
+                let note = Note { name: "shifted", says: error.details, ..self.plain_note(Some(until)) };
                 vec![Effect::Record(note)]
             }
             Outcome::Expired => {
+                if let Some(arrived) = self.arrived_before() {
+                    self.end(arrived);
+                    return vec![Effect::Tell(arrived)];
+                }
                 self.end(State::Expired);
                 self.error.get_or_insert_with(|| UpstreamError::new("The message's time to live ended"));
                 vec![self.note("expired", None), Effect::Tell(State::Expired)]
@@ -454,20 +506,129 @@ impl Progress {
     }
 
     /// The network took the message. Receipts may have told more already.
-    fn sent(&mut self, attempt: u32, upstream_id: String) -> Vec<Effect> {
+    fn sent(&mut self, attempt: u32, upstream_id: String, now: Millis) -> Vec<Effect> {
         self.upstream_id.get_or_insert(upstream_id);
         self.ambiguous = false;
-        let mut effects = vec![Effect::Record(Note {
-            name: "sent",
-            attempt: Some(attempt),
-            from_receipt: false,
-            error: None,
-            retry_at: None,
-        })];
+        let mut effects = vec![Effect::Record(Note { name: "sent", ..self.attempt_note(attempt) })];
         if self.state.is_pending() {
             self.end(State::Sent);
             self.error = None;
+            self.look_at = self.routing.as_ref().and_then(|routing| routing.look_at(true, now));
             effects.push(Effect::Tell(State::Sent));
+        }
+        effects
+    }
+
+    /// The channel gave it up, which the error says: another one takes over, or it has failed. `line` tells of it in the
+    /// history, under the name of what follows.
+    fn fail(&mut self, line: Note, now: Millis) -> Vec<Effect> {
+        let code = self.error.as_ref().and_then(|error| error.code);
+        let line = |name, error| Effect::Record(Note { name, error, ..line.clone() });
+        let counts =
+            self.counts(When::Failed, now) || (is_undeliverable(code) && self.counts(When::Undeliverable, now));
+        if counts && !is_unwanted(code) && self.expires_at > now {
+            let mut effects = vec![line("channel_failed", self.error.clone())];
+            let why = self.error.as_ref().map(|error| format!("it failed there: {error}.")).unwrap_or_default();
+            effects.extend(self.take_next(&why, now, now));
+            return effects;
+        }
+        if let Some(arrived) = self.arrived_before() {
+            let failed = line("channel_failed", self.error.clone());
+            self.end(arrived);
+            self.error = None;
+            return vec![failed, Effect::Tell(arrived)];
+        }
+        self.end(State::Failed);
+        vec![line("failed", self.error.clone()), Effect::Tell(State::Failed)]
+    }
+
+    /// How far a channel that was left has brought it after all.
+    fn arrived_before(&self) -> Option<State> {
+        self.routing.as_ref()?.left_receipts().furthest()
+    }
+
+    /// Whether `when` makes it take the next channel now.
+    fn counts(&self, when: When, now: Millis) -> bool {
+        self.routing.as_ref().and_then(|routing| routing.counts_from(when)).is_some_and(|from| from <= now)
+    }
+
+    /// The next channel takes over: its first attempt is due at `due_at`.
+    fn take_next(&mut self, why: &str, due_at: Millis, now: Millis) -> Vec<Effect> {
+        let Some(routing) = self.routing.as_mut() else { return Vec::new() };
+        let says = routing.takeover(why);
+        let left = self.upstream_id.take();
+        routing.advance(self.attempt, std::mem::take(&mut self.receipts), left.clone(), now);
+        self.look_at = routing.look_at(false, due_at);
+        self.tries = 0;
+        self.ambiguous = false;
+        self.error = None;
+        self.state = State::Queued;
+        self.due_at = Some(due_at);
+        let note = Note { name: "fallback", says: Some(says), ..self.plain_note(None) };
+        let mut effects = vec![Effect::Record(note)];
+        effects.extend(left.map(Effect::Left));
+        effects
+    }
+
+    fn time_up(&mut self, channel_down: bool, now: Millis) -> Vec<Effect> {
+        if self.look_at.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        self.look_at = None;
+        let Some(routing) = self.routing.as_mut() else { return Vec::new() };
+        match self.state {
+            State::Scheduled => {
+                // It was put off: its time begins when it is due.
+                routing.since = self.due_at.unwrap_or(now);
+                self.look_at = routing.look_at(false, now);
+            }
+            // An attempt that runs is waited for.
+            State::Sending => self.look_at = Some(now + LOOK_EVERY_MS),
+            State::Accepted | State::Queued | State::Sent => {
+                let sent = self.state == State::Sent;
+                if self.counts(When::NotDeliveredWithin, now) {
+                    return self.take_next("it was not delivered in time.", now, now);
+                }
+                if !sent && channel_down && !self.ambiguous && self.counts(When::ChannelDown, now) {
+                    return self.take_next("its channel is down.", now, now);
+                }
+                self.look_at = self.routing.as_ref().and_then(|routing| routing.look_at(sent, now));
+            }
+            State::Failed | State::Expired | State::Delivered | State::Read | State::Played | State::Canceled => {}
+        }
+        Vec::new()
+    }
+
+    /// A receipt of a channel that was left. It sends nothing and takes nothing back that has begun; but a message that
+    /// arrived there needs no other channel while none was tried, and has not failed.
+    fn late_receipt(
+        &mut self,
+        status: ReceiptStatus,
+        attempt: Option<u32>,
+        error: Option<UpstreamError>,
+    ) -> Vec<Effect> {
+        let Some(routing) = self.routing.as_mut() else { return Vec::new() };
+        let mut seen = routing.left_receipts();
+        if !seen.insert(status) {
+            return Vec::new();
+        }
+        routing.set_left_receipts(seen);
+        let untried = self.state == State::Queued && self.attempt == routing.left_attempt;
+        let target = State::of_receipt(status);
+        let arrived = target.rank() >= State::Delivered.rank();
+        let ended_without = matches!(self.state, State::Failed | State::Expired);
+        let says = if arrived && untried {
+            "The channel before brought it; the other is not needed."
+        } else {
+            "Reported by the channel before, after another had taken over."
+        };
+        let name = if arrived && (untried || ended_without) { target.name() } else { late_name(status) };
+        let note = Note { name, attempt, from_receipt: true, error, retry_at: None, says: Some(says.to_owned()) };
+        let mut effects = vec![Effect::Record(note)];
+        if arrived && (untried || ended_without) {
+            self.end(target);
+            self.error = None;
+            effects.push(Effect::Tell(target));
         }
         effects
     }
@@ -483,8 +644,7 @@ impl Progress {
         self.tries += 1;
         self.error = Some(error);
         if self.tries >= policy.max_tries {
-            self.end(State::Failed);
-            return vec![self.note("failed", None), Effect::Tell(State::Failed)];
+            return self.fail(self.plain_note(None), now);
         }
         let backoff = policy.backoff_ms(self.tries, u64::from(self.attempt).wrapping_mul(37) ^ now.unsigned_abs());
         let due_at = self.later(now, backoff.max(after_ms.unwrap_or(0)));
@@ -506,6 +666,13 @@ impl Progress {
         self.ambiguous = true;
         self.error = Some(error);
         if policy.ambiguous == AmbiguousPolicy::Fail || self.tries >= policy.max_tries {
+            // It may have arrived: only who wants it elsewhere when nothing is heard of it gets it elsewhere, and then.
+            let unheard = self.routing.as_ref().and_then(|routing| routing.counts_from(When::NotDeliveredWithin));
+            if let Some(at) = unheard.filter(|at| *at < self.expires_at) {
+                let mut effects = vec![self.note("ambiguous", None)];
+                effects.extend(self.take_next("it is not known whether it was sent there.", at.max(now), now));
+                return effects;
+            }
             self.end(State::Failed);
             return vec![self.note("ambiguous", None), self.note("failed", None), Effect::Tell(State::Failed)];
         }
@@ -521,6 +688,7 @@ impl Progress {
         upstream_id: String,
         attempt: Option<u32>,
         error: Option<UpstreamError>,
+        now: Millis,
     ) -> Vec<Effect> {
         let of_other_attempt = match (&self.upstream_id, attempt) {
             (Some(known), _) => *known != upstream_id,
@@ -537,27 +705,30 @@ impl Progress {
         }
         let target = State::of_receipt(status);
         let moves = target.rank() > self.state.rank();
-        let note = Effect::Record(Note {
-            name: target.name(),
-            attempt,
-            from_receipt: true,
-            error: error.clone(),
-            retry_at: None,
-        });
+        let line =
+            Note { name: target.name(), attempt, from_receipt: true, error: error.clone(), retry_at: None, says: None };
         if !moves {
-            return vec![note];
+            return vec![Effect::Record(line)];
         }
         self.upstream_id.get_or_insert(upstream_id);
-        self.end(target);
         self.ambiguous = false;
         let unnamed = || UpstreamError::new("The network reported that it failed, and not why");
-        self.error = (target == State::Failed).then(|| error.unwrap_or_else(unnamed));
-        vec![note, Effect::Tell(target)]
+        if target == State::Failed {
+            self.error = Some(error.unwrap_or_else(unnamed));
+            return self.fail(line, now);
+        }
+        self.end(target);
+        self.error = None;
+        if target == State::Sent {
+            self.look_at = self.routing.as_ref().and_then(|routing| routing.look_at(true, now));
+        }
+        vec![Effect::Record(line), Effect::Tell(target)]
     }
 
     fn end(&mut self, state: State) {
         self.state = state;
         self.due_at = None;
+        self.look_at = None;
     }
 
     fn note(&self, name: &'static str, retry_at: Option<Millis>) -> Effect {
@@ -571,12 +742,29 @@ impl Progress {
             from_receipt: false,
             error: self.error.clone(),
             retry_at,
+            says: None,
         }
+    }
+
+    /// A line about one attempt.
+    fn attempt_note(&self, attempt: u32) -> Note {
+        Note { attempt: Some(attempt), error: None, ..self.plain_note(None) }
     }
 
     /// When to look again after a wait: not after it has expired, so that it ends in time.
     fn later(&self, now: Millis, wait_ms: u64) -> Millis {
         now.saturating_add(i64::try_from(wait_ms).unwrap_or(i64::MAX)).min(self.expires_at.max(now))
+    }
+}
+
+/// The name of a receipt that comes from a channel that was left.
+fn late_name(status: ReceiptStatus) -> &'static str {
+    match status {
+        ReceiptStatus::Sent => "sent_late",
+        ReceiptStatus::Delivered => "delivered_late",
+        ReceiptStatus::Read => "read_late",
+        ReceiptStatus::Played => "played_late",
+        ReceiptStatus::Failed => "failed_late",
     }
 }
 
@@ -620,7 +808,7 @@ mod tests {
             .iter()
             .filter_map(|effect| match effect {
                 Effect::Tell(state) => Some(*state),
-                Effect::Record(_) => None,
+                Effect::Record(_) | Effect::Left(_) => None,
             })
             .collect()
     }
@@ -875,7 +1063,7 @@ mod tests {
             (1..4_u32).prop_map(|n| Outcome::Accepted { upstream_id: format!("up-{n}") }),
             Just(Outcome::Retry { after_ms: None, error: error("again") }),
             Just(Outcome::Throttled { after_ms: 10, error: error("slow down") }),
-            Just(Outcome::ChannelDown { after_ms: 10, error: error("closed") }),
+            Just(Outcome::ChannelDown { after_ms: 10, needs_operator: false, error: error("closed") }),
             Just(Outcome::Rejected { error: error("no") }),
             Just(Outcome::Ambiguous { error: error("cut") }),
             Just(Outcome::Internal { error: error("bug") }),

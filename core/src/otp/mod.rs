@@ -204,6 +204,10 @@ impl OneTimePasswords {
         if prepared.message.sealed.is_none() {
             return Err(no_authentication_template(&name));
         }
+        if spare.is_some() {
+            // It has a fallback of its own.
+            prepared.message.routing = None;
+        }
         // A code that is no longer good is not worth sending.
         prepared.message.expires_at = prepared.message.expires_at.min(expires_at);
 

@@ -16,10 +16,11 @@ pub use qr_codes::{PREFILLED_MAX_CHARS, QR_CODE_CHARS, QR_CODES_MAX_PER_SENDER, 
 use crate::{
     audit::Actor,
     clock::Millis,
-    error::{ApiError, ErrorKind},
+    error::{ApiError, Breach, ErrorKind},
     ids::{BusinessId, SenderId},
+    messages::route::{Rule, breaches_of_rules},
     paging::{Page, Paging},
-    store::{SenderView, Store},
+    store::{BrokenChannel, Channel, SenderView, Store},
     tenancy::Subtree,
 };
 
@@ -64,6 +65,66 @@ impl Senders {
         let view = self.sender(subtree, sender).await?;
         change.check()?;
         Ok(self.store.change_sender_profile(by, &view, change, now).await?)
+    }
+
+    /// The rules by which messages of `business` change their channel: those of one sender, or of all.
+    ///
+    /// # Errors
+    /// A sender that is not one of the business.
+    pub async fn routing(&self, business: &BusinessId, sender: Option<SenderId>) -> Result<Vec<Rule>, ApiError> {
+        if let Some(sender) = sender {
+            self.sender(&Subtree::Business(business.clone()), sender).await?;
+        }
+        let table = self.store.routing_table(business).await?;
+        Ok(table.rules_set_for(sender).unwrap_or_default().to_vec())
+    }
+
+    /// Sets these rules; `None` takes those of a sender away, so that those of the business hold for it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them: then nothing is changed. A sender that is not one of the business.
+    pub async fn set_routing(
+        &self,
+        by: &Actor,
+        (business, sender): (&BusinessId, Option<SenderId>),
+        rules: Option<&[Rule]>,
+        now: Millis,
+    ) -> Result<(), ApiError> {
+        if let Some(sender) = sender {
+            self.sender(&Subtree::Business(business.clone()), sender).await?;
+        }
+        let rules_given = rules.unwrap_or_default();
+        let mut breaches = breaches_of_rules(rules_given, "/rules");
+        let channels = self.store.routing_table(business).await?.channels;
+        for (index, rule) in rules_given.iter().enumerate() {
+            for (at, entry) in rule.chain.iter().enumerate() {
+                let fits = |channel: &&Channel| {
+                    channel.adapter == entry.adapter
+                        && entry.sender.as_ref().is_none_or(|named| *named == channel.sender.to_string())
+                };
+                if !entry.adapter.is_empty() && !channels.iter().any(|channel| fits(&channel)) {
+                    let message = match &entry.sender {
+                        Some(named) => format!("names no sender of this business: none with the id {named} uses it"),
+                        None => "is used by no sender of this business: add one first".to_owned(),
+                    };
+                    breaches.push(Breach::at(format!("/rules/{index}/chain/{at}/adapter"), message));
+                }
+            }
+        }
+        if !breaches.is_empty() {
+            return Err(ApiError::breaches(ErrorKind::ParameterInvalid, breaches));
+        }
+        Ok(self.store.set_routing_rules(by, (business, sender), rules, now).await?)
+    }
+
+    /// How the channel of a sender stands: what is wrong with it, if anything is known to be.
+    ///
+    /// # Errors
+    /// Outside of `subtree` there is no such sender.
+    pub async fn broken(&self, subtree: &Subtree, sender: SenderId) -> Result<Option<BrokenChannel>, ApiError> {
+        self.sender(subtree, sender).await?;
+        let broken = self.store.broken_channels().await?;
+        Ok(broken.into_iter().find(|broken| broken.sender_id == sender.0))
     }
 
     /// The QR codes of `business`, by code; those of one sender where it is given.

@@ -15,7 +15,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     EventRow, MessageRow, NewDelivery, NewMessage, Store, StoreError,
     connection::{Conn, on},
-    messages::{ProgressUpdate, insert_events, update_progress},
+    messages::{LeftId, ProgressUpdate, insert_events, keep_left_ids, update_progress},
     numbers::{NewPretendMessage, insert_pretend_messages},
     schema::callbacks,
     statement::Statement,
@@ -139,6 +139,8 @@ pub(crate) struct ReceiptOutcome {
     pub(crate) deliveries: Vec<NewDelivery>,
     /// Receipts of messages that are not known.
     pub(crate) parked: Vec<NewCallback>,
+    /// The networks' ids of channels that messages left.
+    pub(crate) left: Vec<LeftId>,
     /// What arrived at pretend phones.
     pub(crate) arrivals: Vec<NewPretendMessage>,
     /// What people sent.
@@ -201,6 +203,7 @@ where
     update_progress(conn, updates, None, now).await?;
     super::suppressions::told_by_network(conn, people, &outcome.events).await?;
     insert_events(conn, outcome.events.clone()).await?;
+    keep_left_ids(conn, std::mem::take(&mut outcome.left)).await?;
     let kept = super::inbound::keep(conn, std::mem::take(&mut outcome.inbound)).await?;
     outcome.deliveries.extend(kept.deliveries);
     super::deliveries::insert(conn, outcome.deliveries.clone()).await?;

@@ -153,6 +153,7 @@ fn confirmation(sender: &Sender, to: &Address, text: String, now: Millis) -> New
         sealed: None,
         scheduled: None,
         template: None,
+        routing: None,
         idempotency: None,
     }
 }

@@ -15,7 +15,7 @@ use super::{
     NewDelivery, NewSignal, Place, Store, StoreError, Unfinished,
     abuse::count_signals,
     connection::{Conn, on},
-    schema::{idempotency_keys, message_events, messages},
+    schema::{idempotency_keys, left_ids, message_events, messages},
     statement::Statement,
     unfinished::comes_after,
     usage::day_of,
@@ -30,6 +30,7 @@ use crate::{
     messages::{
         Category,
         address::Address,
+        route::Routing,
         sealed::Content,
         state::{Note, Progress, Receipts, State},
     },
@@ -67,11 +68,23 @@ pub struct NewMessage {
     pub scheduled: Option<Scheduled>,
     /// When it is no longer worth sending.
     pub expires_at: Millis,
+    /// The channels that may take over.
+    pub routing: Option<Box<Routing>>,
     /// The idempotency key it came with.
     pub idempotency: Option<IdempotencyClaim>,
 }
 
 impl NewMessage {
+    /// The channels that may take over, as a row has them.
+    pub(super) fn routing_text(&self) -> Option<String> {
+        routing_text(self.routing.as_deref())
+    }
+
+    /// When it is to be looked at whether another channel takes over.
+    pub(super) fn look_at(&self) -> Option<Millis> {
+        self.routing.as_ref().and_then(|routing| routing.look_at(false, self.due_at()))
+    }
+
     fn scheduled_at(&self) -> Option<Millis> {
         self.scheduled.as_ref().map(|scheduled| scheduled.at)
     }
@@ -149,6 +162,14 @@ pub struct MessageView {
     pub updated_at: Millis,
 }
 
+impl MessageView {
+    /// The sender that took over last, if one did.
+    #[must_use]
+    pub fn via(&self) -> Option<SenderId> {
+        self.progress.routing.as_ref().and_then(|routing| routing.via())
+    }
+}
+
 /// A line of a message's history.
 #[derive(Debug, Clone, Queryable)]
 pub struct MessageEvent {
@@ -188,6 +209,8 @@ pub(super) struct StoredMessage {
     expires_at: i64,
     template_name: Option<String>,
     scheduled_at: Option<i64>,
+    routing: Option<String>,
+    look_at: Option<i64>,
 }
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -213,6 +236,18 @@ pub(crate) struct MessageRow {
     pub(crate) progress: Progress,
     pub(crate) accepted_at: Millis,
     pub(crate) updated_at: Millis,
+}
+
+impl MessageRow {
+    /// The sender that it goes through now: its own, or the one that took over.
+    pub(crate) fn carrier(&self) -> SenderId {
+        self.progress.routing.as_ref().and_then(|routing| routing.via()).unwrap_or(self.sender_id)
+    }
+
+    /// Whether it goes, went or may yet go through `sender`.
+    pub(crate) fn may_go_through(&self, sender: SenderId) -> bool {
+        self.sender_id == sender || self.progress.routing.as_ref().is_some_and(|routing| routing.has(sender))
+    }
 }
 
 /// A message whose attempt has started.
@@ -247,8 +282,27 @@ pub(crate) struct MessageRecord {
     pub(crate) progress: Progress,
     pub(crate) events: Vec<EventRow>,
     pub(crate) deliveries: Vec<NewDelivery>,
+    /// The networks' ids of channels that it left.
+    pub(crate) left: Vec<LeftId>,
     /// Who was answered: the network took it, from this sender to this person.
     pub(crate) answered: Option<(SenderId, Address)>,
+}
+
+/// A network's id of a message on a channel that it left.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = left_ids)]
+pub(crate) struct LeftId {
+    pub(crate) upstream_id: String,
+    pub(crate) message_id: String,
+}
+
+/// Keeps ids of channels that were left.
+pub(super) async fn keep_left_ids(conn: &mut Conn, left: Vec<LeftId>) -> Result<(), StoreError> {
+    for id in left {
+        let insert = diesel::insert_into(left_ids::table).values(id).on_conflict_do_nothing();
+        on!(*conn, c => insert.execute(c).await)?;
+    }
+    Ok(())
 }
 
 /// A line of history to write.
@@ -268,9 +322,6 @@ pub(crate) struct EventRow {
     #[diesel(skip_insertion)]
     pub(super) opted_out: Option<(BusinessId, Address)>,
 }
-
-/// The name of the event that a message was shifted by quiet hours.
-const SHIFTED: &str = "shifted";
 
 #[derive(Default, Serialize)]
 struct EventDetail<'a> {
@@ -292,7 +343,8 @@ struct EventDetail<'a> {
 impl EventRow {
     pub(crate) fn new(row: &MessageRow, note: &Note, adapter: &str, times: Times) -> Self {
         // Once a message: when it fails, or when the network first holds it back.
-        let counts = note.name == State::Failed.name() || (note.name == "throttled" && note.attempt == Some(1));
+        let counts = [State::Failed.name(), "channel_failed"].contains(&note.name)
+            || (note.name == "throttled" && note.attempt == Some(1));
         let code = note.error.as_ref().filter(|_| counts).and_then(|error| error.code);
         let signal = code.and_then(Signal::of_code);
         let opted_out = (signal == Some(Signal::OptOut)).then(|| (row.business_id.clone(), row.recipient.clone()));
@@ -303,8 +355,8 @@ impl EventRow {
             upstream_id: row.progress.upstream_id.as_deref(),
             retry_at: note.retry_at.map(rfc3339),
             // What was done here is told in words; what a network said, as it came.
-            error: note.error.as_ref().filter(|_| note.name != SHIFTED),
-            says: note.error.as_ref().filter(|_| note.name == SHIFTED).and_then(|error| error.details.as_deref()),
+            error: note.error.as_ref(),
+            says: note.says.as_deref(),
         };
         Self {
             message_id: row.id.key().to_owned(),
@@ -344,6 +396,11 @@ impl TryFrom<StoredMessage> for MessageRow {
             table: "messages",
             reason: format!("state {} of {}; was it written by a newer version?", row.state, row.id),
         })?;
+        let routing = row.routing.as_deref().map(serde_json::from_str).transpose();
+        let routing = routing.map_err(|error| StoreError::Unreadable {
+            table: "messages",
+            reason: format!("routing of {}: {error}", row.id),
+        })?;
         Ok(Self {
             id: MessageId::from_key(row.id),
             business_id: BusinessId::from_key(row.business_id),
@@ -365,6 +422,8 @@ impl TryFrom<StoredMessage> for MessageRow {
                 // While an attempt runs, the end of its lease is what to look at next.
                 due_at: if state == State::Sending { row.leased_until } else { row.due_at },
                 expires_at: row.expires_at,
+                routing,
+                look_at: row.look_at,
             },
             accepted_at: row.accepted_at,
             updated_at: row.updated_at,
@@ -398,6 +457,10 @@ fn to_u32(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
+fn routing_text(routing: Option<&Routing>) -> Option<String> {
+    routing.and_then(|routing| serde_json::to_string(routing).ok())
+}
+
 fn error_text(error: Option<&UpstreamError>) -> Option<String> {
     error.and_then(|error| serde_json::to_string(error).ok())
 }
@@ -426,6 +489,8 @@ struct InsertedMessage<'a> {
     sealed: Option<&'a [u8]>,
     template_name: Option<&'a str>,
     scheduled_at: Option<i64>,
+    routing: Option<String>,
+    look_at: Option<i64>,
 }
 
 impl Store {
@@ -445,7 +510,10 @@ impl Store {
         batch: Vec<NewMessage>,
         whole: Option<&IdempotencyClaim>,
     ) -> Result<Vec<AcceptResult>, StoreError> {
-        if whole.is_none() && batch.iter().all(|message| message.idempotency.is_none() && message.scheduled.is_none()) {
+        let plain = |message: &NewMessage| {
+            message.idempotency.is_none() && message.scheduled.is_none() && message.routing.is_none()
+        };
+        if whole.is_none() && batch.iter().all(plain) {
             let results = vec![AcceptResult::Created; batch.len()];
             let mut conn = self.pools.write().await?;
             insert_messages(&mut conn, batch, self.shard).await?;
@@ -580,7 +648,13 @@ impl Store {
             .filter(messages::state.ne(State::Sending.code()).or(messages::leased_until.le(before).assume_not_null()))
             .order((messages::due_at, messages::id))
             .limit(limit)
-            .select((messages::id, messages::sender_id, messages::state, messages::due_at, messages::leased_until));
+            .select((
+                messages::id,
+                (messages::sender_id, messages::via_sender_id),
+                messages::state,
+                messages::due_at,
+                messages::leased_until,
+            ));
         unfinished(on!(conn, c => query.load(c).await)?)
     }
 
@@ -598,7 +672,13 @@ impl Store {
             .filter(messages::state.eq(State::Scheduled.code()))
             .order((messages::due_at, messages::id))
             .limit(limit)
-            .select((messages::id, messages::sender_id, messages::state, messages::due_at, messages::leased_until));
+            .select((
+                messages::id,
+                (messages::sender_id, messages::via_sender_id),
+                messages::state,
+                messages::due_at,
+                messages::leased_until,
+            ));
         unfinished(on!(conn, c => query.load(c).await)?)
     }
 
@@ -625,9 +705,15 @@ impl Store {
     /// Rows of `ids`, locked until the transaction of `conn` ends.
     pub(super) async fn lock_messages(
         conn: &mut Conn,
-        ids: Vec<String>,
+        mut ids: Vec<String>,
         upstream_ids: Vec<String>,
     ) -> Result<Vec<MessageRow>, StoreError> {
+        if !upstream_ids.is_empty() {
+            let query =
+                left_ids::table.filter(left_ids::upstream_id.eq_any(&upstream_ids)).select(left_ids::message_id);
+            let left: Vec<String> = on!(*conn, c => query.load(c).await)?;
+            ids.extend(left);
+        }
         let rows: Vec<StoredMessage> = match conn {
             // Sorted, so that two batches that meet the same rows wait rather than deadlock.
             Conn::Pg(c) => {
@@ -681,15 +767,18 @@ impl Store {
     }
 }
 
-type UnfinishedColumns = (String, i64, i16, Option<i64>, Option<i64>);
+type UnfinishedColumns = (String, (i64, Option<i64>), i16, Option<i64>, Option<i64>);
 
 fn unfinished(rows: Vec<UnfinishedColumns>) -> Result<Vec<Unfinished>, StoreError> {
     Ok(rows
         .into_iter()
-        .map(|(id, sender, state, due_at, leased_until)| {
+        .map(|(id, (sender, via), state, due_at, leased_until)| {
             let running = state == State::Sending.code();
             let look_at = if running { leased_until } else { due_at };
-            Unfinished { due_at: look_at.unwrap_or(0), ..Unfinished::new(id, sender.to_string(), due_at) }
+            Unfinished {
+                due_at: look_at.unwrap_or(0),
+                ..Unfinished::new(id, via.unwrap_or(sender).to_string(), due_at)
+            }
         })
         .collect())
 }
@@ -716,8 +805,10 @@ async fn accept_with_keys(
         .map(|(message, _)| message);
     let created: Vec<NewMessage> = created.collect();
     let notes = created.iter().flat_map(|message| {
-        let notes = message.scheduled.iter().flat_map(|scheduled| &scheduled.notes);
-        notes.map(|(name, says)| EventRow::said(&message.id, message.accepted_at, name, says))
+        let said = |name, says: &str| EventRow::said(&message.id, message.accepted_at, name, says);
+        let timing = message.scheduled.iter().flat_map(|scheduled| &scheduled.notes);
+        let timing = timing.map(move |(name, says)| said(name, says));
+        timing.chain(message.routing.iter().map(move |routing| said("routed", &routing.plan())))
     });
     let events = notes.collect();
     insert_messages(conn, created, shard).await?;
@@ -766,12 +857,12 @@ pub(super) async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, sha
             let c = &mut ***c;
             Statement::new(
                 "WITH kept AS (INSERT INTO messages (id, business_id, sender_id, recipient, kind, category, body, rendered, \
-                 callback_data, sealed, accepted_at, expires_at, template_name, scheduled_at, state, due_at, updated_at, \
-                 attempt, tries, ambiguous, receipts) \
+                 callback_data, sealed, accepted_at, expires_at, template_name, scheduled_at, state, routing, look_at, \
+                 due_at, updated_at, attempt, tries, ambiguous, receipts) \
                  SELECT *, coalesce(scheduled_at, accepted_at), accepted_at, 0, 0, false, 0 \
-                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, business_id, sender_id, recipient, \
-                 kind, category, body, rendered, callback_data, sealed, accepted_at, expires_at, template_name, \
-                 scheduled_at, state) \
+                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, business_id, sender_id, \
+                 recipient, kind, category, body, rendered, callback_data, sealed, accepted_at, expires_at, \
+                 template_name, scheduled_at, state, routing, look_at) \
                  RETURNING business_id, sender_id, accepted_at) \
                  INSERT INTO usage_days (business_id, day, sender_id, shard, messages) \
                  SELECT business_id, (accepted_at / 86400000)::integer, sender_id, ?, count(*) FROM kept \
@@ -793,6 +884,8 @@ pub(super) async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, sha
             .array::<Nullable<Text>, _>(batch.iter().map(|m| m.template.as_deref()).collect::<Vec<_>>())
             .array::<Nullable<BigInt>, _>(batch.iter().map(NewMessage::scheduled_at).collect::<Vec<_>>())
             .array::<SmallInt, _>(batch.iter().map(|m| m.state().code()).collect::<Vec<_>>())
+            .array::<Nullable<Text>, _>(batch.iter().map(NewMessage::routing_text).collect::<Vec<_>>())
+            .array::<Nullable<BigInt>, _>(batch.iter().map(NewMessage::look_at).collect::<Vec<_>>())
             .bind::<Integer, _>(shard)
             .execute(c)
             .await?;
@@ -823,6 +916,8 @@ pub(super) async fn insert_messages(conn: &mut Conn, batch: Vec<NewMessage>, sha
                         sealed: m.sealed.as_deref(),
                         template_name: m.template.as_deref(),
                         scheduled_at: m.scheduled_at(),
+                        routing: m.routing_text(),
+                        look_at: m.look_at(),
                     })
                     .collect();
                 c.transaction(|c| {
@@ -852,6 +947,7 @@ async fn record(
     super::suppressions::told_by_network(conn, people, &events).await?;
     insert_events(conn, events).await?;
     super::deliveries::insert(conn, ours().flat_map(|record| record.deliveries.iter().cloned()).collect()).await?;
+    keep_left_ids(conn, ours().flat_map(|record| record.left.iter().cloned()).collect()).await?;
     let answered = ours().filter_map(|record| record.answered.as_ref());
     let answered = answered.map(|(sender, person)| (sender.0, person.as_str())).collect();
     super::inbound::open_entries(conn, answered, now).await?;
@@ -869,6 +965,9 @@ pub(super) struct ProgressUpdate {
     due_at: Option<i64>,
     upstream_id: Option<String>,
     error: Option<String>,
+    routing: Option<String>,
+    via_sender_id: Option<i64>,
+    look_at: Option<i64>,
 }
 
 impl ProgressUpdate {
@@ -883,6 +982,9 @@ impl ProgressUpdate {
             due_at: progress.due_at,
             upstream_id: progress.upstream_id.clone(),
             error: error_text(progress.error.as_ref()),
+            routing: routing_text(progress.routing.as_deref()),
+            via_sender_id: progress.routing.as_ref().and_then(|routing| routing.via()).map(|sender| sender.0),
+            look_at: progress.look_at,
         }
     }
 }
@@ -910,9 +1012,10 @@ pub(super) async fn update_progress(
             let rows: Vec<Updated> = Statement::new(
                 "UPDATE messages SET state = batch.state, tries = batch.tries, ambiguous = batch.ambiguous, \
                  receipts = batch.receipts, due_at = batch.due_at, upstream_id = batch.upstream_id, \
-                 error = batch.error, updated_at = ?, owner = NULL \
-                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, attempt, state, tries, ambiguous, receipts, \
-                 due_at, upstream_id, error) \
+                 error = batch.error, routing = batch.routing, via_sender_id = batch.via_sender_id, \
+                 look_at = batch.look_at, updated_at = ?, owner = NULL \
+                 FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) AS batch (id, attempt, state, tries, ambiguous, \
+                 receipts, due_at, upstream_id, error, routing, via_sender_id, look_at) \
                  WHERE messages.id = batch.id AND messages.attempt = batch.attempt \
                  AND (? IS NULL OR (messages.owner = ? AND messages.state = 2)) RETURNING messages.id",
             )
@@ -926,6 +1029,9 @@ pub(super) async fn update_progress(
             .array::<Nullable<BigInt>, _>(updates.iter().map(|u| u.due_at).collect::<Vec<_>>())
             .array::<Nullable<Text>, _>(updates.iter().map(|u| u.upstream_id.as_deref()).collect::<Vec<_>>())
             .array::<Nullable<Text>, _>(updates.iter().map(|u| u.error.as_deref()).collect::<Vec<_>>())
+            .array::<Nullable<Text>, _>(updates.iter().map(|u| u.routing.as_deref()).collect::<Vec<_>>())
+            .array::<Nullable<BigInt>, _>(updates.iter().map(|u| u.via_sender_id).collect::<Vec<_>>())
+            .array::<Nullable<BigInt>, _>(updates.iter().map(|u| u.look_at).collect::<Vec<_>>())
             .bind::<Nullable<Text>, _>(owner)
             .bind::<Nullable<Text>, _>(owner)
             .get_results(c)
@@ -949,6 +1055,9 @@ pub(super) async fn update_progress(
                             messages::due_at.eq(update.due_at),
                             messages::upstream_id.eq(&update.upstream_id),
                             messages::error.eq(&update.error),
+                            messages::routing.eq(&update.routing),
+                            messages::via_sender_id.eq(update.via_sender_id),
+                            messages::look_at.eq(update.look_at),
                             messages::updated_at.eq(now),
                             messages::owner.eq(None::<String>),
                         );

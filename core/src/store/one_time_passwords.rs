@@ -267,6 +267,7 @@ impl Due {
             callback_data: None,
             accepted_at: now,
             expires_at: self.expires_at,
+            routing: None,
             idempotency: None,
         })
     }

@@ -83,6 +83,8 @@ impl Store {
                 messages::scheduled_at.eq(Some(scheduled.at)),
                 messages::due_at.eq(Some(scheduled.at)),
                 messages::expires_at.eq(message.expires_at),
+                messages::routing.eq(message.routing_text()),
+                messages::look_at.eq(message.look_at()),
                 messages::updated_at.eq(now),
             ));
             on!(conn, c => query.execute(c).await)?;

@@ -261,6 +261,39 @@ diesel::table! {
         sealed -> Nullable<Binary>,
         template_name -> Nullable<Text>,
         scheduled_at -> Nullable<BigInt>,
+        routing -> Nullable<Text>,
+        via_sender_id -> Nullable<BigInt>,
+        look_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    left_ids (upstream_id, message_id) {
+        upstream_id -> Text,
+        message_id -> Text,
+    }
+}
+
+diesel::table! {
+    routing_rules (business_id, sender_id) {
+        business_id -> Text,
+        sender_id -> BigInt,
+        rules -> Text,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    channels (sender_id) {
+        sender_id -> BigInt,
+        reason -> Text,
+        code -> Nullable<BigInt>,
+        needs_operator -> Bool,
+        failures -> Integer,
+        since -> BigInt,
+        probe_at -> BigInt,
+        probing_until -> BigInt,
+        settings -> Text,
     }
 }
 

@@ -129,6 +129,7 @@ pub(crate) fn message(business: &BusinessId, now: Millis) -> NewMessage {
         callback_data: Some("order 17".to_owned()),
         accepted_at: now,
         expires_at: now + 1_000_000,
+        routing: None,
         idempotency: None,
     }
 }
@@ -305,6 +306,7 @@ async fn a_message_is_claimed_once_and_a_late_worker_overwrites_nothing() {
             progress: progress.clone(),
             events: Vec::new(),
             deliveries: vec![NewDelivery::new(&business, &EndpointId::generate(), &new.id, "{}".to_owned(), 3_000)],
+            left: Vec::new(),
             answered: None,
         };
         let written = store.record_messages("b", &[record(1, &progress)], 3_000).await.unwrap();

@@ -28,7 +28,7 @@ use crate::{
     clock::{Millis, now_ms},
     credentials::{ACCESS_TOKEN_PREFIX, KeyHash, signing_secret_context},
     ids::{AccountId, BusinessId, SenderId},
-    store::{Store, StoreError, Used},
+    store::{RoutingTable, Store, StoreError, Used},
     templates::Template,
     vault::Vault,
 };
@@ -70,6 +70,7 @@ pub struct Directory {
     endpoints: Entries<BusinessId, Vec<Endpoint>>,
     secrets: Entries<BusinessId, Vec<String>>,
     templates: Entries<TemplateKey, Template>,
+    routing: Entries<BusinessId, RoutingTable>,
     feed: Arc<Feed>,
     used: mpsc::Sender<Used>,
 }
@@ -119,6 +120,7 @@ impl Directory {
             endpoints: Entries::new(),
             secrets: Entries::new(),
             templates: Entries::new(),
+            routing: Entries::new(),
             feed: Arc::new(Feed { begun: Instant::now(), heard_ms: AtomicI64::new(-1) }),
             used,
         }
@@ -177,6 +179,7 @@ impl Directory {
         self.endpoints.forget(|_, _| true);
         self.secrets.forget(|_, _| true);
         self.templates.forget(|_, _| true);
+        self.routing.forget(|_, _| true);
     }
 
     /// Forgets everything of `business`.
@@ -185,6 +188,7 @@ impl Directory {
         self.senders.forget(|_, sender| sender.business == *business);
         self.endpoints.forget(|key, _| key == business);
         self.secrets.forget(|key, _| key == business);
+        self.routing.forget(|key, _| key == business);
         // They are kept by account, and are few.
         self.templates.forget(|_, _| true);
     }
@@ -284,6 +288,15 @@ impl Directory {
             Ok(Some(views.iter().map(Endpoint::from).collect()))
         };
         Ok(self.endpoints.get(business.clone(), MAX_AGE, load).await?.unwrap_or_default())
+    }
+
+    /// What decides which channels the messages of `business` take.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn routing(&self, business: &BusinessId) -> Result<Arc<RoutingTable>, StoreError> {
+        let load = || async { self.store.routing_table(business).await.map(Some) };
+        Ok(self.routing.get(business.clone(), MAX_AGE, load).await?.unwrap_or_default())
     }
 
     /// The signing secrets of `business` that are live, newest first. One that does not open

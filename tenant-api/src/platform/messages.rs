@@ -304,7 +304,7 @@ pub(crate) async fn list_messages(by: ByTenant<MessagesRead>) -> Result<HttpResp
 
 /// A message with what is known of its sender.
 async fn with_sender<N>(by: &By<Tenant, N>, message: MessageView) -> Result<Message, ApiError> {
-    let sender = by.api.directory.sender(by.principal.business(), message.sender_id).await?;
+    let sender = by.api.directory.sender(by.principal.business(), message.via().unwrap_or(message.sender_id)).await?;
     Ok(Message::new(message, sender.as_deref()))
 }
 

@@ -7,5 +7,6 @@ pub(crate) mod media;
 pub(crate) mod messages;
 pub(crate) mod otp;
 pub(crate) mod qr_codes;
+pub(crate) mod routing;
 pub(crate) mod sandbox;
 pub(crate) mod senders;

@@ -286,7 +286,7 @@ async fn the_networks_131050_is_an_opt_out_of_marketing_and_our_own_refusal_is_n
                 crate::messages::state::Effect::Record(note) => {
                     Some(EventRow::new(&row, &note, "sandbox", crate::delivery::Times::at(3_000)))
                 }
-                crate::messages::state::Effect::Tell(_) => None,
+                crate::messages::state::Effect::Tell(_) | crate::messages::state::Effect::Left(_) => None,
             });
             let record = MessageRecord {
                 events: events.collect(),
@@ -294,6 +294,7 @@ async fn the_networks_131050_is_an_opt_out_of_marketing_and_our_own_refusal_is_n
                 attempt: 1,
                 progress: row.progress,
                 deliveries: Vec::new(),
+                left: Vec::new(),
                 answered: None,
             };
             assert_eq!(store.record_messages("a", &[record], 3_000).await.unwrap().len(), 1);
