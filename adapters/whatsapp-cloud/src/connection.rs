@@ -94,9 +94,19 @@ impl Connection {
         format!("{}/{}/{path}", self.base_url.as_str().trim_end_matches('/'), self.api_version)
     }
 
+    /// How the API is spoken to: `https`, or `http` within a network of one's own.
+    pub(crate) fn scheme(&self) -> &str {
+        self.base_url.scheme()
+    }
+
     /// The header that shows who asks.
     pub(crate) fn authorization(&self) -> (String, String) {
         ("authorization".to_owned(), format!("Bearer {}", self.access_token))
+    }
+
+    /// The same for the bytes of a sample, whose part of the API has another word for it.
+    pub(crate) fn upload_authorization(&self) -> (String, String) {
+        ("authorization".to_owned(), format!("OAuth {}", self.access_token))
     }
 
     /// What a connection may look like.

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt};
 use quick_cache::sync::Cache;
 use serde_json::{Value, value::RawValue};
-use waystation_adapter_sdk::{MediaUpload, Outbound, SendError, Sender as OutboundSender, UpstreamError};
+use waystation_adapter_sdk::{MediaPurpose, MediaUpload, Outbound, SendError, Sender as OutboundSender, UpstreamError};
 
 use super::{Chunks, File, Media, places};
 use crate::{
@@ -146,6 +146,7 @@ impl Copies {
             media_id: id.to_string(),
             sender: OutboundSender { id: message.sender.id.clone(), phone: message.sender.phone.clone() },
             connection: message.connection.clone(),
+            purpose: MediaPurpose::Message,
             content_type: file.content_type.clone(),
             file_name: file.file_name.clone(),
             size_bytes: file.size_bytes,
