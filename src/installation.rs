@@ -417,6 +417,7 @@ fn delivery_settings(config: &Config, alone: bool) -> DeliverySettings {
         endpoint_in_flight: webhooks.endpoint_in_flight,
         lease: Duration::from_secs(worker.lease_seconds),
         reconcile: Duration::from_secs(worker.reconcile_seconds),
+        template_check: Duration::from_secs(worker.template_check_seconds),
         retry: RetryPolicy {
             max_tries: delivery.max_attempts,
             base_ms: delivery.retry_base_ms,

@@ -23,6 +23,7 @@ use crate::{
     plugins::AdapterHost,
     queue::Queue,
     store::Store,
+    templates::{Forwarder, Templates},
     tenancy::Directory,
     vault::Vault,
     webhooks::courier::WebhookCourier,
@@ -52,6 +53,8 @@ pub struct DeliverySettings {
     pub retry: RetryPolicy,
     /// How long a receipt waits for its message.
     pub receipt_wait: Duration,
+    /// The wait before a network is asked about a template that it has just got; it doubles with each question.
+    pub template_check: Duration,
     /// How webhooks are delivered.
     pub webhooks: WebhookSettings,
     /// Whether no other process works on the same database.
@@ -127,7 +130,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
             enqueuer: enqueuer.clone(),
             adapters: adapters.clone(),
             vault: vault.clone(),
-            copies: Copies::new(media),
+            copies: Copies::new(media.clone()),
             policy: settings.retry.clone(),
             lapse,
             owner: ulid::Ulid::generate().to_string(),
@@ -137,8 +140,16 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
         engine(settings.messages_in_flight, settings.sender_in_flight),
         stopping.clone(),
     ));
+    let forwarder = Forwarder::new(
+        (store.clone(), directory.clone(), enqueuer.clone()),
+        adapters.clone(),
+        media,
+        settings.template_check,
+    );
+    tasks.push(forwarder.spawn(stopping.clone()));
     tasks.push(engine::spawn(
         Arc::new(CallbackCourier {
+            templates: Templates::new(store.clone(), directory.clone(), enqueuer.clone()),
             store: store.clone(),
             directory: directory.clone(),
             enqueuer,

@@ -592,6 +592,7 @@ async fn live(fixture: &Fixture, settings: OnboardingSettings) -> (World, delive
             settle_ms: 100,
         },
         receipt_wait: Duration::from_secs(10),
+        template_check: Duration::from_secs(300),
         webhooks: WebhookSettings { timeout: Duration::from_secs(1), retries: Vec::new() },
         alone: false,
     };
