@@ -290,8 +290,11 @@ impl CallbackCourier {
             return;
         };
         let mut unfit = None;
+        let adapter = self.adapters.get(&callback.adapter);
+        let keeps_files = adapter.is_some_and(|adapter| adapter.description().capabilities.locates_media);
         for message in &heard.inbound {
             match Arrival::new(sender.clone(), endpoints.clone(), message.clone(), now) {
+                Ok(arrival) if keeps_files => outcome.inbound.push(arrival.with_files_fetched()),
                 Ok(arrival) => outcome.inbound.push(arrival),
                 Err(reason) => unfit = Some(reason),
             }

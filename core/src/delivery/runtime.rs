@@ -12,13 +12,14 @@ use super::{
     messages::MessageCourier,
     receipts::CallbackCourier,
     reconciler::Reconciler,
+    rounds,
 };
 pub use crate::webhooks::courier::WebhookSettings;
 use crate::{
     abuse::Abuse,
     egress::Egress,
     eligibility::Eligibility,
-    media::{Media, upstream::Copies},
+    media::{Media, Mirror, upstream::Copies},
     messages::state::RetryPolicy,
     plugins::AdapterHost,
     queue::Queue,
@@ -140,13 +141,15 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
         engine(settings.messages_in_flight, settings.sender_in_flight),
         stopping.clone(),
     ));
+    let mirror = Mirror { media: media.clone(), directory: directory.clone(), adapters: adapters.clone() };
+    tasks.push(rounds::spawn(mirror, stopping.clone()));
     let forwarder = Forwarder::new(
         (store.clone(), directory.clone(), enqueuer.clone()),
         adapters.clone(),
         media,
         settings.template_check,
     );
-    tasks.push(forwarder.spawn(stopping.clone()));
+    tasks.push(rounds::spawn(forwarder, stopping.clone()));
     tasks.push(engine::spawn(
         Arc::new(CallbackCourier {
             templates: Templates::new(store.clone(), directory.clone(), enqueuer.clone()),

@@ -11,6 +11,7 @@
 
 mod abuse;
 mod access;
+mod arriving_media;
 mod audit;
 mod blocked;
 mod blocking;
@@ -48,6 +49,7 @@ mod usage;
 pub use abuse::CaseView;
 pub(crate) use abuse::NewSignal;
 pub(crate) use access::{NewSession, NewUser, PasswordChange, about};
+pub(crate) use arriving_media::ArrivingMedia;
 pub use callbacks::NewCallback;
 pub(crate) use callbacks::{ClaimedCallback, ReceiptBatch, ReceiptOutcome};
 pub use connection::{StoreError, StoreSettings, StoreUrl};

@@ -9,13 +9,13 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 use waystation_adapter_sdk::{ManagementError, SendError, Sender as OutboundSender, TemplateRef, TemplateSubmission};
 
 use super::{Content, Templates};
 use crate::{
     clock::{Millis, now_ms},
-    delivery::Enqueuer,
+    delivery::{Enqueuer, Rounds},
     error::ApiError,
     media::Media,
     plugins::{Adapter, AdapterHost},
@@ -23,8 +23,6 @@ use crate::{
     tenancy::{Directory, Sender},
 };
 
-/// How often it is looked for tasks.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Tasks claimed in one step.
 const CLAIM_ROWS: i64 = 16;
 /// Tasks under way at once, of one process.
@@ -81,6 +79,23 @@ impl From<ApiError> for Undone {
     }
 }
 
+impl Rounds for Forwarder {
+    const WHAT: &'static str = "templates at their networks";
+    const PAUSE: Duration = Duration::from_secs(1);
+
+    async fn round(&self, stopping: &watch::Receiver<bool>) -> Result<(), StoreError> {
+        self.store.enlist_templates(ENLIST_ROWS, now_ms()).await?;
+        while !*stopping.borrow() {
+            let tasks = self.store.claim_template_tasks(CLAIM_ROWS, (LEASE_MS, SPACING_MS), now_ms()).await?;
+            if tasks.is_empty() {
+                break;
+            }
+            stream::iter(tasks).for_each_concurrent(AT_ONCE, |task| self.handle(task)).await;
+        }
+        Ok(())
+    }
+}
+
 impl Forwarder {
     /// What takes templates to their networks.
     pub(crate) fn new(
@@ -92,36 +107,6 @@ impl Forwarder {
         let templates = Templates::new(store.clone(), directory.clone(), enqueuer);
         let check_ms = i64::try_from(check.as_millis()).unwrap_or(Millis::MAX / 2);
         Self { store, directory, adapters, media, templates, check_ms }
-    }
-
-    /// Works until `shutdown` turns true; what is under way then is ended.
-    pub(crate) fn spawn(self, mut shutdown: watch::Receiver<bool>) -> JoinHandle<()> {
-        tokio::spawn(async move {
-            let mut look = tokio::time::interval(LOOK_EVERY);
-            look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            while !*shutdown.borrow() {
-                tokio::select! {
-                    _ = look.tick() => {
-                        if let Err(error) = self.work_off(&shutdown).await {
-                            tracing::warn!(%error, "templates could not be taken to their networks; it is tried again");
-                        }
-                    }
-                    _ = shutdown.changed() => {}
-                }
-            }
-        })
-    }
-
-    async fn work_off(&self, shutdown: &watch::Receiver<bool>) -> Result<(), StoreError> {
-        self.store.enlist_templates(ENLIST_ROWS, now_ms()).await?;
-        while !*shutdown.borrow() {
-            let tasks = self.store.claim_template_tasks(CLAIM_ROWS, (LEASE_MS, SPACING_MS), now_ms()).await?;
-            if tasks.is_empty() {
-                break;
-            }
-            stream::iter(tasks).for_each_concurrent(AT_ONCE, |task| self.handle(task)).await;
-        }
-        Ok(())
     }
 
     /// Does a task and writes down what came of it. What cannot be written down is claimed again after its lease.
