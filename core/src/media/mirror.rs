@@ -93,7 +93,12 @@ impl Mirror {
             Ok(()) => self.media.store.media_arrived(file.id).await,
             Err(missing) => {
                 let (wait, why) = wait_after(missing, file.attempts, now_ms() - file.created_at);
-                tracing::warn!(media = %file.id, sender = %file.sender, why, wait_ms = ?wait, "a file of a person is missing");
+                match wait {
+                    Some(wait_ms) => {
+                        tracing::warn!(media = %file.id, why, wait_ms, "a file of a person is not here yet")
+                    }
+                    None => tracing::error!(media = %file.id, why, "a file of a person cannot be had"),
+                }
                 self.media.store.media_not_arrived(file.id, wait.map(|ms| now_ms() + ms), &why).await
             }
         };

@@ -142,7 +142,7 @@ impl Forwarder {
             return Err(Undone::Held(format!("the account has no sender on {} any more", task.adapter)));
         };
         if sender.hold().is_some() {
-            return Err(Undone::Held(format!("the sender {} is held", sender.id)));
+            return Err(Undone::Held("its sender is held".to_owned()));
         }
         let Some(adapter) = self.adapters.get(&task.adapter) else {
             return Err(Undone::Held("its adapter is not loaded in this process".to_owned()));
