@@ -95,9 +95,11 @@ impl Mirror {
                 let (wait, why) = wait_after(missing, file.attempts, now_ms() - file.created_at);
                 match wait {
                     Some(wait_ms) => {
-                        tracing::warn!(media = %file.id, why, wait_ms, "a file of a person is not here yet")
+                        tracing::warn!(media = %file.id, why, wait_ms, "a file of a person is not here yet");
                     }
-                    None => tracing::error!(media = %file.id, why, "a file of a person cannot be had"),
+                    None => {
+                        tracing::error!(media = %file.id, why, "a file of a person cannot be had");
+                    }
                 }
                 self.media.store.media_not_arrived(file.id, wait.map(|ms| now_ms() + ms), &why).await
             }
