@@ -18,8 +18,8 @@ use crate::io::Io;
 use crate::types::TransportAdapter;
 use crate::wire::{
     Described, OP_ADMIT, OP_CONNECT, OP_DELETE_TEMPLATE, OP_DELIVER_CODE, OP_LOCATE_MEDIA, OP_MARK_READ, OP_PROFILE,
-    OP_READ_TEMPLATE, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND, OP_SUBMIT_TEMPLATE, OP_UPLOAD_MEDIA,
-    OP_VERIFY_CODE, Resume, SCHEMA_VERSION, Start, Step,
+    OP_READ_TEMPLATE, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND, OP_SUBMIT_TEMPLATE, OP_UNPAUSE_TEMPLATE,
+    OP_UPLOAD_MEDIA, OP_VERIFY_CODE, Resume, SCHEMA_VERSION, Start, Step,
 };
 
 /// Exports an adapter: `export_adapter!(Type);`, where `Type` is [`TransportAdapter`] and [`Default`].
@@ -152,6 +152,10 @@ impl<A: TransportAdapter + Default> Runtime<A> {
             OP_READ_TEMPLATE => {
                 let Some(template) = start.template else { return lacks("template") };
                 Box::pin(async move { Outcome::Template(adapter().read_template(&io, template).await.into()) })
+            }
+            OP_UNPAUSE_TEMPLATE => {
+                let Some(template) = start.template else { return lacks("template") };
+                Box::pin(async move { Outcome::Template(adapter().unpause_template(&io, template).await.into()) })
             }
             OP_DELETE_TEMPLATE => {
                 let Some(template) = start.template else { return lacks("template") };

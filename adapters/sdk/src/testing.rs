@@ -189,6 +189,18 @@ pub fn read_template<A: TransportAdapter>(
     template(|io| async move { adapter.read_template(&io, named).await }, answer)
 }
 
+/// Has the pause of a template ended; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn unpause_template<A: TransportAdapter>(
+    adapter: &'static A,
+    named: TemplateRef,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<TemplateReport, ManagementError>> {
+    template(|io| async move { adapter.unpause_template(&io, named).await }, answer)
+}
+
 /// Has a template deleted; `answer` plays the host.
 ///
 /// # Panics

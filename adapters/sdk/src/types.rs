@@ -122,6 +122,15 @@ pub trait TransportAdapter: Send + Sync + 'static {
         Err(ManagementError::Unsupported)
     }
 
+    /// Has the network end the pause of a template. One that is not paused is left as it is.
+    ///
+    /// # Errors
+    /// [`ManagementError::Rejected`] if the network keeps it paused. By default [`ManagementError::Unsupported`].
+    async fn unpause_template(&self, io: &Io, template: TemplateRef) -> Result<TemplateReport, ManagementError> {
+        let _ = (io, template);
+        Err(ManagementError::Unsupported)
+    }
+
     /// Changes the profile that people see of a sender, if anything is to be changed, and answers it otherwise: the answer
     /// to a change may be empty.
     ///
@@ -253,7 +262,8 @@ pub struct Capabilities {
     /// the ids of files in what people send are left as they are.
     pub locates_media: bool,
     /// Whether its network reviews templates: it implements [`TransportAdapter::submit_template`],
-    /// [`TransportAdapter::read_template`] and [`TransportAdapter::delete_template`].
+    /// [`TransportAdapter::read_template`], [`TransportAdapter::unpause_template`] and
+    /// [`TransportAdapter::delete_template`].
     pub manages_templates: bool,
     /// Whether its network keeps the profile that people see: it implements [`TransportAdapter::profile`].
     pub keeps_profiles: bool,

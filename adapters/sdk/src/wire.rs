@@ -40,6 +40,9 @@ pub const OP_SUBMIT_TEMPLATE: &str = "submit_template";
 /// `op` of a [`Start`] that asks where a template stands.
 pub const OP_READ_TEMPLATE: &str = "read_template";
 
+/// `op` of a [`Start`] that has the pause of a template ended.
+pub const OP_UNPAUSE_TEMPLATE: &str = "unpause_template";
+
 /// `op` of a [`Start`] that has a template deleted.
 pub const OP_DELETE_TEMPLATE: &str = "delete_template";
 
@@ -95,7 +98,7 @@ pub struct StartRef<'a> {
     /// The template, for [`OP_SUBMIT_TEMPLATE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub submission: Option<&'a TemplateSubmission>,
-    /// The template, for [`OP_READ_TEMPLATE`] and [`OP_DELETE_TEMPLATE`].
+    /// The template, for [`OP_READ_TEMPLATE`], [`OP_UNPAUSE_TEMPLATE`] and [`OP_DELETE_TEMPLATE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<&'a TemplateRef>,
     /// The profile, for [`OP_PROFILE`].
@@ -165,6 +168,12 @@ impl<'a> StartRef<'a> {
     #[must_use]
     pub fn read_template(template: &'a TemplateRef) -> Self {
         Self { template: Some(template), ..Self::of(OP_READ_TEMPLATE) }
+    }
+
+    /// The request to end the pause of a template.
+    #[must_use]
+    pub fn unpause_template(template: &'a TemplateRef) -> Self {
+        Self { template: Some(template), ..Self::of(OP_UNPAUSE_TEMPLATE) }
     }
 
     /// The request to delete a template.
@@ -239,7 +248,7 @@ pub struct Start {
     /// The template, for [`OP_SUBMIT_TEMPLATE`].
     #[serde(default)]
     pub submission: Option<TemplateSubmission>,
-    /// The template, for [`OP_READ_TEMPLATE`] and [`OP_DELETE_TEMPLATE`].
+    /// The template, for [`OP_READ_TEMPLATE`], [`OP_UNPAUSE_TEMPLATE`] and [`OP_DELETE_TEMPLATE`].
     #[serde(default)]
     pub template: Option<TemplateRef>,
     /// The profile, for [`OP_PROFILE`].
@@ -654,7 +663,7 @@ impl From<LocateAnswer> for Result<MediaLocation, ManagementError> {
     }
 }
 
-/// The outcome of [`OP_SUBMIT_TEMPLATE`], [`OP_READ_TEMPLATE`] and [`OP_DELETE_TEMPLATE`].
+/// The outcome of [`OP_SUBMIT_TEMPLATE`], [`OP_READ_TEMPLATE`], [`OP_UNPAUSE_TEMPLATE`] and [`OP_DELETE_TEMPLATE`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TemplateAnswer {

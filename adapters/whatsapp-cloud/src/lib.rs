@@ -108,6 +108,10 @@ impl TransportAdapter for WhatsAppCloud {
         templates::read(io, &template).await
     }
 
+    async fn unpause_template(&self, io: &Io, template: TemplateRef) -> Result<TemplateReport, ManagementError> {
+        templates::unpause(io, &template).await
+    }
+
     async fn delete_template(&self, io: &Io, template: TemplateRef) -> Result<TemplateReport, ManagementError> {
         templates::delete(io, &template).await
     }

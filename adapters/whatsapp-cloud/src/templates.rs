@@ -102,6 +102,24 @@ pub(crate) async fn read(io: &Io, template: &TemplateRef) -> Result<TemplateRepo
     Ok(report)
 }
 
+pub(crate) async fn unpause(io: &Io, template: &TemplateRef) -> Result<TemplateReport, ManagementError> {
+    let connection = manage::connection(&template.connection)?;
+    let Some(found) = look_up(io, &connection, template).await? else {
+        return Ok(TemplateReport::new(None, TemplateStatus::Missing));
+    };
+    let report = found.report();
+    if report.status != TemplateStatus::Paused {
+        return Ok(report);
+    }
+    let Some(id) = found.id() else { return Err(manage::unreadable(found.0, "The answer names no template")) };
+    let answer = graph::call(io, &connection, "POST", &format!("{id}/unpause"), None).await.map_err(manage::judge)?;
+    if manage::is_done(&answer) {
+        Ok(TemplateReport { status: TemplateStatus::Approved, ..report })
+    } else {
+        Err(manage::unreadable(answer, "The answer does not say that it was done"))
+    }
+}
+
 pub(crate) async fn delete(io: &Io, template: &TemplateRef) -> Result<TemplateReport, ManagementError> {
     let connection = manage::connection(&template.connection)?;
     let path = format!("{}/message_templates", account(&connection)?);

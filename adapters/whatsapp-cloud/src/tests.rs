@@ -670,6 +670,22 @@ fn a_template_is_reported_with_what_the_upstream_says_of_it() {
 }
 
 #[test]
+fn a_pause_is_ended_where_there_is_one() {
+    let unpause = |answers: Vec<IoAnswer>| {
+        let run = testing::unpause_template(&WhatsAppCloud, named(Some("546151681022936")), in_turn(answers));
+        (run.outcome, asked(&run.requests))
+    };
+    let paused = || answer(200, &shown("PAUSED", SUBMITTED));
+    let (outcome, requests) = unpause(vec![paused(), answer(200, &json!({"success": true}))]);
+    assert_eq!(outcome.unwrap().status, TemplateStatus::Approved);
+    assert_eq!(requests[1], "POST 546151681022936/unpause");
+    let (outcome, requests) = unpause(vec![answer(200, &shown("APPROVED", SUBMITTED))]);
+    assert_eq!((outcome.unwrap().status, requests.len()), (TemplateStatus::Approved, 1));
+    let (outcome, _) = unpause(vec![paused(), refusal(400, 100)]);
+    assert!(matches!(outcome, Err(ManagementError::Rejected { .. })));
+}
+
+#[test]
 fn a_search_goes_on_until_the_name_is_found() {
     let first = json!({
         "data": [{"id": "1", "name": "order_shipped_late", "language": "en_US"}],

@@ -368,6 +368,14 @@ impl Adapter {
         self.template(&StartRef::read_template(template), &template.sender.id).await
     }
 
+    /// Has the network end the pause of a template.
+    ///
+    /// # Errors
+    /// As [`Adapter::submit_template`].
+    pub async fn unpause_template(&self, template: &TemplateRef) -> Result<TemplateReport, ManagementError> {
+        self.template(&StartRef::unpause_template(template), &template.sender.id).await
+    }
+
     /// Has the network delete a template.
     ///
     /// # Errors

@@ -39,6 +39,7 @@ const ERROR_MAX_CHARS: usize = 500;
 pub(crate) enum Task {
     Submit,
     Check,
+    Unpause,
     Delete,
 }
 
@@ -47,12 +48,13 @@ impl Task {
         match self {
             Self::Submit => "submit",
             Self::Check => "check",
+            Self::Unpause => "unpause",
             Self::Delete => "delete",
         }
     }
 
     fn parse(name: &str) -> Result<Self, StoreError> {
-        [Self::Submit, Self::Check, Self::Delete]
+        [Self::Submit, Self::Check, Self::Unpause, Self::Delete]
             .into_iter()
             .find(|task| task.name() == name)
             .ok_or_else(|| StoreError::Unreadable { table: "network_templates", reason: format!("task {name:?}") })
@@ -204,7 +206,7 @@ impl Store {
         let mut claimed = Vec::with_capacity(due.len());
         for row in due {
             let put_off = match Task::parse(&row.task)? {
-                Task::Delete => None,
+                Task::Unpause | Task::Delete => None,
                 Task::Check => {
                     let next = match next_question.get(&row.account_id) {
                         Some(next) => *next,
@@ -308,7 +310,7 @@ impl Store {
             let Some(heard_at) = heard_at else { return Ok(None) };
             let mut at = lock_template(&mut conn, &Subtree::Platform, task.template, now).await?;
             if (at.latest, at.state) != (task.version, State::ApprovedInternal) {
-                put_down(&mut conn, task, next_check(&at, check_ms, 0, now), now).await?;
+                put_down(&mut conn, task, next_check(&at, check_ms, 0, now)).await?;
                 return Ok(None);
             }
             let system = Actor::system();
@@ -404,10 +406,10 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a task about which there is nothing to do.
-    pub(crate) async fn drop_template_task(&self, task: &NetworkTask, now: Millis) -> Result<(), StoreError> {
+    /// Ends a task; the network is asked about its template from `due_at` on, without one not at all.
+    pub(crate) async fn end_template_task(&self, task: &NetworkTask, due_at: Option<Millis>) -> Result<(), StoreError> {
         let mut conn = self.pools.write().await?;
-        put_down(&mut conn, task, None, now).await
+        put_down(&mut conn, task, due_at).await
     }
 
     /// Forgets a template that its network has deleted.
@@ -476,12 +478,27 @@ pub(super) async fn delete_there(conn: &mut Conn, id: TemplateId, now: Millis) -
     Ok(())
 }
 
-/// Nothing is to be done any more until `due_at`.
-async fn put_down(conn: &mut Conn, task: &NetworkTask, due_at: Option<Millis>, now: Millis) -> Result<(), StoreError> {
+/// Has the network end the pause of a template that was ended here, in the transaction of `conn`.
+pub(super) async fn unpause_there(conn: &mut Conn, id: TemplateId, now: Millis) -> Result<(), StoreError> {
+    let row = network_templates::table
+        .filter(network_templates::template_id.eq(id.0))
+        .filter(network_templates::task.eq(Task::Check.name()));
+    let query = diesel::update(row).set((
+        network_templates::task.eq(Task::Unpause.name()),
+        network_templates::due_at.eq(Some(now)),
+        network_templates::attempts.eq(0),
+        network_templates::error.eq(None::<String>),
+    ));
+    on!(*conn, c => query.execute(c).await)?;
+    Ok(())
+}
+
+/// Nothing else is to be done than to ask from `due_at` on.
+async fn put_down(conn: &mut Conn, task: &NetworkTask, due_at: Option<Millis>) -> Result<(), StoreError> {
     let query = diesel::update(still!(task)).set((
         network_templates::task.eq(Task::Check.name()),
         network_templates::due_at.eq(due_at),
-        network_templates::checked_at.eq(Some(now)),
+        network_templates::attempts.eq(0),
     ));
     on!(*conn, c => query.execute(c).await)?;
     Ok(())

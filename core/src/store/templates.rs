@@ -428,6 +428,9 @@ impl Store {
         let result = async {
             let mut at = lock_template(&mut conn, subtree, id, now).await?;
             take(&mut conn, by, &mut at, (action, Side::Author), &Said::default(), now).await?;
+            if action == Action::Unpause {
+                network_templates::unpause_there(&mut conn, id, now).await?;
+            }
             Ok(at.changed())
         }
         .await;

@@ -270,6 +270,26 @@ async fn what_a_network_says_by_itself_is_written_down_once_and_told_with_our_id
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_is_ended_here_is_ended_there_or_is_one_again() {
+    for Fixture { store, .. } in &both().await {
+        let office = Office::new(store).await;
+        let id = office.let_go("order", 1_000).await;
+        let task = office.task(2_000).await;
+        assert!(office.submitted(&task, TemplateStatus::Paused, 2_000).await);
+        let owner = (&office.writer, &office.own);
+        office.templates.unpause(owner, id, 3_000).await.unwrap();
+        let task = office.task(3_000).await;
+        assert_eq!((task.task, task.upstream_id.as_deref()), (Task::Unpause, Some("17")), "{}", store.kind());
+        store.end_template_task(&task, Some(3_500)).await.unwrap();
+        let check = office.task(3_500).await;
+        assert_eq!(check.task, Task::Check);
+        office.reported(&check, &report(TemplateStatus::Paused), 4_000).await;
+        assert_eq!(office.states(id).await.0, State::Paused, "its network has the last word");
+        assert_eq!(office.notices().await, ["APPROVED", "PAUSED", "APPROVED", "PAUSED"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_deleted_here_is_deleted_there_even_if_it_was_just_on_its_way() {
     for Fixture { store, .. } in &both().await {
         let office = Office::new(store).await;

@@ -153,6 +153,16 @@ impl Forwarder {
         match task.task {
             Task::Submit => self.submit(task, &adapter, &sender).await,
             Task::Check => self.check(task, &adapter, &sender).await,
+            Task::Unpause => {
+                let named = self.named(task, &sender, Vec::new());
+                match adapter.unpause_template(&named).await {
+                    // What it is then is asked at once: a pause that the network does not end is one here, too.
+                    Ok(_) | Err(ManagementError::Rejected { .. }) => {}
+                    Err(error) => return Err(Undone::Failed(error)),
+                }
+                self.store.end_template_task(task, Some(now_ms())).await?;
+                Ok(None)
+            }
             Task::Delete => {
                 let named = self.named(task, &sender, Vec::new());
                 adapter.delete_template(&named).await.map_err(Undone::Failed)?;
@@ -176,7 +186,7 @@ impl Forwarder {
         sender: &Sender,
     ) -> Result<Option<TemplateChanged>, Undone> {
         let Some(content) = self.store.version_at_network(task).await? else {
-            self.store.drop_template_task(task, now_ms()).await?;
+            self.store.end_template_task(task, None).await?;
             return Ok(None);
         };
         let components = self.with_samples(adapter, sender, &content).await.map_err(Undone::Failed)?;

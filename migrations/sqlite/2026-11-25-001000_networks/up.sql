@@ -9,7 +9,7 @@ CREATE TABLE network_templates (
     adapter TEXT NOT NULL,
     -- What the network calls it, once it has said so.
     upstream_id TEXT,
-    -- submit, check or delete; of `version`.
+    -- submit, check, unpause or delete; of `version`.
     task TEXT NOT NULL,
     version INTEGER NOT NULL,
     -- From when on it is to be done; while somebody does it, until when that one has it. NULL: nothing is to be done.
