@@ -194,6 +194,12 @@ pub struct Worker {
     /// crash or an emptied Redis lost is back after at most this long.
     #[schemars(range(min = 1, max = HOUR_SECONDS))]
     pub reconcile_seconds: u64,
+    /// How long a network has to say by itself what became of a template
+    /// before it is asked, in seconds. The wait doubles with each question, up
+    /// to six hours; however many templates wait, an account's network is asked
+    /// a hundred times an hour at most.
+    #[schemars(range(min = 1, max = HOUR_SECONDS))]
+    pub template_check_seconds: u64,
 }
 
 /// `[delivery]`
@@ -514,6 +520,7 @@ impl Default for Worker {
             webhooks_in_flight: 4_096,
             lease_seconds: 60,
             reconcile_seconds: 10,
+            template_check_seconds: 300,
         }
     }
 }

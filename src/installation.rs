@@ -29,7 +29,7 @@ use waystation_core::{
     otp::OneTimePasswords,
     plugins::{AdapterHost, HostSettings},
     queue::{self, EmbeddedQueue, Queue, QueueError, Topic},
-    senders::Senders,
+    senders::{ProfileNetworks, Senders},
     store::{Direction, Store, StoreSettings, StoreUrl},
     templates::Templates,
     tenancy::{Directory, Policy, Registry},
@@ -140,7 +140,10 @@ impl Installation {
                 adapters.clone(),
                 onboarding_settings(&config, &adapters)?,
             ),
-            senders: Senders::new(store.clone()),
+            senders: Senders::new(
+                store.clone(),
+                ProfileNetworks { directory: directory.clone(), adapters: adapters.clone(), media: media.clone() },
+            ),
             templates: Templates::new(store.clone(), directory.clone(), enqueuer.clone()),
             registry,
             media,
@@ -171,6 +174,7 @@ impl Installation {
             egress: self.egress.clone(),
             abuse: self.abuse.clone(),
             media: self.media.clone(),
+            limiter: self.limiter.clone(),
         };
         delivery::start(equipment, delivery_settings(&self.config, self.alone.is_some())).await
     }
@@ -417,6 +421,7 @@ fn delivery_settings(config: &Config, alone: bool) -> DeliverySettings {
         endpoint_in_flight: webhooks.endpoint_in_flight,
         lease: Duration::from_secs(worker.lease_seconds),
         reconcile: Duration::from_secs(worker.reconcile_seconds),
+        template_check: Duration::from_secs(worker.template_check_seconds),
         retry: RetryPolicy {
             max_tries: delivery.max_attempts,
             base_ms: delivery.retry_base_ms,

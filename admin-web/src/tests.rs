@@ -131,6 +131,7 @@ impl Fixture {
             egress: egress.clone(),
             abuse: abuse.clone(),
             media: media.unwrap(),
+            limiter: waystation_core::limits::Limiter::local(store.clone()),
         };
         let dashboard = Dashboard {
             access: Access::new(store.clone(), vault.clone()),
@@ -173,6 +174,7 @@ impl Fixture {
                 settle_ms: 100,
             },
             receipt_wait: Duration::from_secs(10),
+            template_check: Duration::from_secs(300),
             webhooks: WebhookSettings { timeout: Duration::from_secs(1), retries: Vec::new() },
             alone: false,
         };
@@ -323,6 +325,7 @@ impl Fixture {
             callback_data: None,
             accepted_at: now,
             expires_at: now + 60_000,
+            routing: None,
             idempotency: None,
         };
         self.dashboard.store.accept(vec![message]).await.unwrap();

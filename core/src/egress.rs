@@ -192,10 +192,29 @@ impl Egress {
     /// # Errors
     /// [`EgressError::Refused`] when the address or one that it leads to may not be reached.
     pub async fn fetch(&self, url: &Url, pause: Duration) -> Result<Fetched, EgressError> {
+        self.fetch_with(url, &reqwest::header::HeaderMap::new(), pause).await
+    }
+
+    /// The same with headers that authorise it. They are shown to the address that was given, and to none elsewhere that
+    /// it leads to.
+    ///
+    /// # Errors
+    /// As [`Egress::fetch`].
+    pub async fn fetch_with(
+        &self,
+        url: &Url,
+        headers: &reqwest::header::HeaderMap,
+        pause: Duration,
+    ) -> Result<Fetched, EgressError> {
+        let given = url.origin();
         let mut url = url.clone();
         for _ in 0..=REDIRECTS_MAX {
             self.check(&url)?;
-            let asking = self.client.get(url.clone()).send();
+            let mut asking = self.client.get(url.clone());
+            if url.origin() == given {
+                asking = asking.headers(headers.clone());
+            }
+            let asking = asking.send();
             let response = in_time(pause, asking).await?.map_err(|error| classify(&error))?;
             let target =
                 response.headers().get(reqwest::header::LOCATION).filter(|_| response.status().is_redirection());

@@ -10,6 +10,7 @@ mod behaviour;
 mod media;
 mod phone;
 mod receipts;
+mod throughput;
 
 use std::time::Duration;
 
@@ -71,6 +72,8 @@ struct Connection {
     send_latency_ms: u64,
     enforce_window: bool,
     forgets_media_after_ms: Option<u64>,
+    messages_per_second: Option<u32>,
+    limit_pairs: bool,
 }
 
 impl Default for Connection {
@@ -83,6 +86,8 @@ impl Default for Connection {
             send_latency_ms: 0,
             enforce_window: false,
             forgets_media_after_ms: None,
+            messages_per_second: None,
+            limit_pairs: false,
         }
     }
 }
@@ -96,6 +101,9 @@ impl Connection {
         let longest = connection.delivered_after_ms.max(connection.read_after_ms).max(connection.send_latency_ms);
         if longest > DELAY_MAX_MS {
             return Err(wrong_settings(format!("a delay is {longest} ms, at most {DELAY_MAX_MS} are possible")));
+        }
+        if connection.messages_per_second.is_some_and(|rate| rate == 0 || rate > throughput::RATE_MAX) {
+            return Err(wrong_settings(format!("messages_per_second must be 1 to {}", throughput::RATE_MAX)));
         }
         if connection.jitter_percent > 100 {
             return Err(wrong_settings(format!("jitter_percent is {}, at most 100", connection.jitter_percent)));
@@ -128,6 +136,9 @@ impl TransportAdapter for Sandbox {
                 marks_read: true,
                 delivers_codes: vec![CodeMethod::Sms, CodeMethod::Voice, CodeMethod::Whatsapp],
                 uploads_media: true,
+                locates_media: false,
+                manages_templates: false,
+                keeps_profiles: false,
                 verifies_numbers: false,
                 connects: false,
             },
@@ -157,6 +168,16 @@ impl TransportAdapter for Sandbox {
                         "description": "Whether free-form messages need somebody who wrote within the last 24 hours, as \
                             on WhatsApp.",
                     },
+                    "messages_per_second": {
+                        "type": "integer", "minimum": 1, "maximum": throughput::RATE_MAX,
+                        "description": "How many messages a second the number takes; as many as come when left out. 80 is \
+                            what a number has on WhatsApp. More than that are refused with 130429.",
+                    },
+                    "limit_pairs": {
+                        "type": "boolean", "default": defaults.limit_pairs,
+                        "description": "Whether the number takes only 45 messages to one person in a row and then one every \
+                            six seconds, as on WhatsApp. More than that are refused with 131056.",
+                    },
                 },
             }),
         }
@@ -169,6 +190,7 @@ impl TransportAdapter for Sandbox {
         }
         let behaviour = Behaviour::of(message.recipient.phone.as_deref());
         refuse(behaviour, &message)?;
+        throughput::refuse(&connection, &message)?;
         media::refuse(&connection, &message)?;
 
         let upstream_id = receipts::upstream_id(connection.seed, &message.attempt_ref);

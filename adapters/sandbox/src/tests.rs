@@ -383,6 +383,7 @@ fn a_file_is_read_whole_and_known_until_it_is_forgotten() {
     let content = vec![7_u8; MEDIA_READ_MAX_BYTES as usize + 5];
     let sha256: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
     let upload = |sha256: &str| MediaUpload {
+        purpose: waystation_adapter_sdk::MediaPurpose::Message,
         media_id: "100000000000001".to_owned(),
         sender: waystation_adapter_sdk::Sender { id: "1".to_owned(), phone: "15550783881".to_owned() },
         connection: json!({"forgets_media_after_ms": 1_000}),

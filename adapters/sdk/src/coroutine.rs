@@ -13,7 +13,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::io::LogLine;
 use crate::link::Disconnected;
 use crate::wire::{
-    AdmitAnswer, IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, MediaAnswer, NumberAnswer, ReceiveAnswer, SendAnswer,
+    AdmitAnswer, IoAnswer, IoOp, IoRequest, IoResult, LocateAnswer, MarkAnswer, MediaAnswer, NumberAnswer,
+    ProfileAnswer, ReceiveAnswer, SendAnswer, TemplateAnswer,
 };
 
 /// How soon a task is polled again when it waits for another task.
@@ -30,6 +31,9 @@ pub(crate) enum Outcome {
     Mark(MarkAnswer),
     Media(MediaAnswer),
     Number(NumberAnswer),
+    Locate(LocateAnswer),
+    Template(TemplateAnswer),
+    Profile(ProfileAnswer),
     Connect(Disconnected),
 }
 

@@ -17,7 +17,8 @@ use crate::coroutine::{Outcome, Shared, Task};
 use crate::io::Io;
 use crate::types::TransportAdapter;
 use crate::wire::{
-    Described, OP_ADMIT, OP_CONNECT, OP_DELIVER_CODE, OP_MARK_READ, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND,
+    Described, OP_ADMIT, OP_CONNECT, OP_DELETE_TEMPLATE, OP_DELIVER_CODE, OP_LOCATE_MEDIA, OP_MARK_READ, OP_PROFILE,
+    OP_READ_TEMPLATE, OP_RECEIVE, OP_REGISTER, OP_REQUEST_CODE, OP_SEND, OP_SUBMIT_TEMPLATE, OP_UNPAUSE_TEMPLATE,
     OP_UPLOAD_MEDIA, OP_VERIFY_CODE, Resume, SCHEMA_VERSION, Start, Step,
 };
 
@@ -140,6 +141,30 @@ impl<A: TransportAdapter + Default> Runtime<A> {
                 let Some(upload) = start.media else { return lacks("media") };
                 Box::pin(async move { Outcome::Media(adapter().upload_media(&io, upload).await.into()) })
             }
+            OP_LOCATE_MEDIA => {
+                let Some(query) = start.query else { return lacks("query") };
+                Box::pin(async move { Outcome::Locate(adapter().locate_media(&io, query).await.into()) })
+            }
+            OP_SUBMIT_TEMPLATE => {
+                let Some(submission) = start.submission else { return lacks("submission") };
+                Box::pin(async move { Outcome::Template(adapter().submit_template(&io, submission).await.into()) })
+            }
+            OP_READ_TEMPLATE => {
+                let Some(template) = start.template else { return lacks("template") };
+                Box::pin(async move { Outcome::Template(adapter().read_template(&io, template).await.into()) })
+            }
+            OP_UNPAUSE_TEMPLATE => {
+                let Some(template) = start.template else { return lacks("template") };
+                Box::pin(async move { Outcome::Template(adapter().unpause_template(&io, template).await.into()) })
+            }
+            OP_DELETE_TEMPLATE => {
+                let Some(template) = start.template else { return lacks("template") };
+                Box::pin(async move { Outcome::Template(adapter().delete_template(&io, template).await.into()) })
+            }
+            OP_PROFILE => {
+                let Some(request) = start.profile else { return lacks("profile") };
+                Box::pin(async move { Outcome::Profile(adapter().profile(&io, request).await.into()) })
+            }
             OP_DELIVER_CODE => {
                 let Some(delivery) = start.delivery else { return lacks("delivery") };
                 Box::pin(async move { Outcome::Number(adapter().deliver_code(&io, delivery).await.into()) })
@@ -196,6 +221,9 @@ impl<A: TransportAdapter + Default> Runtime<A> {
                     Outcome::Receive(answer) => step.receive = Some(answer),
                     Outcome::Mark(answer) => step.mark = Some(answer),
                     Outcome::Media(answer) => step.media = Some(answer),
+                    Outcome::Locate(answer) => step.location = Some(answer),
+                    Outcome::Template(answer) => step.template = Some(answer),
+                    Outcome::Profile(answer) => step.profile = Some(answer),
                     Outcome::Number(answer) => step.number = Some(answer),
                     Outcome::Connect(end) => step.connect = Some(end),
                 }

@@ -49,6 +49,7 @@ pub mod export;
 mod inbound;
 mod io;
 mod link;
+mod management;
 mod media;
 mod number;
 pub mod sms;
@@ -60,7 +61,12 @@ pub use async_trait::async_trait;
 pub use inbound::{InboundMessage, MarkError, MediaReference, Person, ReadMark, UserPreference, Wish};
 pub use io::{CallbacksError, HttpError, HttpRequest, HttpResponse, Io, Level, ScheduledCallback};
 pub use link::{Disconnected, Endpoint, Handed, Link, Stream, StreamError};
-pub use media::{MEDIA_READ_MAX_BYTES, MediaReadError, MediaUpload, UploadedMedia};
+pub use management::{
+    ManagementError, Profile, ProfileRequest, TemplateRef, TemplateReport, TemplateStatus, TemplateSubmission,
+};
+pub use media::{
+    MEDIA_READ_MAX_BYTES, MediaLocation, MediaPurpose, MediaQuery, MediaReadError, MediaUpload, UploadedMedia,
+};
 pub use number::{Code, CodeCheck, CodeDelivery, CodeMethod, CodeRequest, NumberDone, NumberError, Registration};
 pub use types::{
     Accepted, Admission, Callback, Capabilities, Change, Channel, Description, Event, Outbound, Payload, PretendText,

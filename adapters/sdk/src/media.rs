@@ -14,10 +14,28 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::io::HttpRequest;
 use crate::types::Sender;
 
 /// The longest piece of a file that a host hands over at once, in bytes.
 pub const MEDIA_READ_MAX_BYTES: u32 = 1024 * 1024;
+
+/// What a network is given a file for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaPurpose {
+    /// Messages name it by the id that the network gives it.
+    #[default]
+    Message,
+    /// It is the sample of a template or the picture of a profile: those name it by a handle.
+    Sample,
+}
+
+impl MediaPurpose {
+    fn is_message(&self) -> bool {
+        *self == Self::Message
+    }
+}
 
 /// A file that the network is to have.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,6 +47,9 @@ pub struct MediaUpload {
     /// The sender's settings.
     #[serde(default)]
     pub connection: Value,
+    /// What for.
+    #[serde(default, skip_serializing_if = "MediaPurpose::is_message")]
+    pub purpose: MediaPurpose,
     /// Its media type.
     pub content_type: String,
     /// Its name, if it has one.
@@ -45,11 +66,41 @@ pub struct MediaUpload {
 /// The network has the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadedMedia {
-    /// What the network calls it. Messages name it by this id from then on. Never empty.
+    /// What the network calls it: the id by which messages name it from then on, or the handle of a sample. Never empty.
     pub upstream_id: String,
     /// When the network forgets it, in Unix milliseconds; unknown when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<i64>,
+}
+
+/// A file that came with a message of a person: the network is asked where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaQuery {
+    /// Who received it.
+    pub sender: Sender,
+    /// The sender's settings.
+    #[serde(default)]
+    pub connection: Value,
+    /// The network's id of it.
+    pub upstream_id: String,
+    /// When this was started, in Unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// Where a file is. The host makes the request itself, so that the bytes do not pass through the adapter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaLocation {
+    /// The request that answers with the bytes: a `GET` with everything that authorises it.
+    pub request: HttpRequest,
+    /// Its media type, as the network has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// How long it is, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// The SHA-256 of its bytes, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// The host could not hand over a piece of a file.

@@ -56,7 +56,8 @@ use crate::coroutine::{Outcome, Shared, Task};
 use crate::inbound::{MarkError, ReadMark};
 use crate::io::{HttpError, HttpResponse, Io, LogLine};
 use crate::link::{Disconnected, Link};
-use crate::media::{MediaUpload, UploadedMedia};
+use crate::management::{ManagementError, Profile, ProfileRequest, TemplateRef, TemplateReport, TemplateSubmission};
+use crate::media::{MediaLocation, MediaQuery, MediaUpload, UploadedMedia};
 use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
 use crate::types::{
     Accepted, Admission, Callback, Outbound, Payload, ReceiveError, Received, SendError, TransportAdapter,
@@ -146,6 +147,101 @@ pub fn upload_media<A: TransportAdapter>(
     let run =
         drive(|io| Box::pin(async move { Outcome::Media(adapter.upload_media(&io, upload).await.into()) }), answer);
     let Outcome::Media(outcome) = run.outcome else { unreachable!("an upload ends as an upload") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
+}
+
+/// Asks where a file is; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn locate_media<A: TransportAdapter>(
+    adapter: &'static A,
+    query: MediaQuery,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<MediaLocation, ManagementError>> {
+    let run =
+        drive(|io| Box::pin(async move { Outcome::Locate(adapter.locate_media(&io, query).await.into()) }), answer);
+    let Outcome::Locate(outcome) = run.outcome else { unreachable!("a question where ends as one") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
+}
+
+/// Gives a template to the network; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn submit_template<A: TransportAdapter>(
+    adapter: &'static A,
+    submission: TemplateSubmission,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<TemplateReport, ManagementError>> {
+    template(|io| async move { adapter.submit_template(&io, submission).await }, answer)
+}
+
+/// Asks where a template stands; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn read_template<A: TransportAdapter>(
+    adapter: &'static A,
+    named: TemplateRef,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<TemplateReport, ManagementError>> {
+    template(|io| async move { adapter.read_template(&io, named).await }, answer)
+}
+
+/// Has the pause of a template ended; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn unpause_template<A: TransportAdapter>(
+    adapter: &'static A,
+    named: TemplateRef,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<TemplateReport, ManagementError>> {
+    template(|io| async move { adapter.unpause_template(&io, named).await }, answer)
+}
+
+/// Has a template deleted; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn delete_template<A: TransportAdapter>(
+    adapter: &'static A,
+    named: TemplateRef,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<TemplateReport, ManagementError>> {
+    template(|io| async move { adapter.delete_template(&io, named).await }, answer)
+}
+
+fn template<F>(
+    start: impl FnOnce(Io) -> F,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<TemplateReport, ManagementError>>
+where
+    F: Future<Output = Result<TemplateReport, ManagementError>> + Send + 'static,
+{
+    let run = drive(
+        |io| {
+            let operation = start(io);
+            Box::pin(async move { Outcome::Template(operation.await.into()) })
+        },
+        answer,
+    );
+    let Outcome::Template(outcome) = run.outcome else { unreachable!("an operation on a template ends as one") };
+    Run { outcome: outcome.into(), requests: run.requests, log: run.log }
+}
+
+/// Reads or changes a profile; `answer` plays the host.
+///
+/// # Panics
+/// If the adapter does, or if it goes on for ever.
+pub fn profile<A: TransportAdapter>(
+    adapter: &'static A,
+    request: ProfileRequest,
+    answer: impl FnMut(&IoOp) -> IoAnswer,
+) -> Run<Result<Profile, ManagementError>> {
+    let run = drive(|io| Box::pin(async move { Outcome::Profile(adapter.profile(&io, request).await.into()) }), answer);
+    let Outcome::Profile(outcome) = run.outcome else { unreachable!("an operation on a profile ends as one") };
     Run { outcome: outcome.into(), requests: run.requests, log: run.log }
 }
 

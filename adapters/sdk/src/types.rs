@@ -17,7 +17,8 @@ use serde_json::value::RawValue;
 use crate::inbound::{InboundMessage, MarkError, ReadMark, UserPreference};
 use crate::io::{HttpError, Io};
 use crate::link::{Disconnected, Link};
-use crate::media::{MediaUpload, UploadedMedia};
+use crate::management::{ManagementError, Profile, ProfileRequest, TemplateRef, TemplateReport, TemplateSubmission};
+use crate::media::{MediaLocation, MediaQuery, MediaUpload, UploadedMedia};
 use crate::number::{CodeCheck, CodeDelivery, CodeMethod, CodeRequest, NumberDone, NumberError, Registration};
 
 /// A transport: turns an accepted message into a call to some network, and that network's callbacks into events.
@@ -76,6 +77,69 @@ pub trait TransportAdapter: Send + Sync + 'static {
     async fn upload_media(&self, io: &Io, upload: MediaUpload) -> Result<UploadedMedia, SendError> {
         let _ = (io, upload);
         Err(SendError::Internal { error: UpstreamError::new("This adapter takes no files") })
+    }
+
+    /// Says where a file is that came with a message of a person.
+    ///
+    /// # Errors
+    /// [`ManagementError::Rejected`] if the network does not have it any more. By default
+    /// [`ManagementError::Unsupported`].
+    async fn locate_media(&self, io: &Io, query: MediaQuery) -> Result<MediaLocation, ManagementError> {
+        let _ = (io, query);
+        Err(ManagementError::Unsupported)
+    }
+
+    /// Gives a template to the network for its review, or other content for one that it has. A host that was cut off
+    /// submits again: answer what the network has, if that is what was submitted.
+    ///
+    /// # Errors
+    /// [`ManagementError::Rejected`] if the network will not have it as it is. By default
+    /// [`ManagementError::Unsupported`].
+    async fn submit_template(
+        &self,
+        io: &Io,
+        submission: TemplateSubmission,
+    ) -> Result<TemplateReport, ManagementError> {
+        let _ = (io, submission);
+        Err(ManagementError::Unsupported)
+    }
+
+    /// Asks the network where a template stands.
+    ///
+    /// # Errors
+    /// One that the network does not have is a report, not an error. By default [`ManagementError::Unsupported`].
+    async fn read_template(&self, io: &Io, template: TemplateRef) -> Result<TemplateReport, ManagementError> {
+        let _ = (io, template);
+        Err(ManagementError::Unsupported)
+    }
+
+    /// Has the network delete a template in its one language. One that it does not have is deleted.
+    ///
+    /// # Errors
+    /// By default [`ManagementError::Unsupported`].
+    async fn delete_template(&self, io: &Io, template: TemplateRef) -> Result<TemplateReport, ManagementError> {
+        let _ = (io, template);
+        Err(ManagementError::Unsupported)
+    }
+
+    /// Has the network end the pause of a template. One that is not paused is left as it is.
+    ///
+    /// # Errors
+    /// [`ManagementError::Rejected`] if the network keeps it paused. By default [`ManagementError::Unsupported`].
+    async fn unpause_template(&self, io: &Io, template: TemplateRef) -> Result<TemplateReport, ManagementError> {
+        let _ = (io, template);
+        Err(ManagementError::Unsupported)
+    }
+
+    /// Changes the profile that people see of a sender, if anything is to be changed, and answers it otherwise: the answer
+    /// to a change may be empty.
+    ///
+    /// # Errors
+    /// [`ManagementError::Rejected`] if the network will not have it as it is. By default
+    /// [`ManagementError::Unsupported`].
+    async fn profile(&self, io: &Io, request: ProfileRequest) -> Result<Profile, ManagementError> {
+        let _ = (io, request);
+        Err(ManagementError::Unsupported)
     }
 
     /// Brings a code of the host's to a phone, by one of [`Capabilities::delivers_codes`]. Log nothing of it.
@@ -194,6 +258,15 @@ pub struct Capabilities {
     /// Whether it implements [`TransportAdapter::upload_media`]: messages then name files by the network's ids. Without
     /// it they name them by the host's.
     pub uploads_media: bool,
+    /// Whether its network keeps the files that people send: it implements [`TransportAdapter::locate_media`]. Without it
+    /// the ids of files in what people send are left as they are.
+    pub locates_media: bool,
+    /// Whether its network reviews templates: it implements [`TransportAdapter::submit_template`],
+    /// [`TransportAdapter::read_template`], [`TransportAdapter::unpause_template`] and
+    /// [`TransportAdapter::delete_template`].
+    pub manages_templates: bool,
+    /// Whether its network keeps the profile that people see: it implements [`TransportAdapter::profile`].
+    pub keeps_profiles: bool,
     /// How it brings a code of the host's to a phone. Empty: it does not implement [`TransportAdapter::deliver_code`].
     pub delivers_codes: Vec<CodeMethod>,
     /// Whether its network checks itself whose a number is: it implements [`TransportAdapter::request_code`],

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::inbound::{MarkError, ReadMark};
 use crate::io::{HttpError, HttpRequest, HttpResponse, LogLine, ScheduledCallback};
 use crate::link::{Disconnected, Endpoint, Link};
-use crate::media::{MediaUpload, UploadedMedia};
+use crate::management::{ManagementError, Profile, ProfileRequest, TemplateRef, TemplateReport, TemplateSubmission};
+use crate::media::{MediaLocation, MediaQuery, MediaUpload, UploadedMedia};
 use crate::number::{CodeCheck, CodeDelivery, CodeRequest, NumberDone, NumberError, Registration};
 use crate::types::{Accepted, Admission, Callback, Description, Outbound, Payload, ReceiveError, Received, SendError};
 
@@ -29,6 +30,24 @@ pub const OP_MARK_READ: &str = "mark_read";
 
 /// `op` of a [`Start`] that gives a file to the network.
 pub const OP_UPLOAD_MEDIA: &str = "upload_media";
+
+/// `op` of a [`Start`] that asks where a file is that a person sent.
+pub const OP_LOCATE_MEDIA: &str = "locate_media";
+
+/// `op` of a [`Start`] that gives a template to the network.
+pub const OP_SUBMIT_TEMPLATE: &str = "submit_template";
+
+/// `op` of a [`Start`] that asks where a template stands.
+pub const OP_READ_TEMPLATE: &str = "read_template";
+
+/// `op` of a [`Start`] that has the pause of a template ended.
+pub const OP_UNPAUSE_TEMPLATE: &str = "unpause_template";
+
+/// `op` of a [`Start`] that has a template deleted.
+pub const OP_DELETE_TEMPLATE: &str = "delete_template";
+
+/// `op` of a [`Start`] that reads or changes a sender's profile.
+pub const OP_PROFILE: &str = "profile";
 
 /// `op` of a [`Start`] that brings a code of the host's to a phone.
 pub const OP_DELIVER_CODE: &str = "deliver_code";
@@ -73,6 +92,18 @@ pub struct StartRef<'a> {
     /// The file, for [`OP_UPLOAD_MEDIA`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media: Option<&'a MediaUpload>,
+    /// The file, for [`OP_LOCATE_MEDIA`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<&'a MediaQuery>,
+    /// The template, for [`OP_SUBMIT_TEMPLATE`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub submission: Option<&'a TemplateSubmission>,
+    /// The template, for [`OP_READ_TEMPLATE`], [`OP_UNPAUSE_TEMPLATE`] and [`OP_DELETE_TEMPLATE`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<&'a TemplateRef>,
+    /// The profile, for [`OP_PROFILE`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<&'a ProfileRequest>,
     /// The code, for [`OP_DELIVER_CODE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<&'a CodeDelivery>,
@@ -119,6 +150,42 @@ impl<'a> StartRef<'a> {
     #[must_use]
     pub fn upload_media(upload: &'a MediaUpload) -> Self {
         Self { media: Some(upload), ..Self::of(OP_UPLOAD_MEDIA) }
+    }
+
+    /// The question where a file is.
+    #[must_use]
+    pub fn locate_media(query: &'a MediaQuery) -> Self {
+        Self { query: Some(query), ..Self::of(OP_LOCATE_MEDIA) }
+    }
+
+    /// The request to review a template.
+    #[must_use]
+    pub fn submit_template(submission: &'a TemplateSubmission) -> Self {
+        Self { submission: Some(submission), ..Self::of(OP_SUBMIT_TEMPLATE) }
+    }
+
+    /// The question where a template stands.
+    #[must_use]
+    pub fn read_template(template: &'a TemplateRef) -> Self {
+        Self { template: Some(template), ..Self::of(OP_READ_TEMPLATE) }
+    }
+
+    /// The request to end the pause of a template.
+    #[must_use]
+    pub fn unpause_template(template: &'a TemplateRef) -> Self {
+        Self { template: Some(template), ..Self::of(OP_UNPAUSE_TEMPLATE) }
+    }
+
+    /// The request to delete a template.
+    #[must_use]
+    pub fn delete_template(template: &'a TemplateRef) -> Self {
+        Self { template: Some(template), ..Self::of(OP_DELETE_TEMPLATE) }
+    }
+
+    /// The request to read or change a profile.
+    #[must_use]
+    pub fn profile(profile: &'a ProfileRequest) -> Self {
+        Self { profile: Some(profile), ..Self::of(OP_PROFILE) }
     }
 
     /// The request to bring a code to a phone.
@@ -175,6 +242,18 @@ pub struct Start {
     /// The file, for [`OP_UPLOAD_MEDIA`].
     #[serde(default)]
     pub media: Option<MediaUpload>,
+    /// The file, for [`OP_LOCATE_MEDIA`].
+    #[serde(default)]
+    pub query: Option<MediaQuery>,
+    /// The template, for [`OP_SUBMIT_TEMPLATE`].
+    #[serde(default)]
+    pub submission: Option<TemplateSubmission>,
+    /// The template, for [`OP_READ_TEMPLATE`], [`OP_UNPAUSE_TEMPLATE`] and [`OP_DELETE_TEMPLATE`].
+    #[serde(default)]
+    pub template: Option<TemplateRef>,
+    /// The profile, for [`OP_PROFILE`].
+    #[serde(default)]
+    pub profile: Option<ProfileRequest>,
     /// The code, for [`OP_DELIVER_CODE`].
     #[serde(default)]
     pub delivery: Option<CodeDelivery>,
@@ -231,6 +310,15 @@ pub struct Step {
     /// The outcome of [`OP_UPLOAD_MEDIA`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media: Option<MediaAnswer>,
+    /// The outcome of [`OP_LOCATE_MEDIA`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<LocateAnswer>,
+    /// The outcome of any operation on a template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateAnswer>,
+    /// The outcome of [`OP_PROFILE`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileAnswer>,
     /// The outcome of any operation on a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<NumberAnswer>,
@@ -543,6 +631,90 @@ impl From<NumberAnswer> for Result<NumberDone, NumberError> {
         match answer {
             NumberAnswer::Done(done) => Ok(done),
             NumberAnswer::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// The outcome of [`OP_LOCATE_MEDIA`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocateAnswer {
+    /// Where it is.
+    Located(MediaLocation),
+    /// Why nobody can say.
+    Failed(ManagementError),
+}
+
+impl From<Result<MediaLocation, ManagementError>> for LocateAnswer {
+    fn from(outcome: Result<MediaLocation, ManagementError>) -> Self {
+        match outcome {
+            Ok(located) => Self::Located(located),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<LocateAnswer> for Result<MediaLocation, ManagementError> {
+    fn from(answer: LocateAnswer) -> Self {
+        match answer {
+            LocateAnswer::Located(located) => Ok(located),
+            LocateAnswer::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// The outcome of [`OP_SUBMIT_TEMPLATE`], [`OP_READ_TEMPLATE`], [`OP_UNPAUSE_TEMPLATE`] and [`OP_DELETE_TEMPLATE`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TemplateAnswer {
+    /// Where the template stands.
+    Reported(TemplateReport),
+    /// It was not done.
+    Failed(ManagementError),
+}
+
+impl From<Result<TemplateReport, ManagementError>> for TemplateAnswer {
+    fn from(outcome: Result<TemplateReport, ManagementError>) -> Self {
+        match outcome {
+            Ok(reported) => Self::Reported(reported),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<TemplateAnswer> for Result<TemplateReport, ManagementError> {
+    fn from(answer: TemplateAnswer) -> Self {
+        match answer {
+            TemplateAnswer::Reported(reported) => Ok(reported),
+            TemplateAnswer::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// The outcome of [`OP_PROFILE`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProfileAnswer {
+    /// It was done; the profile.
+    Done(Profile),
+    /// It was not.
+    Failed(ManagementError),
+}
+
+impl From<Result<Profile, ManagementError>> for ProfileAnswer {
+    fn from(outcome: Result<Profile, ManagementError>) -> Self {
+        match outcome {
+            Ok(done) => Self::Done(done),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<ProfileAnswer> for Result<Profile, ManagementError> {
+    fn from(answer: ProfileAnswer) -> Self {
+        match answer {
+            ProfileAnswer::Done(done) => Ok(done),
+            ProfileAnswer::Failed(error) => Err(error),
         }
     }
 }

@@ -36,6 +36,9 @@ pub(crate) struct Connection {
     api_version: String,
     #[serde(default = "timeout_ms")]
     pub(crate) timeout_ms: u64,
+    /// How many messages a second the number carries: the host keeps to it.
+    #[serde(default)]
+    messages_per_second: Option<u32>,
 }
 
 fn base_url() -> Url {
@@ -45,6 +48,9 @@ fn base_url() -> Url {
 fn api_version() -> String {
     API_VERSION.to_owned()
 }
+
+/// The highest throughput of a number, in messages a second.
+const RATE_MAX: u32 = 1_000;
 
 fn timeout_ms() -> u64 {
     TIMEOUT_MS
@@ -83,6 +89,9 @@ impl Connection {
         if !matches!(connection.base_url.scheme(), "https" | "http") {
             return Err("base_url must begin with https://".to_owned());
         }
+        if connection.messages_per_second.is_some_and(|rate| rate == 0 || rate > RATE_MAX) {
+            return Err(format!("messages_per_second must be 1 to {RATE_MAX}"));
+        }
         if connection.timeout_ms == 0 || connection.timeout_ms > TIMEOUT_MAX_MS {
             return Err(format!("timeout_ms must be 1 to {TIMEOUT_MAX_MS}"));
         }
@@ -94,9 +103,19 @@ impl Connection {
         format!("{}/{}/{path}", self.base_url.as_str().trim_end_matches('/'), self.api_version)
     }
 
+    /// How the API is spoken to: `https`, or `http` within a network of one's own.
+    pub(crate) fn scheme(&self) -> &str {
+        self.base_url.scheme()
+    }
+
     /// The header that shows who asks.
     pub(crate) fn authorization(&self) -> (String, String) {
         ("authorization".to_owned(), format!("Bearer {}", self.access_token))
+    }
+
+    /// The same for the bytes of a sample, whose part of the API has another word for it.
+    pub(crate) fn upload_authorization(&self) -> (String, String) {
+        ("authorization".to_owned(), format!("OAuth {}", self.access_token))
     }
 
     /// What a connection may look like.
@@ -116,6 +135,7 @@ impl Connection {
                 "verify_token": secret("Any text; set the same one where the upstream is told where callbacks go."),
                 "base_url": {"type": "string", "format": "uri", "default": BASE_URL, "description": "Where the API is, without a version."},
                 "api_version": {"type": "string", "pattern": "^v[0-9]+\\.[0-9]+$", "default": API_VERSION, "description": "The version of the API."},
+                "messages_per_second": {"type": "integer", "minimum": 1, "maximum": RATE_MAX, "default": 80, "description": "How many messages a second the number carries, sent and received together: 80, 1,000 after an upgrade, 20 when an app uses it too."},
                 "timeout_ms": {"type": "integer", "minimum": 1, "maximum": TIMEOUT_MAX_MS, "default": TIMEOUT_MS, "description": "How long an answer is waited for, in milliseconds."},
             },
         })

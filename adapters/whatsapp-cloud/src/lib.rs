@@ -8,14 +8,19 @@ mod callback;
 pub mod codes;
 mod connection;
 mod graph;
+mod manage;
 mod mark;
+mod media;
 mod numbers;
+mod profile;
 mod send;
+mod templates;
 
 use waystation_adapter_sdk::{
-    Accepted, Admission, Callback, Capabilities, Channel, CodeCheck, CodeRequest, Description, Io, MarkError,
-    NumberDone, NumberError, Outbound, ReadMark, ReceiveError, Received, Registration, SendError, TransportAdapter,
-    async_trait, export_adapter,
+    Accepted, Admission, Callback, Capabilities, Channel, CodeCheck, CodeRequest, Description, Io, ManagementError,
+    MarkError, MediaLocation, MediaQuery, MediaUpload, NumberDone, NumberError, Outbound, Profile, ProfileRequest,
+    ReadMark, ReceiveError, Received, Registration, SendError, TemplateRef, TemplateReport, TemplateSubmission,
+    TransportAdapter, UploadedMedia, async_trait, export_adapter,
 };
 
 use crate::connection::Connection;
@@ -54,6 +59,10 @@ impl TransportAdapter for WhatsAppCloud {
                 listens: true,
                 returns_attempt_ref: true,
                 marks_read: true,
+                uploads_media: true,
+                locates_media: true,
+                manages_templates: true,
+                keeps_profiles: true,
                 verifies_numbers: true,
                 ..Capabilities::default()
             },
@@ -77,6 +86,38 @@ impl TransportAdapter for WhatsAppCloud {
 
     async fn mark_read(&self, io: &Io, mark: ReadMark) -> Result<(), MarkError> {
         mark::mark_read(io, &mark).await
+    }
+
+    async fn upload_media(&self, io: &Io, upload: MediaUpload) -> Result<UploadedMedia, SendError> {
+        media::upload(io, &upload).await
+    }
+
+    async fn locate_media(&self, io: &Io, query: MediaQuery) -> Result<MediaLocation, ManagementError> {
+        media::locate(io, &query).await
+    }
+
+    async fn submit_template(
+        &self,
+        io: &Io,
+        submission: TemplateSubmission,
+    ) -> Result<TemplateReport, ManagementError> {
+        templates::submit(io, &submission).await
+    }
+
+    async fn read_template(&self, io: &Io, template: TemplateRef) -> Result<TemplateReport, ManagementError> {
+        templates::read(io, &template).await
+    }
+
+    async fn unpause_template(&self, io: &Io, template: TemplateRef) -> Result<TemplateReport, ManagementError> {
+        templates::unpause(io, &template).await
+    }
+
+    async fn delete_template(&self, io: &Io, template: TemplateRef) -> Result<TemplateReport, ManagementError> {
+        templates::delete(io, &template).await
+    }
+
+    async fn profile(&self, io: &Io, request: ProfileRequest) -> Result<Profile, ManagementError> {
+        profile::profile(io, &request).await
     }
 
     async fn request_code(&self, io: &Io, request: CodeRequest) -> Result<NumberDone, NumberError> {

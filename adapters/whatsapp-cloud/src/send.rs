@@ -8,6 +8,7 @@ use crate::{
     codes::Class,
     connection::Connection,
     graph::{self, Failure},
+    media,
 };
 
 /// Members of the envelope that this adapter writes; whatever else the tenant sent goes up as it is.
@@ -35,8 +36,12 @@ pub(crate) async fn send(io: &Io, message: &Outbound) -> Result<Accepted, SendEr
     })?;
     let path = format!("{}/messages", connection.phone_number_id);
     let answer = graph::call(io, &connection, "POST", &path, Some(&body)).await;
+    let is_gone = |error: &UpstreamError| media::is_gone(error, &body, &message.kind, message.attempt);
     match answer {
         Ok(answer) => accepted(&answer),
+        Err(Failure::Refused { error, .. }) if is_gone(&error) => {
+            Err(SendError::MediaGone { upstream_ids: Vec::new(), error })
+        }
         Err(failure) => Err(judge(failure, message.attempt)),
     }
 }

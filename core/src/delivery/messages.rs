@@ -13,6 +13,7 @@ use super::{
     engine::{Courier, Enqueuer, Take, Taken},
     lapse::Lapse,
     reconciler::SOON_MS,
+    throughput::Throughput,
 };
 use crate::{
     clock::{Millis, now_ms},
@@ -60,6 +61,7 @@ pub(crate) struct MessageCourier {
     pub(crate) policy: RetryPolicy,
     pub(crate) lapse: Lapse,
     pub(crate) breakers: Breakers,
+    pub(crate) throughput: Throughput,
     /// Names this process in the rows it works on.
     pub(crate) owner: String,
     pub(crate) lease_ms: Millis,
@@ -246,7 +248,12 @@ impl MessageCourier {
                 now + HELD_LOOK_EVERY_MS
             } else {
                 match self.breakers.gate(&sender, now).await {
-                    Gate::Open => continue,
+                    Gate::Open if self.throughput.keep_pace(&sender, now).await => continue,
+                    // Its rate is known from now on: it is claimed again.
+                    Gate::Open => {
+                        held.insert(lane.clone());
+                        continue;
+                    }
                     Gate::Held(until) => until,
                     Gate::Probe => {
                         let first = claimed.iter().find(|job| job.lane == *lane);
@@ -322,6 +329,12 @@ impl MessageCourier {
             let error = UpstreamError::new("Quiet hours").details(says);
             return Outcome::Postponed { until, error };
         }
+        let wait_ms = self.throughput.pair_wait_ms(sender, &row.recipient, now).await;
+        if wait_ms > 0 {
+            let error = UpstreamError::new("Too many in a row")
+                .details("This person got as many messages of this number as its network takes; other people's go on.");
+            return Outcome::Throttled { after_ms: wait_ms, error };
+        }
         let Some(adapter) = self.adapters.get(name) else {
             let error = UpstreamError::new("The adapter is not loaded")
                 .details(format!("The sender uses \"{name}\"; this process has not loaded it."));
@@ -362,7 +375,7 @@ impl MessageCourier {
             let error = UpstreamError::new("The message's files are uploaded");
             return Outcome::Throttled { after_ms: 0, error };
         }
-        let outcome = match adapter.send(&outbound).await {
+        match adapter.send(&outbound).await {
             Ok(accepted) => Outcome::Accepted { upstream_id: accepted.upstream_id },
             Err(error) => {
                 if let SendError::MediaGone { upstream_ids, .. } = &error {
@@ -370,8 +383,7 @@ impl MessageCourier {
                 }
                 self.judge(row, error).await
             }
-        };
-        outcome
+        }
     }
 
     /// What follows from an adapter's error, for this message and for its lane.
@@ -380,6 +392,7 @@ impl MessageCourier {
             SendError::RetryAfter { after_ms, error } => Outcome::Retry { after_ms, error },
             SendError::RateLimited { after_ms, scope, error } => {
                 if scope != RateScope::Pair {
+                    self.throughput.too_fast(row.carrier(), now_ms()).await;
                     self.hold(row, after_ms).await;
                 }
                 Outcome::Throttled { after_ms, error }

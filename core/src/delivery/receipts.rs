@@ -15,9 +15,11 @@ use waystation_adapter_sdk::{
 use super::{
     engine::{Courier, Enqueuer, Take, Taken},
     messages::{Context, Times, delivery_job, left_ids, parse_attempt_ref, waiting_jobs},
+    throughput::Throughput,
 };
 use crate::{
     clock::{Millis, now_ms},
+    error::ApiError,
     ids::{BusinessId, MessageId, SenderId},
     inbound::{Arrival, Wanted},
     messages::state::{Event, RetryPolicy},
@@ -27,6 +29,7 @@ use crate::{
         ClaimedCallback, MessageRow, NewCallback, NewDelivery, NewMessage, NewPretendMessage, ReceiptBatch,
         ReceiptOutcome, Store, StoreError,
     },
+    templates::{ByNetwork, Templates},
     tenancy::Directory,
     vault::Vault,
     webhooks::payload::change_body,
@@ -48,6 +51,9 @@ pub(crate) struct CallbackCourier {
     /// Opens what was sealed for an adapter.
     pub(crate) vault: Vault,
     pub(crate) policy: RetryPolicy,
+    pub(crate) throughput: Throughput,
+    /// Who hears what networks say of templates.
+    pub(crate) templates: Templates,
     /// How long a receipt waits for its message.
     pub(crate) receipt_wait: Duration,
 }
@@ -67,6 +73,10 @@ struct Heard {
     preferences: Vec<UserPreference>,
     changes: Vec<Change>,
 }
+
+/// What is passed on of what networks said of accounts, numbers and templates, by callback. One that is not in there
+/// could not be worked off.
+type PassedOn = HashMap<String, Vec<Change>>;
 
 enum Unread {
     /// The adapter may read it later.
@@ -102,8 +112,18 @@ impl Courier for CallbackCourier {
         let mut batch = ReceiptBatch::default();
         let mut context = Context::load(&self.directory, std::iter::empty()).await?;
         let mut settles = Vec::with_capacity(done.len());
+        let mut passed_on = PassedOn::new();
         for read in done {
             context.add_sender(&self.directory, SenderId(read.callback.sender_id)).await?;
+            match self.hear_of_templates(read, &context, now).await {
+                Ok(changes) => drop(passed_on.insert(read.callback.id.clone(), changes)),
+                Err(error) => {
+                    let (adapter, reason) = (&read.callback.adapter, error.details);
+                    tracing::warn!(adapter, reason, "what a network said of a template waits to be written down");
+                    settles.push(Settle::Again { due_ms: now + ADAPTER_WAIT_MS });
+                    continue;
+                }
+            }
             if let Err(Unread::Later(reason)) = &read.result {
                 tracing::warn!(adapter = read.callback.adapter, reason, "a callback waits for its adapter");
                 settles.push(Settle::Again { due_ms: now + ADAPTER_WAIT_MS });
@@ -118,7 +138,16 @@ impl Courier for CallbackCourier {
                 }
             }
         }
-        let outcome = self.store.apply_receipts(batch, now, |rows| self.decide(done, rows, &context, now)).await?;
+        let outcome = {
+            let decide = |rows| self.decide((done, &passed_on), rows, &context, now);
+            self.store.apply_receipts(batch, now, decide).await?
+        };
+        for read in done {
+            let came_in = read.result.as_ref().map_or(0, |heard| heard.inbound.len());
+            if let Some((sender, _)) = context.addressee(SenderId(read.callback.sender_id)) {
+                self.throughput.came_in(&sender, came_in, now).await;
+            }
+        }
         self.enqueuer.enqueue(Topic::Webhooks, outcome.deliveries.iter().map(delivery_job).collect());
         self.enqueuer.enqueue(Topic::Callbacks, outcome.parked.iter().filter_map(callback_job).collect());
         self.enqueuer.enqueue(Topic::Messages, outcome.confirmations.iter().map(message_job).collect());
@@ -173,10 +202,27 @@ impl CallbackCourier {
         Ok(heard)
     }
 
+    /// Writes down what a callback says of templates, each time again what was written down before: that changes nothing.
+    /// Answers what is left to be passed on of what it says of other than messages.
+    async fn hear_of_templates(&self, read: &Read, context: &Context, now: Millis) -> Result<Vec<Change>, ApiError> {
+        let changes = read.result.as_ref().map(|heard| heard.changes.as_slice()).unwrap_or_default();
+        let Some((sender, _)) = context.addressee(SenderId(read.callback.sender_id)) else {
+            return Ok(changes.to_vec());
+        };
+        let mut left = Vec::new();
+        for change in changes {
+            let told = self.templates.told_by_network(sender.account, &read.callback.adapter, change, now).await?;
+            if let ByNetwork::PassOn(change) = told {
+                left.push(change);
+            }
+        }
+        Ok(left)
+    }
+
     /// What follows for the rows that are now locked.
     fn decide(
         &self,
-        done: &[Read],
+        (done, passed_on): (&[Read], &PassedOn),
         mut rows: HashMap<String, MessageRow>,
         context: &Context,
         now: Millis,
@@ -187,6 +233,7 @@ impl CallbackCourier {
         for read in done {
             let callback = &read.callback;
             let sender = SenderId(callback.sender_id);
+            let Some(changes) = passed_on.get(&callback.id) else { continue };
             let heard = match &read.result {
                 Ok(heard) => heard,
                 Err(Unread::Later(_)) => continue,
@@ -199,7 +246,7 @@ impl CallbackCourier {
             if let Some(business) = context.business(sender) {
                 outcome.arrivals.extend(heard.arrivals.iter().map(|text| arrival(business, text, now)));
             }
-            self.file(callback, heard, context, now, &mut outcome);
+            self.file(callback, (heard, changes), context, now, &mut outcome);
             for receipt in &heard.receipts {
                 let reference = receipt.reference();
                 let key = by_upstream
@@ -237,12 +284,12 @@ impl CallbackCourier {
     fn file(
         &self,
         callback: &ClaimedCallback,
-        heard: &Heard,
+        (heard, changes): (&Heard, &[Change]),
         context: &Context,
         now: Millis,
         outcome: &mut ReceiptOutcome,
     ) {
-        if heard.inbound.is_empty() && heard.preferences.is_empty() && heard.changes.is_empty() {
+        if heard.inbound.is_empty() && heard.preferences.is_empty() && changes.is_empty() {
             return;
         }
         let Some((sender, endpoints)) = context.addressee(SenderId(callback.sender_id)) else {
@@ -251,8 +298,11 @@ impl CallbackCourier {
             return;
         };
         let mut unfit = None;
+        let adapter = self.adapters.get(&callback.adapter);
+        let keeps_files = adapter.is_some_and(|adapter| adapter.description().capabilities.locates_media);
         for message in &heard.inbound {
             match Arrival::new(sender.clone(), endpoints.clone(), message.clone(), now) {
+                Ok(arrival) if keeps_files => outcome.inbound.push(arrival.with_files_fetched()),
                 Ok(arrival) => outcome.inbound.push(arrival),
                 Err(reason) => unfit = Some(reason),
             }
@@ -266,7 +316,7 @@ impl CallbackCourier {
                 None => unfit = Some("a wish of nobody with a number or a user id"),
             }
         }
-        for change in &heard.changes {
+        for change in changes {
             let body = change_body(&sender, change);
             let key = MessageId::generate();
             outcome.deliveries.extend(

@@ -13,18 +13,22 @@ use super::{
     messages::MessageCourier,
     receipts::CallbackCourier,
     reconciler::Reconciler,
+    rounds,
     routing::Takeovers,
+    throughput::Throughput,
 };
 pub use crate::webhooks::courier::WebhookSettings;
 use crate::{
     abuse::Abuse,
     egress::Egress,
     eligibility::Eligibility,
-    media::{Media, upstream::Copies},
+    limits::Limiter,
+    media::{Media, Mirror, upstream::Copies},
     messages::state::RetryPolicy,
     plugins::AdapterHost,
     queue::Queue,
     store::Store,
+    templates::{Forwarder, Templates},
     tenancy::Directory,
     vault::Vault,
     webhooks::courier::WebhookCourier,
@@ -54,6 +58,8 @@ pub struct DeliverySettings {
     pub retry: RetryPolicy,
     /// How long a receipt waits for its message.
     pub receipt_wait: Duration,
+    /// The wait before a network is asked about a template that it has just got; it doubles with each question.
+    pub template_check: Duration,
     /// How webhooks are delivered.
     pub webhooks: WebhookSettings,
     /// Whether no other process works on the same database.
@@ -84,6 +90,8 @@ pub struct Equipment {
     pub abuse: Abuse,
     /// The files that messages name.
     pub media: Media,
+    /// How often somebody may ask.
+    pub limiter: Limiter,
 }
 
 /// A running worker.
@@ -97,7 +105,8 @@ pub struct Runtime {
 
 /// Settles what the last run left behind and starts the couriers.
 pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime {
-    let Equipment { store, directory, eligibility, queue, enqueuer, adapters, vault, egress, abuse, media } = equipment;
+    let Equipment { store, directory, eligibility, queue, enqueuer, adapters, vault, egress, abuse, media, limiter } =
+        equipment;
     let (shutdown, stopping) = watch::channel(false);
     let lease_ms = i64::try_from(settings.lease.as_millis()).unwrap_or(i64::MAX / 2);
     let lapse = Lapse {
@@ -121,6 +130,7 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
     let mut tasks = vec![reconciler.start(stopping.clone()).await];
     let breakers = Breakers::new(store.clone(), queue.clone(), lease_ms);
     tasks.push(breakers.follow(stopping.clone()).await);
+    let throughput = Throughput::new(queue.clone(), limiter);
     let takeovers = Takeovers {
         store: store.clone(),
         directory: directory.clone(),
@@ -139,10 +149,11 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
             enqueuer: enqueuer.clone(),
             adapters: adapters.clone(),
             vault: vault.clone(),
-            copies: Copies::new(media),
+            copies: Copies::new(media.clone()),
             policy: settings.retry.clone(),
             lapse,
             breakers,
+            throughput: throughput.clone(),
             owner: ulid::Ulid::generate().to_string(),
             lease_ms,
         }),
@@ -150,14 +161,25 @@ pub async fn start(equipment: Equipment, settings: DeliverySettings) -> Runtime 
         engine(settings.messages_in_flight, settings.sender_in_flight),
         stopping.clone(),
     ));
+    let mirror = Mirror { media: media.clone(), directory: directory.clone(), adapters: adapters.clone() };
+    tasks.push(rounds::spawn(mirror, stopping.clone()));
+    let forwarder = Forwarder::new(
+        (store.clone(), directory.clone(), enqueuer.clone()),
+        adapters.clone(),
+        media,
+        settings.template_check,
+    );
+    tasks.push(rounds::spawn(forwarder, stopping.clone()));
     tasks.push(engine::spawn(
         Arc::new(CallbackCourier {
+            templates: Templates::new(store.clone(), directory.clone(), enqueuer.clone()),
             store: store.clone(),
             directory: directory.clone(),
             enqueuer,
             adapters,
             vault,
             policy: settings.retry,
+            throughput,
             receipt_wait: settings.receipt_wait,
         }),
         queue.clone(),

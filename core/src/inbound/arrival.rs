@@ -7,7 +7,8 @@ use waystation_adapter_sdk::{InboundMessage, Person, UserPreference};
 
 use crate::{
     clock::Millis,
-    ids::MessageId,
+    ids::{MediaId, MessageId},
+    media::MediaKind,
     messages::{address::Address, phone},
     plugins::is_fit_id,
     store::NewDelivery,
@@ -21,6 +22,8 @@ const NAME_MAX_CHARS: usize = 256;
 const KIND_MAX_BYTES: usize = 64;
 /// Largest message object that is kept, in bytes of JSON.
 const OBJECT_MAX_BYTES: usize = 256 * 1024;
+/// Longest type or name of a file that is looked at, in bytes.
+const FILE_TEXT_MAX_BYTES: usize = 1_024;
 /// Members of a message object that name another message, and under which name.
 pub(super) const REFERENCES: [(&str, &str); 4] =
     [("context", "id"), ("reaction", "message_id"), ("edit", "original_message_id"), ("revoke", "original_message_id")];
@@ -41,6 +44,17 @@ pub(crate) struct Arrival {
     pub(crate) message: InboundMessage,
     /// When it came here.
     pub(crate) received_at: Millis,
+    /// The files that are fetched from its network.
+    pub(crate) files: Vec<ArrivingFile>,
+}
+
+/// A file that came with a message, under the id that it gets here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ArrivingFile {
+    pub(crate) id: MediaId,
+    pub(crate) upstream_id: String,
+    pub(crate) content_type: Option<String>,
+    pub(crate) file_name: Option<String>,
 }
 
 impl Arrival {
@@ -64,7 +78,27 @@ impl Arrival {
         if from.phone.is_none() && from.user_id.is_none() {
             return Err("it is from nobody with a number or a user id");
         }
-        Ok(Self { id: next_id(), sender, endpoints, from, message, received_at })
+        Ok(Self { id: next_id(), sender, endpoints, from, message, received_at, files: Vec::new() })
+    }
+
+    /// The same with the files that it names to be fetched, and told by ids of ours from then on.
+    pub(crate) fn with_files_fetched(mut self) -> Self {
+        let object = &self.message.message;
+        let named = MediaKind::ALL.iter().filter_map(|kind| object.get(kind.name()));
+        let text = |file: &Value, name: &str| {
+            let text = file.get(name)?.as_str()?;
+            (!text.is_empty() && text.len() <= FILE_TEXT_MAX_BYTES && !text.contains('\0')).then(|| text.to_owned())
+        };
+        let files = named.filter_map(|file| {
+            Some(ArrivingFile {
+                id: MediaId::generate(),
+                upstream_id: text(file, "id").filter(|id| is_fit_id(id))?,
+                content_type: text(file, "mime_type"),
+                file_name: text(file, "filename"),
+            })
+        });
+        self.files = files.collect();
+        self
     }
 
     /// Every address under which the person can be written to.
@@ -104,6 +138,15 @@ impl Arrival {
                 Some(value) => object.insert(name.to_owned(), value.as_str().into()),
                 None => object.remove(name),
             };
+        }
+        for kind in MediaKind::ALL {
+            let Some(Value::Object(named)) = object.get_mut(kind.name()) else { continue };
+            let is_named = |file: &&ArrivingFile| named.get("id").and_then(Value::as_str) == Some(&file.upstream_id);
+            if let Some(id) = self.files.iter().find(is_named).map(|file| file.id) {
+                named.insert("id".to_owned(), id.to_string().into());
+                // Where its network has it is of no use to anybody without that network's token.
+                named.remove("url");
+            }
         }
         for (member, name) in REFERENCES {
             if let Some(id) = object.get_mut(member).and_then(|value| value.get_mut(name))
@@ -220,6 +263,24 @@ mod tests {
             let unknown = Value::Object(arrival.object(|_| None));
             assert_eq!(unknown[member][name], "wamid.theirs", "one that nobody here knows stays");
         }
+    }
+
+    #[test]
+    fn a_file_is_told_by_our_id_and_not_by_an_address_that_opens_to_nobody() {
+        let message = json!({
+            "from": "16505551234", "id": "wamid.a", "type": "document",
+            "document": {"id": "17", "mime_type": "application/pdf", "filename": "a.pdf", "url": "https://x", "sha256": "c2Fu"},
+        });
+        let kept = Value::Object(arrival(message.clone()).unwrap().object(|_| None));
+        assert_eq!(kept["document"], message["document"], "what its network does not keep stays as it is");
+        let fetched = arrival(message).unwrap().with_files_fetched();
+        let [file] = fetched.files.as_slice() else { panic!("{:?}", fetched.files) };
+        assert_eq!((file.upstream_id.as_str(), file.file_name.as_deref()), ("17", Some("a.pdf")));
+        assert_eq!(file.content_type.as_deref(), Some("application/pdf"));
+        let told = Value::Object(fetched.object(|_| None));
+        let id = file.id.to_string();
+        let expected = json!({"id": id, "mime_type": "application/pdf", "filename": "a.pdf", "sha256": "c2Fu"});
+        assert_eq!(told["document"], expected);
     }
 
     #[test]

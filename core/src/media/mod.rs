@@ -9,6 +9,7 @@
 
 mod blobs;
 mod links;
+mod mirror;
 pub mod places;
 mod resumable;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use url::Url;
 
 pub use blobs::{BlobAddress, S3Address};
 pub use links::{LINK_DEFAULT_SECONDS, LINK_MAX_SECONDS, LINK_MIN_SECONDS, Link};
+pub(crate) use mirror::Mirror;
 pub use resumable::Upload;
 pub use types::{DOCUMENT_MAX_BYTES, Declared, HEAD_MAX_BYTES, MediaKind, MediaType, TYPES};
 
@@ -166,6 +168,7 @@ impl Media {
     fn arriving(&self, owner: Owner, origin: Origin) -> Arriving {
         let key = blob_key(&owner.business);
         Arriving {
+            id: MediaId::generate(),
             writer: self.blobs.writer(&key),
             media: self.clone(),
             owner,
@@ -203,17 +206,18 @@ impl Media {
         arriving.finish(declared).await
     }
 
-    /// Takes in a file that a person sent, whatever its type.
+    /// Takes in a file that a person sent, whatever its type, under the id that it was told by.
     ///
     /// # Errors
     /// That it is too large, or what went wrong with the bytes or with keeping them.
     pub async fn mirror<E: std::fmt::Display>(
         &self,
+        id: MediaId,
         owner: Owner,
         declared: Declared,
         bytes: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<File, ApiError> {
-        let mut arriving = self.arriving(owner, Origin::Received);
+        let mut arriving = Arriving { id, ..self.arriving(owner, Origin::Received) };
         let mut bytes = std::pin::pin!(bytes);
         while let Some(chunk) = bytes.next().await {
             let chunk = chunk.map_err(|error| {
@@ -224,17 +228,19 @@ impl Media {
         arriving.finish(declared).await
     }
 
-    /// A file of the business.
+    /// A file of the business; one that a person sent is waited for while it is on its way.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when it has none with this id.
+    /// [`ErrorKind::NotFound`] when it has none with this id; [`ErrorKind::Unavailable`] when it is still on its way.
     pub async fn get(&self, business: &BusinessId, id: MediaId) -> Result<File, ApiError> {
         self.stored(business, id).await.map(|stored| stored.file)
     }
 
     async fn stored(&self, business: &BusinessId, id: MediaId) -> Result<StoredMedia, ApiError> {
-        let found = self.store.media(business, id, now_ms()).await?;
-        found.ok_or_else(|| ApiError::missing("media", &id))
+        match self.store.media(business, id, now_ms()).await? {
+            Some(stored) => Ok(stored),
+            None => self.awaited(business, id).await,
+        }
     }
 
     /// A page of the business's files, the newest first.
@@ -283,6 +289,20 @@ impl Media {
         Ok((stored.file, chunks))
     }
 
+    /// Whether the business has room for the file.
+    async fn check_room(&self, file: &File) -> Result<(), ApiError> {
+        let Some(most) = self.settings.business_max_bytes else { return Ok(()) };
+        let kept = u64::try_from(self.store.media_bytes(&file.business).await?).unwrap_or_default();
+        if kept + file.size_bytes <= most {
+            return Ok(());
+        }
+        let details = format!(
+            "The business keeps {kept} bytes in files, and may keep {most} with this one of {}: delete some.",
+            file.size_bytes
+        );
+        Err(ApiError::new(ErrorKind::MediaQuotaReached, details))
+    }
+
     /// Clears away what has expired and what nobody uses, in steps of bounded size. Answers
     /// how much there was.
     ///
@@ -290,7 +310,7 @@ impl Media {
     /// When the database fails; what is left is cleared away the next time.
     pub async fn clear(&self, now: Millis) -> Result<usize, StoreError> {
         let grace = i64::try_from(self.settings.message_ttl.as_millis()).unwrap_or(i64::MAX / 2);
-        let mut cleared = 0;
+        let mut cleared = self.forget_missing(now).await?;
         for _ in 0..BATCHES_MAX {
             let expired = self.store.remove_expired_media(now - grace, BATCH_ROWS, now).await?;
             let uploads = self.store.forget_uploads(now, BATCH_ROWS).await?;
@@ -342,6 +362,7 @@ fn failed(error: &object_store::Error) -> ApiError {
 
 /// A file on its way in. Dropped before it is finished, nothing of it stays.
 pub struct Arriving {
+    id: MediaId,
     media: Media,
     owner: Owner,
     origin: Origin,
@@ -453,7 +474,7 @@ impl Arriving {
         };
         let name = declared.file_name.map(|name| file_name::harmless(&name, usize::MAX));
         let file = File {
-            id: MediaId::generate(),
+            id: self.id,
             business: self.owner.business.clone(),
             sender: self.owner.sender,
             origin: self.origin,
@@ -489,25 +510,11 @@ impl Arriving {
         if !self.writer.has_begun() && store.add_media_again(&file).await? {
             return Ok(file.0);
         }
-        self.check_room(&file.0).await?;
+        self.media.check_room(&file.0).await?;
         self.announce().await?;
         self.writer.finish().await.map_err(|error| failed(&error))?;
         store.add_media(&file, &self.key).await?;
         Ok(file.0)
-    }
-
-    /// Whether the business has room for the file.
-    async fn check_room(&self, file: &File) -> Result<(), ApiError> {
-        let Some(most) = self.media.settings.business_max_bytes else { return Ok(()) };
-        let kept = u64::try_from(self.media.store.media_bytes(&file.business).await?).unwrap_or_default();
-        if kept + file.size_bytes <= most {
-            return Ok(());
-        }
-        let details = format!(
-            "The business keeps {kept} bytes in files, and may keep {most} with this one of {}: delete some.",
-            file.size_bytes
-        );
-        Err(ApiError::new(ErrorKind::MediaQuotaReached, details))
     }
 }
 

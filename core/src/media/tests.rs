@@ -329,13 +329,22 @@ async fn what_a_person_sent_is_kept_whatever_its_type() {
                 bytes.chunks(1_000).map(|chunk| Ok::<_, String>(Bytes::copy_from_slice(chunk))).collect();
             stream::iter(chunks)
         };
-        let kept = world.media.mirror(world.owner(), declared("image/gif"), chunks(&bytes)).await.unwrap();
+        let kept = world
+            .media
+            .mirror(MediaId::generate(), world.owner(), declared("image/gif"), chunks(&bytes))
+            .await
+            .unwrap();
         assert_eq!((kept.content_type.as_str(), kept.origin), ("image/gif", Origin::Received));
         assert!(world.bytes(kept.id).await == bytes);
-        let odd = world.media.mirror(world.owner(), declared("a\r\nb: c"), chunks(&bytes)).await.unwrap();
+        let odd = world
+            .media
+            .mirror(MediaId::generate(), world.owner(), declared("a\r\nb: c"), chunks(&bytes))
+            .await
+            .unwrap();
         assert_eq!(odd.content_type, "application/octet-stream");
         let broken = stream::iter([Ok(Bytes::from_static(b"GIF89a")), Err("reset".to_owned())]);
-        let error = world.media.mirror(world.owner(), declared("image/gif"), broken).await.unwrap_err();
+        let error =
+            world.media.mirror(MediaId::generate(), world.owner(), declared("image/gif"), broken).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::MediaUnreachable);
     }
 }

@@ -11,14 +11,15 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt};
 use quick_cache::sync::Cache;
 use serde_json::{Value, value::RawValue};
-use waystation_adapter_sdk::{MediaUpload, Outbound, SendError, Sender as OutboundSender, UpstreamError};
+use waystation_adapter_sdk::{MediaPurpose, MediaUpload, Outbound, SendError, Sender as OutboundSender, UpstreamError};
 
 use super::{Chunks, File, Media, places};
 use crate::{
-    clock::Millis,
+    clock::{Millis, now_ms},
     ids::{MediaId, SenderId},
     plugins::{Adapter, MediaBytes, MediaSource},
     store::{MediaCopy, StoreError},
+    tenancy::Sender,
 };
 
 /// Names of files that a process remembers at most.
@@ -146,6 +147,7 @@ impl Copies {
             media_id: id.to_string(),
             sender: OutboundSender { id: message.sender.id.clone(), phone: message.sender.phone.clone() },
             connection: message.connection.clone(),
+            purpose: MediaPurpose::Message,
             content_type: file.content_type.clone(),
             file_name: file.file_name.clone(),
             size_bytes: file.size_bytes,
@@ -170,6 +172,38 @@ impl Copies {
         };
         self.media.store.note_media_copy(&copy).await.map_err(|error| later(&error))?;
         Ok(copy)
+    }
+}
+
+impl Media {
+    /// Gives the file that a handle of the sender's business names to the sender's network, as a sample. Answers the
+    /// network's handle; none when there is no such file.
+    ///
+    /// # Errors
+    /// Why the network does not have it now; of one that it may have nothing else follows than to give it again.
+    pub(crate) async fn give_sample(
+        &self,
+        adapter: &Adapter,
+        sender: &Sender,
+        handle: &str,
+    ) -> Result<Option<String>, SendError> {
+        let now = now_ms();
+        let found = self.store.media_of_handle(&sender.business, handle, now).await.map_err(|error| later(&error))?;
+        let Some(stored) = found else { return Ok(None) };
+        let file = stored.file;
+        let upload = MediaUpload {
+            media_id: file.id.to_string(),
+            sender: OutboundSender { id: sender.id.to_string(), phone: sender.phone.clone() },
+            connection: sender.connection.clone(),
+            purpose: MediaPurpose::Sample,
+            content_type: file.content_type.clone(),
+            file_name: file.file_name.clone(),
+            size_bytes: file.size_bytes,
+            sha256: file.sha256.clone(),
+            at_ms: now,
+        };
+        let source = Source { media: self.clone(), blob: stored.blob, file };
+        adapter.upload_media(&upload, &source).await.map(|uploaded| Some(uploaded.upstream_id))
     }
 }
 

@@ -575,6 +575,7 @@ async fn live(fixture: &Fixture, settings: OnboardingSettings) -> (World, delive
         egress,
         abuse: Abuse::new(store.clone(), directory.clone(), rule),
         media: crate::media::Media::for_tests(&store, &vault),
+        limiter: crate::limits::Limiter::local(store.clone()),
     };
     let settings_of_delivery = DeliverySettings {
         messages_in_flight: 8,
@@ -592,6 +593,7 @@ async fn live(fixture: &Fixture, settings: OnboardingSettings) -> (World, delive
             settle_ms: 100,
         },
         receipt_wait: Duration::from_secs(10),
+        template_check: Duration::from_secs(300),
         webhooks: WebhookSettings { timeout: Duration::from_secs(1), retries: Vec::new() },
         alone: false,
     };

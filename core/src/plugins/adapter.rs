@@ -11,13 +11,14 @@ use std::time::{Duration, SystemTime};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future::BoxFuture};
 use waystation_adapter_sdk::wire::{
-    IoAnswer, IoOp, IoRequest, IoResult, MarkAnswer, MediaAnswer, ReceiveAnswer, Resume, SCHEMA_VERSION, SendAnswer,
-    StartRef, Step,
+    IoAnswer, IoOp, IoRequest, IoResult, LocateAnswer, MarkAnswer, MediaAnswer, ReceiveAnswer, Resume, SCHEMA_VERSION,
+    SendAnswer, StartRef, Step, TemplateAnswer,
 };
 use waystation_adapter_sdk::{
     Accepted, Admission, Callback, Code, CodeCheck, CodeDelivery, CodeRequest, Description, Disconnected, Event,
-    HttpError, HttpRequest, HttpResponse, Level, Link, MEDIA_READ_MAX_BYTES, MarkError, MediaUpload, NumberDone,
-    NumberError, Outbound, Payload, PretendText, ReadMark, ReceiveError, Received, Registration, SendError,
+    HttpError, HttpRequest, HttpResponse, Level, Link, MEDIA_READ_MAX_BYTES, ManagementError, MarkError, MediaLocation,
+    MediaQuery, MediaUpload, NumberDone, NumberError, Outbound, Payload, PretendText, Profile, ProfileRequest,
+    ReadMark, ReceiveError, Received, Registration, SendError, TemplateRef, TemplateReport, TemplateSubmission,
     UploadedMedia, UpstreamError,
 };
 
@@ -330,6 +331,103 @@ impl Adapter {
             Err(fault) => Fault { may_have_left: false, ..fault },
         };
         Err(self.conclude(fault))
+    }
+
+    /// Asks the network where a file is that a person sent.
+    ///
+    /// # Errors
+    /// What the adapter answered; [`ManagementError::Unavailable`] if it failed or could not be called.
+    pub async fn locate_media(&self, query: &MediaQuery) -> Result<MediaLocation, ManagementError> {
+        let result = self.manage(&StartRef::locate_media(query), &query.sender.id).await;
+        match result.map(|step| step.location) {
+            Ok(Some(LocateAnswer::Located(location))) => Ok(location),
+            Ok(Some(LocateAnswer::Failed(error))) => Err(error),
+            Ok(None) => Err(self.without_outcome()),
+            // It asked for nothing that changes anything.
+            Err(ManagementError::Ambiguous { error }) => {
+                Err(ManagementError::Unavailable { error, needs_operator: false })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a template to the network.
+    ///
+    /// # Errors
+    /// What the adapter answered. Or, if it failed: [`ManagementError::Ambiguous`] when it had asked for anything that
+    /// leaves this process, else [`ManagementError::Unavailable`].
+    pub async fn submit_template(&self, submission: &TemplateSubmission) -> Result<TemplateReport, ManagementError> {
+        self.template(&StartRef::submit_template(submission), &submission.sender.id).await
+    }
+
+    /// Asks the network where a template stands.
+    ///
+    /// # Errors
+    /// As [`Adapter::submit_template`].
+    pub async fn read_template(&self, template: &TemplateRef) -> Result<TemplateReport, ManagementError> {
+        self.template(&StartRef::read_template(template), &template.sender.id).await
+    }
+
+    /// Has the network end the pause of a template.
+    ///
+    /// # Errors
+    /// As [`Adapter::submit_template`].
+    pub async fn unpause_template(&self, template: &TemplateRef) -> Result<TemplateReport, ManagementError> {
+        self.template(&StartRef::unpause_template(template), &template.sender.id).await
+    }
+
+    /// Has the network delete a template.
+    ///
+    /// # Errors
+    /// As [`Adapter::submit_template`].
+    pub async fn delete_template(&self, template: &TemplateRef) -> Result<TemplateReport, ManagementError> {
+        self.template(&StartRef::delete_template(template), &template.sender.id).await
+    }
+
+    /// Reads or changes the profile that people see of a sender.
+    ///
+    /// # Errors
+    /// As [`Adapter::submit_template`].
+    pub async fn profile(&self, request: &ProfileRequest) -> Result<Profile, ManagementError> {
+        let step = self.manage(&StartRef::profile(request), &request.sender.id).await?;
+        step.profile.map_or_else(|| Err(self.without_outcome()), Into::into)
+    }
+
+    async fn template(&self, start: &StartRef<'_>, sender_id: &str) -> Result<TemplateReport, ManagementError> {
+        match self.manage(start, sender_id).await?.template {
+            Some(TemplateAnswer::Reported(report))
+                if report.upstream_id.as_deref().is_some_and(|id| !is_fit_id(id)) =>
+            {
+                let details = format!(
+                    "adapter `{}`: it reported a template with an id that is none: {UPSTREAM_ID_RULE}",
+                    self.description.name
+                );
+                let error = UpstreamError::new("The adapter failed").details(details);
+                Err(ManagementError::Unavailable { error, needs_operator: true })
+            }
+            Some(answer) => answer.into(),
+            None => Err(self.without_outcome()),
+        }
+    }
+
+    async fn manage(&self, start: &StartRef<'_>, sender_id: &str) -> Result<Step, ManagementError> {
+        let mut operation = Operation::of(sender_id);
+        let fault = match self.operate(encode(start), &mut operation).await {
+            Ok(step) => return Ok(step),
+            Err(fault) => fault,
+        };
+        let details = format!("adapter `{}`: {}", self.description.name, fault.text);
+        let error = UpstreamError::new("The adapter failed").details(details);
+        Err(match fault.kind {
+            FaultKind::Unsupported => ManagementError::Unsupported,
+            _ if fault.may_have_left => ManagementError::Ambiguous { error },
+            kind => ManagementError::Unavailable { error, needs_operator: kind == FaultKind::Defect },
+        })
+    }
+
+    fn without_outcome(&self) -> ManagementError {
+        let details = format!("adapter `{}`: it ended an operation without an outcome", self.description.name);
+        ManagementError::Ambiguous { error: UpstreamError::new("The adapter failed").details(details) }
     }
 
     /// Has a code of ours brought to a phone. `sender_id` is whose number it is about.

@@ -135,6 +135,9 @@ contract! {
     a_push_leaves_a_leased_job_alone
     a_held_lane_waits_and_goes_on
     a_hold_counts_for_jobs_pushed_later
+    a_lane_with_a_rate_is_served_at_it_and_delays_no_other
+    what_came_in_counts_against_the_rate
+    a_rate_that_was_halved_climbs_back
     missing_names_what_is_unknown
     wiped_is_reported_until_it_is_filled
     a_wipe_during_the_fill_is_reported_again
@@ -366,6 +369,54 @@ async fn a_hold_counts_for_jobs_pushed_later(bench: Bench) {
     assert_eq!(bench.claim(NOW + 2_000, 16).await.jobs, []);
     bench.hold("a", 0).await;
     assert_eq!(ids(&bench.claim(NOW + 2_000, 16).await), ["x"]);
+}
+
+/// How many jobs of each lane are served between two times, claimed every 5 ms.
+async fn served(bench: &Bench, from: i64, to: i64) -> BTreeMap<String, usize> {
+    let mut served = BTreeMap::new();
+    for now in (from..to).step_by(5) {
+        let claim = bench.claim(now, 100).await;
+        assert!(claim.next_due_ms.is_none_or(|at| at > now) || claim.jobs.len() == 100, "it does not spin");
+        for claimed in &claim.jobs {
+            *served.entry(claimed.lane.to_string()).or_insert(0) += 1;
+            bench.settle(claimed, Settle::Done).await;
+        }
+    }
+    served
+}
+
+async fn a_lane_with_a_rate_is_served_at_it_and_delays_no_other(bench: Bench) {
+    bench.one.pace(TOPIC, &"a".into(), 50).await.unwrap();
+    bench.push(&flood("a", 300)).await;
+    bench.push(&flood("b", 60)).await;
+    let first = served(&bench, NOW, NOW + 1_000).await;
+    assert_eq!(first.get("b"), Some(&60));
+    assert!((50..=56).contains(&first["a"]), "its rate, and a tenth of a second's worth: {first:?}");
+    assert_eq!(served(&bench, NOW + 1_000, NOW + 2_000).await["a"], 50);
+    bench.two.pace(TOPIC, &"a".into(), 0).await.unwrap();
+    assert_eq!(served(&bench, NOW + 2_000, NOW + 2_100).await["a"], 300 - 50 - first["a"], "no limit any more");
+}
+
+async fn what_came_in_counts_against_the_rate(bench: Bench) {
+    bench.one.pace(TOPIC, &"a".into(), 50).await.unwrap();
+    bench.two.spend(TOPIC, &"a".into(), 30, NOW).await.unwrap();
+    bench.one.spend(TOPIC, &"nobody".into(), 30, NOW).await.unwrap();
+    bench.push(&flood("a", 300)).await;
+    assert!((20..=26).contains(&served(&bench, NOW, NOW + 1_000).await["a"]));
+}
+
+async fn a_rate_that_was_halved_climbs_back(bench: Bench) {
+    bench.one.pace(TOPIC, &"a".into(), 100).await.unwrap();
+    bench.push(&flood("a", 9_000)).await;
+    for _ in 0..5 {
+        bench.two.halve(TOPIC, &"a".into(), NOW).await.unwrap();
+    }
+    let halved = served(&bench, NOW, NOW + 1_000).await["a"];
+    assert!((50..=58).contains(&halved), "halved once: {halved}");
+    let later = served(&bench, NOW + 15_000, NOW + 16_000).await["a"];
+    assert!((75..=90).contains(&later), "{later}");
+    let whole = served(&bench, NOW + 40_000, NOW + 41_000).await["a"];
+    assert!((100..=111).contains(&whole), "{whole}");
 }
 
 async fn missing_names_what_is_unknown(bench: Bench) {
@@ -756,6 +807,39 @@ async fn play(ops: Vec<Op>, in_flight: usize) {
     let missing: Vec<Job> = asked.iter().filter(unknown).cloned().collect();
     assert_eq!(embedded.one.missing(TOPIC, &asked).await.unwrap(), missing);
     assert_eq!(redis.one.missing(TOPIC, &asked).await.unwrap(), missing);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_keep_rates_to_the_same_job(
+        per_second in 1..200_u32,
+        steps in proptest::collection::vec((0..400_i64, 0..6_u8), 1..40),
+    ) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let (embedded, redis) = (Bench::embedded(), Bench::redis().await);
+            for queue in [&embedded, &redis] {
+                queue.one.pace(TOPIC, &"a".into(), per_second).await.unwrap();
+                queue.push(&flood("a", 400)).await;
+            }
+            let mut now = NOW;
+            for (passed, what) in steps {
+                now += passed;
+                for queue in [&embedded, &redis] {
+                    match what {
+                        0 => queue.one.halve(TOPIC, &"a".into(), now).await.unwrap(),
+                        1 => queue.one.spend(TOPIC, &"a".into(), 3, now).await.unwrap(),
+                        _ => {}
+                    }
+                }
+                let (one, other) = (embedded.claim(now, 20).await, redis.claim(now, 20).await);
+                assert_eq!(one.jobs, other.jobs);
+                assert_eq!(one.next_due_ms, other.next_due_ms);
+            }
+        });
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use super::pace::Pace;
 use super::{
     Claim, ClaimOptions, Claimed, Depth, Job, JobId, LANE_TURN_JOBS, Lane, Queue, QueueError, STEP_JOBS_MAX, Seen,
     Settle, Topic,
@@ -44,6 +45,7 @@ struct World {
     /// The number being served now; no lane joins below it.
     turn_now: u64,
     holds: HashMap<Lane, i64>,
+    paces: HashMap<Lane, Pace>,
 }
 
 #[derive(Debug, Default)]
@@ -228,7 +230,9 @@ impl World {
         }
         let expired = state.leases.iter().take_while(|(until, _)| *until <= now_ms).count();
         let free = options.lane_in_flight.saturating_sub(state.leases.len() - expired);
-        let room = room.min(free);
+        let pace = self.paces.get_mut(lane);
+        let tokens = pace.as_ref().map_or(usize::MAX, |pace| pace.allows(now_ms));
+        let room = room.min(free).min(tokens);
         while turn.served < room {
             let leases_end = state.next_lease_end().is_some_and(|until| until <= now_ms);
             let from = if leases_end {
@@ -246,8 +250,17 @@ impl World {
             turn.served += 1;
         }
         let next = state.next();
+        let mut paced_until = None;
+        if let Some(pace) = pace {
+            if turn.served > 0 {
+                pace.spend(turn.served, now_ms);
+            }
+            paced_until = (turn.served >= tokens).then(|| pace.next_ms().max(now_ms + 1));
+        }
         if next.is_some_and(|next| next <= now_ms) {
-            if turn.served < free {
+            if paced_until.is_some() {
+                self.park(lane, paced_until);
+            } else if turn.served < free {
                 turn.more_due = true;
             } else {
                 let freed = state.next_lease_end().filter(|until| *until > now_ms);
@@ -400,6 +413,30 @@ impl Queue for EmbeddedQueue {
 
     async fn hold(&self, topic: Topic, lane: &Lane, until_ms: i64) -> Result<(), QueueError> {
         self.topic(topic).change(|world| world.hold(lane, until_ms));
+        Ok(())
+    }
+
+    async fn pace(&self, topic: Topic, lane: &Lane, per_second: u32) -> Result<(), QueueError> {
+        let mut world = self.topic(topic).lock();
+        if per_second == 0 {
+            world.paces.remove(lane);
+        } else {
+            world.paces.entry(lane.clone()).or_insert_with(|| Pace::new(per_second)).set(per_second);
+        }
+        Ok(())
+    }
+
+    async fn spend(&self, topic: Topic, lane: &Lane, jobs: usize, now_ms: i64) -> Result<(), QueueError> {
+        if let Some(pace) = self.topic(topic).lock().paces.get_mut(lane) {
+            pace.spend(jobs, now_ms);
+        }
+        Ok(())
+    }
+
+    async fn halve(&self, topic: Topic, lane: &Lane, now_ms: i64) -> Result<(), QueueError> {
+        if let Some(pace) = self.topic(topic).lock().paces.get_mut(lane) {
+            pace.halve(now_ms);
+        }
         Ok(())
     }
 

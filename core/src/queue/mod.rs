@@ -7,6 +7,7 @@
 //! - Lanes share: a lane with a million jobs delays another lane's single job by no more than
 //!   [`LANE_TURN_JOBS`] jobs of each lane that is served before it.
 //! - A lane never has more leased jobs than its claimers allow, over all processes.
+//! - A lane with a rate is served no faster, over all processes, but for a tenth of a second's worth after a pause.
 //!
 //! Why so little: the database is the truth. A queue holds ids, lanes and due times and may
 //! forget them, because a reconciler asks for what is [`missing`](Queue::missing) and pushes it
@@ -17,6 +18,7 @@
 //! the number being served now: it is first among those that were busy, but has saved up nothing.
 
 mod embedded;
+mod pace;
 mod redis;
 
 #[cfg(test)]
@@ -270,6 +272,17 @@ pub trait Queue: Send + Sync + 'static {
     /// Serves nothing from the lane before `until_ms`, whether it has jobs now or gets them later.
     /// Jobs already leased are not touched. The last call counts: 0 lets the lane go on at once.
     async fn hold(&self, topic: Topic, lane: &Lane, until_ms: i64) -> Result<(), QueueError>;
+
+    /// Serves at most `per_second` jobs of the lane a second; 0 takes the limit away. What was used of it stays used. It
+    /// may be forgotten as the jobs are, so whoever needs it says it again from time to time.
+    async fn pace(&self, topic: Topic, lane: &Lane, per_second: u32) -> Result<(), QueueError>;
+
+    /// Counts `jobs` against the rate of the lane, if it has one, that were not claimed here.
+    async fn spend(&self, topic: Topic, lane: &Lane, jobs: usize, now_ms: i64) -> Result<(), QueueError>;
+
+    /// Halves the rate of the lane, if it has one: it was too fast. It climbs back within a minute; once it was halved,
+    /// it is not halved again for a second.
+    async fn halve(&self, topic: Topic, lane: &Lane, now_ms: i64) -> Result<(), QueueError>;
 
     /// Those of the jobs that are neither waiting nor leased here.
     async fn missing(&self, topic: Topic, jobs: &[Job]) -> Result<Vec<Job>, QueueError>;

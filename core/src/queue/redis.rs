@@ -47,8 +47,9 @@ const VERSION_MIN: (u32, u32) = (6, 2);
 
 macro_rules! script {
     ($name:ident, $file:literal) => {
-        static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(concat!(include_str!("lua/common.lua"), include_str!($file))));
+        static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/pace.lua"), include_str!($file)))
+        });
     };
 }
 
@@ -56,6 +57,9 @@ script!(PUSH, "lua/push.lua");
 script!(CLAIM, "lua/claim.lua");
 script!(SETTLE, "lua/settle.lua");
 script!(HOLD, "lua/hold.lua");
+script!(SET_PACE, "lua/set_pace.lua");
+script!(SPEND, "lua/spend.lua");
+script!(HALVE, "lua/halve.lua");
 script!(MISSING, "lua/missing.lua");
 script!(DEPTH, "lua/depth.lua");
 static WIPED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/wiped.lua")));
@@ -433,6 +437,24 @@ impl Queue for RedisQueue {
         let mut hold = call(&HOLD, self.base(topic));
         hold.arg(lane.as_str()).arg(time(until_ms));
         self.run(&HOLD, &hold).await
+    }
+
+    async fn pace(&self, topic: Topic, lane: &Lane, per_second: u32) -> Result<(), QueueError> {
+        let mut pace = call(&SET_PACE, self.base(topic));
+        pace.arg(lane.as_str()).arg(per_second);
+        self.run(&SET_PACE, &pace).await
+    }
+
+    async fn spend(&self, topic: Topic, lane: &Lane, jobs: usize, now_ms: i64) -> Result<(), QueueError> {
+        let mut spend = call(&SPEND, self.base(topic));
+        spend.arg(lane.as_str()).arg(jobs).arg(time(now_ms));
+        self.run(&SPEND, &spend).await
+    }
+
+    async fn halve(&self, topic: Topic, lane: &Lane, now_ms: i64) -> Result<(), QueueError> {
+        let mut halve = call(&HALVE, self.base(topic));
+        halve.arg(lane.as_str()).arg(time(now_ms));
+        self.run(&HALVE, &halve).await
     }
 
     async fn missing(&self, topic: Topic, jobs: &[Job]) -> Result<Vec<Job>, QueueError> {

@@ -4,9 +4,11 @@
 //! Everything is looked up inside the subtree of whoever asks; only what a QR code leads to
 //! is told to anybody, since it is printed on walls.
 
+mod at_network;
 mod profile;
 mod qr_codes;
 
+pub use at_network::ProfileNetworks;
 pub use profile::{
     ABOUT_MAX_CHARS, ADDRESS_MAX_CHARS, DESCRIPTION_MAX_CHARS, EMAIL_MAX_CHARS, SenderProfile, SenderProfileChange,
     VERTICALS, WEBSITE_MAX_CHARS, WEBSITES_MAX,
@@ -25,35 +27,40 @@ use crate::{
 };
 
 /// Profiles and QR codes of senders. Clones share everything.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "a bundle of handles")]
 pub struct Senders {
     store: Store,
+    networks: ProfileNetworks,
 }
 
 impl Senders {
-    /// What keeps them in `store`.
+    /// What keeps them in `store`, and at the networks that keep profiles themselves.
     #[must_use]
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store, networks: ProfileNetworks) -> Self {
+        Self { store, networks }
     }
 
     async fn sender(&self, subtree: &Subtree, id: SenderId) -> Result<SenderView, ApiError> {
         self.store.sender(subtree, id).await?.ok_or_else(|| ApiError::missing("sender", &id))
     }
 
-    /// The profile of a sender; an empty one when none was set.
+    /// The profile of a sender; an empty one when none was set. Of one whose network keeps it, what that has.
     ///
     /// # Errors
-    /// Outside of `subtree` there is no such sender.
-    pub async fn profile(&self, subtree: &Subtree, sender: SenderId) -> Result<SenderProfile, ApiError> {
+    /// Outside of `subtree` there is no such sender; the network does not answer.
+    pub async fn profile(&self, subtree: &Subtree, sender: SenderId, now: Millis) -> Result<SenderProfile, ApiError> {
         self.sender(subtree, sender).await?;
-        Ok(self.store.sender_profile(sender).await?)
+        match self.networks.of(sender).await? {
+            Some(network) => network.read(now).await,
+            None => Ok(self.store.sender_profile(sender).await?),
+        }
     }
 
     /// Changes as much of the profile as `change` has; answers the whole of it.
     ///
     /// # Errors
-    /// Everything that is wrong with what was given: then nothing is changed.
+    /// Everything that is wrong with what was given, or why its network did not do it: then nothing is changed.
     pub async fn change_profile(
         &self,
         by: &Actor,
@@ -64,7 +71,16 @@ impl Senders {
     ) -> Result<SenderProfile, ApiError> {
         let view = self.sender(subtree, sender).await?;
         change.check()?;
-        Ok(self.store.change_sender_profile(by, &view, change, now).await?)
+        let network = self.networks.of(sender).await?;
+        if let Some(network) = &network {
+            network.change(change, now).await?;
+        }
+        let kept = self.store.change_sender_profile(by, &view, change, now).await?;
+        match network {
+            // It is changed, whether it can be shown now or not.
+            Some(network) => Ok(network.read(now).await.unwrap_or(kept)),
+            None => Ok(kept),
+        }
     }
 
     /// The rules by which messages of `business` change their channel: those of one sender, or of all.

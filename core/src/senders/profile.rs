@@ -77,6 +77,10 @@ pub struct SenderProfile {
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(example = "4::aW1hZ2UvcG5n")]
     pub profile_picture_handle: String,
+    /// Where its network shows its picture.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(example = "https://pps.whatsapp.net/v/t61.24694-24/1")]
+    pub profile_picture_url: String,
 }
 
 /// What is to be changed of a profile: members that are absent or null stay as they are, an

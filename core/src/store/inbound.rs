@@ -448,6 +448,7 @@ pub(super) async fn keep(conn: &mut Conn, mut arrivals: Vec<Arrival>) -> Result<
         if on!(*conn, c => insert.execute(c).await)? == 0 {
             continue;
         }
+        super::arriving_media::expect(conn, arrival).await?;
         deliveries.insert(arrival.id.key(), arrival.tell(&object));
         if arrival.opens_window() {
             for address in arrival.addresses() {
@@ -908,6 +909,40 @@ mod tests {
             }
             let nobodys = InboundFilter { sender: Some(SenderId(1)), ..InboundFilter::default() };
             assert!(list(nobodys, 9).await.0.is_empty());
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_file_that_a_person_sent_is_noted_once_and_fetched_by_one_at_a_time() {
+        for Fixture { store, .. } in &both().await {
+            let stage = Stage::new(store).await;
+            let image = json!({"from": PHONE, "id": "wamid.a", "type": "image", "image": {"id": "17"}});
+            let arrival = stage.arrival(image, 1_000).with_files_fetched();
+            let id = arrival.files[0].id;
+            stage.keep(vec![arrival.clone()]).await;
+            let again = stage.arrival(arrival.message.message.clone(), 2_000).with_files_fetched();
+            stage.keep(vec![again]).await;
+            assert_eq!(stage.all().await[0].object["image"]["id"], id.to_string(), "{}", store.kind());
+            let claim = async |now| store.claim_arriving_media(10, 500, now).await.unwrap();
+            assert!(claim(999).await.is_empty());
+            let claimed = claim(1_000).await;
+            let [file] = claimed.as_slice() else { panic!("{}: {claimed:?}", store.kind()) };
+            assert_eq!((file.id, file.upstream_id.as_str(), file.attempts), (id, "17", 1));
+            assert!(claim(1_499).await.is_empty(), "it is somebody's");
+            assert_eq!(claim(1_500).await[0].attempts, 2, "whose process died");
+            let business = &stage.sender.business;
+            let arriving = async || store.arriving_media(business, id).await.unwrap();
+            assert!(arriving().await.unwrap().is_due);
+            assert!(store.arriving_media(&BusinessId::generate(), id).await.unwrap().is_none());
+            store.media_not_arrived(id, Some(5_000), "away").await.unwrap();
+            assert!(claim(4_999).await.is_empty());
+            store.media_not_arrived(id, None, "it is gone").await.unwrap();
+            assert!(claim(Millis::MAX / 2).await.is_empty());
+            let lost = arriving().await.unwrap();
+            assert_eq!((lost.is_due, lost.error.as_deref()), (false, Some("it is gone")));
+            assert_eq!(store.forget_arriving_media(1_000, 10).await.unwrap(), 0);
+            assert_eq!(store.forget_arriving_media(1_001, 10).await.unwrap(), 1);
+            assert!(arriving().await.is_none());
         }
     }
 }

@@ -794,3 +794,41 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(contact_consents, contact_terms, contacts, suppressions);
+
+diesel::table! {
+    network_templates (template_id) {
+        template_id -> BigInt,
+        account_id -> BigInt,
+        name -> Text,
+        language -> Text,
+        adapter -> Text,
+        upstream_id -> Nullable<Text>,
+        task -> Text,
+        version -> Integer,
+        due_at -> Nullable<BigInt>,
+        attempts -> Integer,
+        error -> Nullable<Text>,
+        submitted_at -> Nullable<BigInt>,
+        checked_at -> Nullable<BigInt>,
+        heard_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    arriving_media (id) {
+        id -> BigInt,
+        business_id -> Text,
+        sender_id -> BigInt,
+        adapter -> Text,
+        upstream_id -> Text,
+        content_type -> Nullable<Text>,
+        file_name -> Nullable<Text>,
+        due_at -> Nullable<BigInt>,
+        attempts -> Integer,
+        error -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(network_templates, templates);
+diesel::allow_tables_to_appear_in_same_query!(network_templates, senders);

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{
     NewDelivery, Store, StoreError, audit,
     connection::{Conn, on},
-    deliveries,
+    deliveries, network_templates,
     schema::{accounts, businesses, endpoints, resellers, senders, template_names, template_versions, templates},
     tenancy::lower,
 };
@@ -102,18 +102,18 @@ pub struct ListRange {
 }
 
 /// A template's row under its lock.
-struct Locked {
+pub(super) struct Locked {
     id: TemplateId,
     account: AccountId,
     business: BusinessId,
     reseller: ResellerId,
     name: String,
     language: String,
-    category: Category,
-    latest: i32,
-    state: State,
+    pub(super) category: Category,
+    pub(super) latest: i32,
+    pub(super) state: State,
     in_use: Option<i32>,
-    used_state: Option<State>,
+    pub(super) used_state: Option<State>,
     deliveries: Vec<NewDelivery>,
 }
 
@@ -146,7 +146,7 @@ struct Row {
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = template_versions)]
-struct VersionRow {
+pub(super) struct VersionRow {
     template_id: i64,
     number: i32,
     state: String,
@@ -200,7 +200,7 @@ fn missing(id: TemplateId) -> ApiError {
 }
 
 impl VersionRow {
-    fn content(&self) -> Result<Content, StoreError> {
+    pub(super) fn content(&self) -> Result<Content, StoreError> {
         Ok(Content {
             category: read_category(&self.category)?,
             parameter_format: ParameterFormat::parse(&self.parameter_format)
@@ -428,6 +428,9 @@ impl Store {
         let result = async {
             let mut at = lock_template(&mut conn, subtree, id, now).await?;
             take(&mut conn, by, &mut at, (action, Side::Author), &Said::default(), now).await?;
+            if action == Action::Unpause {
+                network_templates::unpause_there(&mut conn, id, now).await?;
+            }
             Ok(at.changed())
         }
         .await;
@@ -519,6 +522,7 @@ impl Store {
                 if was_approved_by_a_network(&mut conn, id).await? {
                     reserve_name(&mut conn, account, name, now + i64::from(limits::DELETED_NAME_DAYS) * DAY_MS).await?;
                 }
+                network_templates::delete_there(&mut conn, id, now).await?;
                 let versions = template_versions::table.filter(template_versions::template_id.eq(id.0));
                 on!(conn, c => diesel::delete(versions).execute(c).await)?;
                 let row = templates::table.filter(templates::id.eq(id.0));
@@ -826,11 +830,11 @@ impl Locked {
         self.used_state.unwrap_or(self.state)
     }
 
-    fn changed(self) -> TemplateChanged {
+    pub(super) fn changed(self) -> TemplateChanged {
         TemplateChanged { id: self.id, business: self.business, deliveries: self.deliveries }
     }
 
-    async fn category_of_latest(&self, conn: &mut Conn) -> Result<Category, StoreError> {
+    pub(super) async fn category_of_latest(&self, conn: &mut Conn) -> Result<Category, StoreError> {
         let query = template_versions::table
             .filter(template_versions::template_id.eq(self.id.0))
             .filter(template_versions::number.eq(self.latest))
@@ -849,7 +853,12 @@ impl Locked {
 }
 
 /// Locks a template's row and reads it.
-async fn lock_template(conn: &mut Conn, subtree: &Subtree, id: TemplateId, now: Millis) -> Result<Locked, ApiError> {
+pub(super) async fn lock_template(
+    conn: &mut Conn,
+    subtree: &Subtree,
+    id: TemplateId,
+    now: Millis,
+) -> Result<Locked, ApiError> {
     let query =
         diesel::update(templates::table.filter(templates::id.eq(id.0))).set(templates::updated_at.eq(now)).returning((
             templates::account_id,
@@ -1050,7 +1059,7 @@ async fn take(
 }
 
 /// Writes down what a network says.
-async fn apply(
+pub(super) async fn apply(
     conn: &mut Conn,
     by: &Actor,
     at: &mut Locked,
@@ -1207,7 +1216,7 @@ async fn wrote(conn: &mut Conn, id: TemplateId, by: &Actor) -> Result<bool, Stor
 
 /// The network that reviews the templates of an account: that of its senders, or the sandbox's where they reach no
 /// other. Templates that the sandbox approved are good for the sandbox only.
-async fn network_of(conn: &mut Conn, account: AccountId) -> Result<String, StoreError> {
+pub(super) async fn network_of(conn: &mut Conn, account: AccountId) -> Result<String, StoreError> {
     let query = senders::table
         .filter(senders::account_id.eq(account.0))
         .filter(senders::adapter.ne(SANDBOX))

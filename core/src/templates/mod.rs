@@ -8,6 +8,7 @@
 //! the history show: nothing is rendered twice in two ways.
 
 mod content;
+mod forwarding;
 pub mod handlebars;
 pub mod languages;
 pub mod limits;
@@ -16,6 +17,7 @@ mod network;
 mod placeholders;
 mod service;
 mod state;
+mod told;
 mod views;
 
 use serde::Deserialize;
@@ -32,11 +34,13 @@ use crate::{
 };
 pub(crate) use content::Content;
 pub use content::{Change, Draft, ParameterFormat, Syntax};
+pub(crate) use forwarding::Forwarder;
 use limits::{BODY_MAX_CHARS, HEADER_MAX_CHARS};
 pub use network::{NetworkEvent, SANDBOX_NAMES, sandbox_review};
 use placeholders::{Malformed, Text};
 pub use service::{Templates, place_of};
 pub use state::{Action, Refusal, Side, State};
+pub(crate) use told::{ByNetwork, Told, follow};
 pub use views::{
     Decision, TemplateCounts, TemplateFilter, TemplateView, Verdict, VersionView, WaitingFilter, WaitingTemplate,
 };
@@ -502,6 +506,8 @@ fn is_unfit(value: &str) -> bool {
     value.contains(['\n', '\r', '\t']) || value.contains("     ")
 }
 
+#[cfg(test)]
+mod at_network;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::{
 /// Keeps templates and takes them through their review. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Templates {
-    store: Store,
+    pub(super) store: Store,
     directory: Directory,
     enqueuer: Enqueuer,
 }
@@ -362,10 +362,17 @@ impl Templates {
 
     /// What follows on a change that is on disk.
     async fn settle(&self, subtree: &Subtree, changed: TemplateChanged) -> Result<TemplateView, ApiError> {
+        self.spread(&changed);
+        self.store.template_view(subtree, changed.id).await
+    }
+}
+
+impl Templates {
+    /// Has a change that is on disk seen and told.
+    pub(super) fn spread(&self, changed: &TemplateChanged) {
         self.directory.forget_business(&changed.business);
         let jobs = changed.deliveries.iter().map(delivery_job).collect();
         self.enqueuer.enqueue(Topic::Webhooks, jobs);
-        self.store.template_view(subtree, changed.id).await
     }
 }
 

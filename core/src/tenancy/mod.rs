@@ -31,6 +31,10 @@ pub const SANDBOX: &str = "sandbox";
 /// The name of the channel with a customer-care window.
 pub(crate) const WHATSAPP: &str = "whatsapp";
 
+/// Messages a second of a number of WhatsApp that was not raised: 80, as Meta's documentation has it (1,000 after an
+/// upgrade, 20 for a number that is used by an app at the same time).
+pub const THROUGHPUT_DEFAULT_PER_SECOND: u32 = 80;
+
 /// Why a sender is paused whose number was deregistered.
 pub(crate) const DEREGISTERED: &str = "its number was deregistered; register it, and it goes on.";
 
@@ -159,6 +163,22 @@ impl Sender {
     #[must_use]
     pub fn enforces_window(&self) -> bool {
         self.is_whatsapp() && (!self.is_sandbox() || self.connection["enforce_window"] == true)
+    }
+
+    /// How many messages a second its number may carry, sent and received together: what its connection says in
+    /// `messages_per_second`, else what a number of WhatsApp has by default. `None` is no limit that is known.
+    #[must_use]
+    pub fn messages_per_second(&self) -> Option<u32> {
+        let set = self.connection["messages_per_second"].as_u64().and_then(|rate| u32::try_from(rate).ok());
+        let default = (self.is_whatsapp() && !self.is_sandbox()).then_some(THROUGHPUT_DEFAULT_PER_SECOND);
+        set.filter(|rate| *rate > 0).or(default)
+    }
+
+    /// Whether its network takes only so many messages to one person in a row. The sandbox does when its connection says
+    /// so.
+    #[must_use]
+    pub fn limits_pairs(&self) -> bool {
+        self.is_whatsapp() && (!self.is_sandbox() || self.connection["limit_pairs"] == true)
     }
 
     /// Whether its number was deregistered, and it is paused for nothing else.

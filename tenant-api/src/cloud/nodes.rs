@@ -138,10 +138,12 @@ pub(crate) async fn read_node(by: ByTenant<NoScope>) -> Result<HttpResponse, Fai
         if business.account == id {
             return account(&by, &business, fields.as_ref()).await;
         }
-        if let Ok(file) = by.api.media.get(&business.id, by.id("node_id")?).await {
-            return media::shown(&by, file);
+        match by.api.media.get(&business.id, by.id("node_id")?).await {
+            Ok(file) => media::shown(&by, file),
+            Err(error) if error.kind == ErrorKind::NotFound => Err(ApiError::missing("object", &id)),
+            // It is on its way from its network, for example.
+            Err(error) => Err(error),
         }
-        Err(ApiError::missing("object", &id))
     })
     .await
 }

@@ -52,6 +52,8 @@ struct CloudProfileChange {
 }
 
 /// Read the business profile
+///
+/// Of a number whose network keeps profiles, as that has it.
 #[utoipa::path(
     tag = "Cloud API",
     operation_id = "cloudReadProfile",
@@ -64,9 +66,9 @@ struct CloudProfileChange {
 )]
 #[get("/{version:(?:v[0-9]+\\.[0-9]+/)?}{phone_number_id:[0-9]+}/whatsapp_business_profile")]
 pub(crate) async fn read_profile(by: ByTenant<NoScope>) -> Result<HttpResponse, Failure> {
-    by.answer(async {
+    by.answer_of_others(async {
         let (id, fields) = (by.id::<SenderId>("phone_number_id")?, by.query::<ListQuery>()?.fields()?);
-        let profile = by.api.senders.profile(&by.subtree(), id).await?;
+        let profile = by.api.senders.profile(&by.subtree(), id, now_ms()).await?;
         let all = chosen(fields.as_ref(), "WhatsAppBusinessProfile", FIELDS, all_fields(&profile))?;
         Ok(HttpResponse::Ok().json(json!({"data": [all]})))
     })
@@ -90,7 +92,7 @@ pub(crate) async fn read_profile(by: ByTenant<NoScope>) -> Result<HttpResponse, 
 #[post("/{version:(?:v[0-9]+\\.[0-9]+/)?}{phone_number_id:[0-9]+}/whatsapp_business_profile")]
 pub(crate) async fn change_profile(sent: SentByTenant<SendersWrite>) -> Result<HttpResponse, Failure> {
     let by = &sent.by;
-    by.answer(async {
+    by.answer_of_others(async {
         let (id, change) = (by.id::<SenderId>("phone_number_id")?, body::<CloudProfileChange, _>(&sent)?.change);
         by.api.senders.change_profile(&by.actor(), &by.subtree(), id, &change, now_ms()).await?;
         Ok(done())

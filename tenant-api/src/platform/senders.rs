@@ -74,9 +74,9 @@ pub(crate) async fn get_sender(by: ByTenant<NoScope>) -> Result<HttpResponse, Fa
 )]
 #[get("/v1/senders/{sender}/profile")]
 pub(crate) async fn get_profile(by: ByTenant<NoScope>) -> Result<HttpResponse, Failure> {
-    by.answer(async {
+    by.answer_of_others(async {
         let id: SenderId = by.id("sender")?;
-        Ok(HttpResponse::Ok().json(by.api.senders.profile(&by.subtree(), id).await?))
+        Ok(HttpResponse::Ok().json(by.api.senders.profile(&by.subtree(), id, now_ms()).await?))
     })
     .await
 }
@@ -95,7 +95,7 @@ pub(crate) async fn get_profile(by: ByTenant<NoScope>) -> Result<HttpResponse, F
 #[patch("/v1/senders/{sender}/profile")]
 pub(crate) async fn change_profile(sent: SentByTenant<SendersWrite>) -> Result<HttpResponse, Failure> {
     let by = &sent.by;
-    by.answer(async {
+    by.answer_of_others(async {
         let (id, change) = (by.id::<SenderId>("sender")?, input::json::<SenderProfileChange>(&sent.body)?);
         let profile = by.api.senders.change_profile(&by.actor(), &by.subtree(), id, &change, now_ms()).await?;
         Ok(HttpResponse::Ok().json(profile))

@@ -48,7 +48,9 @@ while served < max and visits < step do
         local leases = call('ZCARD', leased)
         local expired = leases > 0 and call('ZCOUNT', leased, '-inf', now) or 0
         local free = in_flight - (leases - expired)
-        local room = math.max(math.min(free, turn_jobs, max - served), 0)
+        local pace = pace_of(lane)
+        local tokens = pace and allowed(pace, now) or math.huge
+        local room = math.max(math.min(free, turn_jobs, max - served, tokens), 0)
         local starts = {}
         answer[#answer + 1] = lane
         answer[#answer + 1] = 0
@@ -80,6 +82,9 @@ while served < max and visits < step do
         end
 
         taken = #starts / 2
+        if pace and taken > 0 then
+            spend(pace, lane, taken, now)
+        end
         if #takes > 0 then
             call('ZREM', waiting, unpack(takes))
         end
@@ -101,7 +106,9 @@ while served < max and visits < step do
             look_at = next_end
         end
         if look_at and look_at <= now then
-            if taken < free then
+            if taken >= tokens then
+                look_at = math.max(next_of_pace(pace), now + 1)
+            elseif taken < free then
                 more_due = true
             elseif next_end and next_end > now then
                 look_at = next_end
