@@ -47,7 +47,13 @@ impl Stage {
 }
 
 /// A sender of an SMS adapter, as its client.
-async fn add_sender(site: &Site, info: &DemoInfo, server: &Server, adapter: &str, connection: &Value) -> Client {
+pub(crate) async fn add_sender(
+    site: &Site,
+    info: &DemoInfo,
+    server: &Server,
+    adapter: &str,
+    connection: &Value,
+) -> Client {
     let sender = json!({"phone": NUMBER, "display_name": "Demo Bakery", "adapter": adapter, "connection": connection});
     let path = format!("/partner/v1/businesses/{}/senders", info.business_id);
     let partner = Client::new(info, &server.base_url).with(&info.partner_token);
@@ -177,7 +183,7 @@ async fn a_wrong_password_holds_the_messages_until_a_person_mends_it() {
 }
 
 /// An HTTP gateway that takes everything: its address, and the bodies it got.
-fn gateway() -> (String, Arc<Mutex<Vec<String>>>) {
+pub(crate) fn gateway() -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/send", listener.local_addr().expect("an address"));
     let got: Arc<Mutex<Vec<String>>> = Arc::default();
