@@ -48,7 +48,8 @@ pub(crate) enum Command {
     Openapi(Openapi),
     /// Print the configuration in effect, without secrets.
     Config(Config),
-    /// List the adapters that are loaded, or check one.
+    /// List the adapters that the configuration names, check one, or have the running
+    /// processes load them anew.
     Adapters(Adapters),
     /// Check the audit log.
     Audit(Audit),
@@ -164,7 +165,7 @@ pub(crate) struct Config {
 /// Options of `adapters`.
 #[derive(Debug, Args)]
 pub(crate) struct Adapters {
-    /// What to do; lists what is loaded when left out.
+    /// What to do; lists what is named when left out.
     #[command(subcommand)]
     pub(crate) command: Option<AdaptersCommand>,
 }
@@ -179,6 +180,18 @@ pub(crate) enum AdaptersCommand {
         /// Settings of a sender that the adapter would accept, as a JSON object.
         #[arg(long, value_name = "JSON", default_value = "{}")]
         connection: String,
+    },
+    /// Have every running process load the adapters that its configuration names now.
+    ///
+    /// Each process reads its configuration file again and nothing else of it than which
+    /// adapters there are. A new build is loaded beside the old one: it gets the new work,
+    /// and the old one finishes what it has. A process that cannot load all of them keeps
+    /// those that it had, and says why. Settings of the environment stay as they were when
+    /// the process started.
+    Reload {
+        /// How long to wait for answers, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
+        wait_seconds: u64,
     },
 }
 

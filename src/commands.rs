@@ -6,16 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tracing::{Level, Metadata};
 use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _};
-use waystation_adapter_sdk::conformance::Sample;
-use waystation_core::{access, clock::now_ms, error, plugins::Library, store::Direction};
+use waystation_core::{access, clock::now_ms, error, store::Direction};
 
 use crate::{
-    cli::{self, AdaptersCommand, Role},
+    cli::{self, Role},
     config::{Config, LogFormat},
-    installation::{self, Installation, Use},
+    installation::{self, Use},
     server,
 };
 
@@ -50,7 +49,7 @@ fn tells_no_values(line: &Metadata<'_>) -> bool {
 pub(crate) async fn serve(file: Option<&Path>, options: cli::Serve) -> anyhow::Result<()> {
     let config = load_config(file)?;
     start_logging(&config);
-    let running = server::start(config, &options.role).await?;
+    let running = server::start(config, &options.role, file).await?;
     if running.installation().is_new && options.role.contains(&Role::Admin) {
         let token = access::owner_link(&running.installation().store, false, now_ms()).await?;
         println!("Dashboard: {}", server::dashboard_url(&running.base_url));
@@ -111,44 +110,6 @@ pub(crate) fn config(file: Option<&Path>, options: &cli::Config) -> anyhow::Resu
     let config = load_config(file)?;
     config.validate()?;
     print!("{}", config.redacted());
-    Ok(())
-}
-
-/// `adapters`
-pub(crate) async fn adapters(file: Option<&Path>, options: cli::Adapters) -> anyhow::Result<()> {
-    if let Some(AdaptersCommand::Check { file, connection }) = options.command {
-        return tokio::task::spawn_blocking(move || check_adapter(&file, &connection)).await?;
-    }
-    let mut config = load_config(file)?;
-    start_logging(&config);
-    // Listing needs no tenant's data, and must work beside a running process.
-    let folder = TemporaryFolder::create("adapters")?;
-    config.data_dir = folder.path().to_owned();
-    config.database.url = None;
-    config.queue.url = crate::config::QueueUrl::Memory;
-    let installation = Installation::open(config).await?;
-    for adapter in installation.adapters.list() {
-        let description = adapter.description();
-        println!(
-            "{} {} ({:?})\n  library  {}\n  sha256   {}\n  build    {}",
-            description.name,
-            description.version,
-            description.channel,
-            adapter.path().display(),
-            adapter.sha256().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
-            adapter.build_info(),
-        );
-    }
-    Ok(())
-}
-
-fn check_adapter(file: &Path, connection: &str) -> anyhow::Result<()> {
-    let connection = serde_json::from_str(connection).context("--connection is not valid JSON")?;
-    let report = Library::check(file, &Sample { connection, ..Sample::default() })?;
-    print!("{report}");
-    if !report.conforms() {
-        bail!("{} does not conform: a MUST failed", file.display());
-    }
     Ok(())
 }
 

@@ -61,7 +61,7 @@ pub(crate) async fn run(file: Option<&Path>, options: cli::Demo) -> anyhow::Resu
     let (config, temporary) = configure(commands::load_config(file)?, options)?;
     commands::start_logging(&config);
     let data_dir = config.data_dir.clone();
-    let running = server::start(config, &Role::ALL).await?;
+    let running = server::start(config, &Role::ALL, file).await?;
     let summary = furnish(&running, webhook.as_deref()).await?;
     if json {
         println!("{}", serde_json::to_string(&summary)?);

@@ -27,7 +27,7 @@ use waystation_core::{
     },
     onboarding::{Onboarding, OnboardingSettings},
     otp::OneTimePasswords,
-    plugins::{AdapterHost, HostSettings},
+    plugins::{AdapterHost, AdapterSource, HostSettings},
     queue::{self, EmbeddedQueue, Queue, QueueError, Topic},
     senders::{ProfileNetworks, Senders},
     store::{Direction, Store, StoreSettings, StoreUrl},
@@ -390,25 +390,33 @@ fn load_adapters(
 ) -> anyhow::Result<Arc<AdapterHost>> {
     let operation = Duration::from_millis(config.adapters.operation_deadline_ms);
     let io = PluginIo::start(store.clone(), vault.clone(), egress.clone(), enqueuer.clone(), operation);
-    let host = AdapterHost::new(
-        Arc::new(io),
-        HostSettings {
-            deadline: Duration::from_millis(config.adapters.call_deadline_ms),
-            call_deadline: operation,
-            ..HostSettings::default()
-        },
-    );
+    let host = AdapterHost::new(Arc::new(io), host_settings(config));
+    host.adopt(host.stage(&adapter_sources(config)?)?);
+    Ok(Arc::new(host))
+}
+
+/// The limits that the configuration sets to adapters.
+pub(crate) fn host_settings(config: &Config) -> HostSettings {
+    HostSettings {
+        deadline: Duration::from_millis(config.adapters.call_deadline_ms),
+        call_deadline: Duration::from_millis(config.adapters.operation_deadline_ms),
+        ..HostSettings::default()
+    }
+}
+
+/// The adapters that the configuration names.
+pub(crate) fn adapter_sources(config: &Config) -> anyhow::Result<Vec<AdapterSource>> {
+    let mut sources = Vec::new();
     for name in &config.adapters.bundled {
         let Some((_, library, build)) = BUNDLED.iter().find(|(known, _, _)| known == name) else {
             let known: Vec<&str> = BUNDLED.iter().map(|(known, _, _)| *known).collect();
             bail!("adapters.bundled names \"{name}\"; this binary was built with {}", known.join(", "));
         };
-        host.load_bundled(library, build)?;
+        sources.push(AdapterSource::Bundled { library: (*library).to_owned(), build: (*build).to_owned() });
     }
-    for library in &config.adapters.libraries {
-        host.load(&library.path, Some(library.sha256.0))?;
-    }
-    Ok(Arc::new(host))
+    let libraries = config.adapters.libraries.iter();
+    sources.extend(libraries.map(|it| AdapterSource::File { path: it.path.clone(), sha256: it.sha256.0 }));
+    Ok(sources)
 }
 
 fn delivery_settings(config: &Config, alone: bool) -> DeliverySettings {

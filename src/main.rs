@@ -2,10 +2,11 @@
 //!
 //! The composition root and the command line, nothing else: [`config`] says how it is
 //! to run, [`installation`] puts the rooms of the core together, [`server`] puts the
-//! HTTP faces in front, and [`commands`] and [`demo`] are what a person can ask for.
+//! HTTP faces in front, and [`commands`], [`adapters`] and [`demo`] are what a person can ask for.
 
 #![forbid(unsafe_code)]
 
+mod adapters;
 mod cli;
 mod commands;
 /// The typed configuration: file, environment, reference.
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
             Command::Demo(options) => demo::run(cli.config.as_deref(), options).await,
             Command::Openapi(options) => commands::openapi(&options),
             Command::Config(options) => commands::config(cli.config.as_deref(), &options),
-            Command::Adapters(options) => commands::adapters(cli.config.as_deref(), options).await,
+            Command::Adapters(options) => adapters::run(cli.config.as_deref(), options).await,
             Command::Audit(options) => commands::audit(cli.config.as_deref(), options).await,
             Command::SignInLink(options) => commands::sign_in_link(cli.config.as_deref(), options).await,
         }

@@ -3,6 +3,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -18,6 +19,7 @@ use waystation_core::{access::Access, clock::now_ms, contacts::Contacts, deliver
 use waystation_tenant_api::{Api, Guard, TrustedProxies};
 
 use crate::{
+    adapters,
     cli::Role,
     config::{Config, QueueUrl},
     installation::Installation,
@@ -39,8 +41,9 @@ pub(crate) struct Running {
     stop: StopSignals,
 }
 
-/// Opens the installation and starts the parts of `roles`.
-pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Running> {
+/// Opens the installation and starts the parts of `roles`. `file` is where the configuration came from: it is read again
+/// when adapters are to be loaded anew.
+pub(crate) async fn start(config: Config, roles: &[Role], file: Option<&Path>) -> anyhow::Result<Running> {
     let (api, worker) = (roles.contains(&Role::Api), roles.contains(&Role::Worker));
     if config.queue.url == QueueUrl::Memory && api != worker {
         bail!(
@@ -50,6 +53,8 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
     // Before anything is announced: who reads that it is ready may tell it to stop.
     let stop = StopSignals::listen().context("signals cannot be listened for")?;
     let installation = Installation::open(config).await?;
+    let named = roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    adapters::follow_reloads(&installation, &named, file.map(Path::to_owned));
     let mut settings = installation.config.changed();
     settings["roles"] = roles.iter().map(ToString::to_string).collect();
     installation.store.note_start(env!("CARGO_PKG_VERSION"), settings, now_ms()).await?;
@@ -86,7 +91,7 @@ pub(crate) async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Runn
     let handle = server.handle();
     tracing::info!(
         address = %bound,
-        roles = roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        roles = named,
         database = installation.store.kind(),
         queue = installation.queue.name(),
         "serving"

@@ -32,6 +32,7 @@ mod otp;
 mod outage;
 mod partner;
 mod path;
+mod reload;
 mod routing;
 mod shutdown;
 mod sms;

@@ -142,6 +142,11 @@ impl Site {
         self.settings.insert(variable(key), value.to_string());
     }
 
+    /// Has the processes started from now on read this file besides.
+    pub(crate) fn read_file(&mut self, file: &Path) {
+        self.settings.insert("WAYSTATION_CONFIG".to_owned(), file.display().to_string());
+    }
+
     /// Shorter waits after a crash, as far as the configuration allows: leases of five seconds
     /// instead of a minute.
     pub(crate) fn recover_quickly(&mut self) {

@@ -179,6 +179,52 @@ impl Plugin {
         unsafe { (self.free_task)(task) };
     }
 
+    /// `start`, with input that is null and claims a length.
+    pub(crate) fn start_without_input(&self, len: usize) -> (i32, u64, Answer) {
+        let mut buffer = Buffer::EMPTY;
+        let mut task = 0;
+        // SAFETY: as for `start`, but for the input: the interface has a plugin refuse null with a length.
+        let status = unsafe { (self.start)(std::ptr::null(), len, &raw mut task, &raw mut buffer) };
+        (status, task, self.answer(buffer))
+    }
+
+    /// `resume`, with input that is null and claims a length.
+    pub(crate) fn resume_without_input(&self, task: u64, len: usize) -> (i32, Answer) {
+        let mut buffer = Buffer::EMPTY;
+        // SAFETY: as for `start_without_input`.
+        let status = unsafe { (self.resume)(task, std::ptr::null(), len, &raw mut buffer) };
+        (status, self.answer(buffer))
+    }
+
+    /// `start`, where the place for the task has something else in it.
+    pub(crate) fn start_over(&self, input: &[u8], before: u64) -> (i32, u64, Answer) {
+        let mut buffer = Buffer::EMPTY;
+        let mut task = before;
+        // SAFETY: as for `start`.
+        let status = unsafe { (self.start)(input.as_ptr(), input.len(), &raw mut task, &raw mut buffer) };
+        (status, task, self.answer(buffer))
+    }
+
+    /// Calls every function that answers without a place for what it answers; the statuses, by call.
+    pub(crate) fn calls_without_a_place_for_the_answer(&self, input: &[u8]) -> [(&'static str, i32); 4] {
+        let (bytes, len) = (input.as_ptr(), input.len());
+        let mut buffer = Buffer::EMPTY;
+        let mut task = 0;
+        let nowhere = std::ptr::null_mut;
+        // SAFETY: the functions are the checked table's and the input is readable; the interface has a plugin refuse a
+        // place that is null, and write nothing then.
+        let statuses = unsafe {
+            [
+                ("describe", (self.describe)(nowhere())),
+                ("start", (self.start)(bytes, len, &raw mut task, nowhere())),
+                ("start", (self.start)(bytes, len, std::ptr::null_mut(), &raw mut buffer)),
+                ("resume", (self.resume)(1, bytes, len, nowhere())),
+            ]
+        };
+        drop(self.answer(buffer));
+        statuses
+    }
+
     fn answer(&self, buffer: Buffer) -> Answer {
         Answer { buffer, free: self.free_buffer }
     }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -53,6 +54,7 @@ pub struct Adapter {
     io: Arc<dyn HostIo>,
     operation_deadline: Duration,
     links: Links,
+    retired: AtomicBool,
 }
 
 /// Whether an adapter is fit for work.
@@ -163,7 +165,20 @@ impl Adapter {
             watchdog,
         )
         .map_err(|source| LoadError::NoThread { path: library.path().to_owned(), source })?;
-        Ok(Self { library, description, pool, io, operation_deadline: settings.call_deadline, links: Links::default() })
+        Ok(Self {
+            library,
+            description,
+            pool,
+            io,
+            operation_deadline: settings.call_deadline,
+            links: Links::default(),
+            retired: AtomicBool::new(false),
+        })
+    }
+
+    /// Notes that it gets no new work.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
     }
 
     /// What the adapter said it is, when it was loaded.
@@ -715,6 +730,15 @@ impl Adapter {
                 Level::Warn => tracing::warn!(adapter, "{text}"),
                 Level::Error => tracing::error!(adapter, "{text}"),
             }
+        }
+    }
+}
+
+impl Drop for Adapter {
+    fn drop(&mut self) {
+        if self.retired.load(Ordering::Relaxed) {
+            let Description { name, version, .. } = &self.description;
+            tracing::info!(adapter = name, version, sha256 = hex::encode(self.sha256()), "adapter drained");
         }
     }
 }

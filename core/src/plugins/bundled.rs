@@ -40,7 +40,7 @@ pub(super) fn open(name: &str, expected: &str, dirs: &[PathBuf]) -> Result<Libra
 
     let mut tried = Vec::new();
     for (_, path) in candidates {
-        match Library::open(&path, None) {
+        match Library::open(&path) {
             Ok(library) if library.build_info() == expected => return Ok(library),
             Ok(other) => tried.push(format!("{} was built as `{}`", path.display(), other.build_info())),
             Err(error) => tried.push(error.to_string()),

@@ -1,5 +1,6 @@
 //! Guarantee: a [`Library`] is the file that was asked for (its hash is known, and the pinned one if there is a pin) and
-//! has a checked table; it is never unloaded, so no pointer into it can dangle.
+//! has a checked table; it is never unloaded, so no pointer into it can dangle. Of a file that is not the pinned one
+//! nothing is run.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -11,6 +12,8 @@ use waystation_adapter_sdk::abi::{ENTRY_SYMBOL, EntryFn, Status};
 use waystation_adapter_sdk::caller::{Entry, Plugin, TableError};
 use waystation_adapter_sdk::conformance::{self, Report, Sample};
 use waystation_adapter_sdk::wire::{Described, SCHEMA_VERSION};
+
+use super::sealed::Sealed;
 
 /// Why an adapter was not loaded: what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,26 @@ pub enum LoadError {
         pinned: String,
         /// The file's hash, in hex.
         found: String,
+    },
+    /// There is no copy of the file to load.
+    #[error("adapter {}: no copy of it could be made in memory: {source}; the process needs room for it", path.display())]
+    NoCopy {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another adapter has the name.
+    #[error(
+        "adapter {}: calls itself `{name}`, as {} does; load one of the two", path.display(), other.display()
+    )]
+    SameName {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+        /// The other's file.
+        other: PathBuf,
     },
     /// The system's loader refused the file.
     #[error(
@@ -95,8 +118,42 @@ pub enum LoadError {
     },
 }
 
+/// The bytes of a file that has the SHA-256 it is pinned to.
+pub(super) struct PinnedFile {
+    path: PathBuf,
+    sha256: [u8; 32],
+    bytes: Vec<u8>,
+}
+
+impl PinnedFile {
+    /// The file, as an absolute path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its SHA-256.
+    pub(super) fn sha256(&self) -> [u8; 32] {
+        self.sha256
+    }
+
+    /// Loads a sealed copy of these very bytes.
+    pub(super) fn load(self) -> Result<Library, LoadError> {
+        let Self { path, sha256, bytes } = self;
+        let copy = match Sealed::copy(&path, &bytes) {
+            Ok(copy) => copy,
+            Err(source) => return Err(LoadError::NoCopy { path, source }),
+        };
+        drop(bytes);
+        let entry = load(copy.path(), &path);
+        if !matches!(entry, Err(LoadError::NotALibrary { .. })) {
+            copy.keep();
+        }
+        Library::checked(path, sha256, entry?)
+    }
+}
+
 /// A loaded shared library with a checked table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Library {
     path: PathBuf,
     sha256: [u8; 32],
@@ -104,24 +161,40 @@ pub struct Library {
 }
 
 impl Library {
-    /// Opens a shared library; `pin` is the SHA-256 the file must have.
+    /// Opens a shared library that is not pinned.
     ///
     /// # Errors
-    /// If the file is not the pinned one, or not an adapter for this host.
-    pub fn open(path: &Path, pin: Option<[u8; 32]>) -> Result<Self, LoadError> {
-        let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
-        // Absolute, so that the system's loader does not search its own folders for a bare name.
-        let path = path.canonicalize().map_err(unreadable)?;
-        let sha256 = <[u8; 32]>::from(Sha256::digest(std::fs::read(&path).map_err(unreadable)?));
-        if let Some(pin) = pin
-            && pin != sha256
-        {
+    /// If the file is not an adapter for this host.
+    pub fn open(path: &Path) -> Result<Self, LoadError> {
+        let (path, bytes) = read(path)?;
+        let sha256 = <[u8; 32]>::from(Sha256::digest(bytes));
+        let entry = load(&path, &path)?;
+        Self::checked(path, sha256, entry)
+    }
+
+    /// Reads the file at `path`, which must have the SHA-256 `pin`. Nothing of it is run.
+    ///
+    /// # Errors
+    /// If it is not the pinned one, or cannot be read.
+    pub(super) fn read_pinned(path: &Path, pin: [u8; 32]) -> Result<PinnedFile, LoadError> {
+        let (path, bytes) = read(path)?;
+        let sha256 = <[u8; 32]>::from(Sha256::digest(&bytes));
+        if pin != sha256 {
             return Err(LoadError::PinMismatch { path, pinned: hex::encode(pin), found: hex::encode(sha256) });
         }
-        match load(&path)?.plugin() {
+        Ok(PinnedFile { path, sha256, bytes })
+    }
+
+    fn checked(path: PathBuf, sha256: [u8; 32], entry: Entry) -> Result<Self, LoadError> {
+        match entry.plugin() {
             Ok(plugin) => Ok(Self { path, sha256, plugin }),
             Err(error) => Err(LoadError::BadTable { path, error }),
         }
+    }
+
+    /// The same library, whose file lies at `path` now.
+    pub(super) fn found_at(self, path: &Path) -> Self {
+        Self { path: path.to_owned(), ..self }
     }
 
     /// Runs the conformance suite on a shared library, in this process and without a deadline: for a command of its own,
@@ -130,8 +203,8 @@ impl Library {
     /// # Errors
     /// If the file is not a shared library with the entry symbol. What is wrong with the adapter is in the report.
     pub fn check(path: &Path, sample: &Sample) -> Result<Report, LoadError> {
-        let path = path.canonicalize().map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
-        Ok(conformance::run(load(&path)?, sample))
+        let path = absolute(path)?;
+        Ok(conformance::run(load(&path, &path)?, sample))
     }
 
     /// The file, as an absolute path.
@@ -197,15 +270,29 @@ fn read_description(plugin: &Plugin) -> Result<Description, String> {
     Ok(described.adapter)
 }
 
-fn load(path: &Path) -> Result<Entry, LoadError> {
+/// The path without links and from the root, so that the system's loader does not search its own folders for a name.
+fn absolute(path: &Path) -> Result<PathBuf, LoadError> {
+    path.canonicalize().map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })
+}
+
+fn read(path: &Path) -> Result<(PathBuf, Vec<u8>), LoadError> {
+    let path = absolute(path)?;
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok((path, bytes)),
+        Err(source) => Err(LoadError::Unreadable { path, source }),
+    }
+}
+
+/// Loads the library at `path`, which errors call `shown`.
+fn load(path: &Path, shown: &Path) -> Result<Entry, LoadError> {
     // SAFETY: loading runs the library's initialisers: native code the operator chose to trust, by installing it.
     let library = unsafe { open_now(path) }
-        .map_err(|error| LoadError::NotALibrary { path: path.to_owned(), details: reason(&error) })?;
+        .map_err(|error| LoadError::NotALibrary { path: shown.to_owned(), details: reason(&error) })?;
     let library: &'static libloading::Library = Box::leak(Box::new(library));
     // SAFETY: the header that declares the symbol gives it this type; any other is a defect of the plugin that no host
     // can see.
     let entry = unsafe { library.get::<EntryFn>(ENTRY_SYMBOL.as_bytes()) }
-        .map_err(|_| LoadError::NoSymbol { path: path.to_owned() })?;
+        .map_err(|_| LoadError::NoSymbol { path: shown.to_owned() })?;
     // SAFETY: as above. The function takes nothing and answers a pointer to constant data.
     let table = unsafe { entry() };
     // SAFETY: the pointer is what the entry symbol answered, and the library was leaked above, so it stays loaded.

@@ -15,6 +15,9 @@ mod bundled;
 mod library;
 mod link;
 mod pool;
+mod reload;
+mod sealed;
+mod stage;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +37,8 @@ pub use adapter::{Adapter, Health, ReceiveFailure};
 pub use bundled::bundled_dirs;
 pub use library::{Library, LoadError};
 pub use link::KeptLink;
+pub use reload::{ReloadAnswer, Reloads, Wanted};
+pub use stage::{AdapterSource, Exchange, Staged};
 
 use crate::egress::ByteStream;
 use pool::Watchdog;
@@ -128,6 +133,21 @@ impl Default for HostSettings {
     }
 }
 
+/// A host that does nothing for its adapters: for who only asks what they are.
+#[derive(Clone, Copy, Debug)]
+pub struct NoIo;
+
+#[async_trait]
+impl HostIo for NoIo {
+    async fn http(&self, _request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        Err(HttpError::NotSent { details: "this host makes no requests".to_owned() })
+    }
+
+    async fn callbacks(&self, _origin: &CallbackOrigin, _callbacks: Vec<ScheduledCallback>) -> Result<(), String> {
+        Err("this host stores nothing".to_owned())
+    }
+}
+
 /// The loaded adapters.
 pub struct AdapterHost {
     io: Arc<dyn HostIo>,
@@ -135,6 +155,8 @@ pub struct AdapterHost {
     watchdog: Watchdog,
     adapters: RwLock<BTreeMap<String, Arc<Adapter>>>,
     loading: Mutex<()>,
+    /// Every build of a pinned file that was ever loaded, by its SHA-256.
+    builds: Mutex<BTreeMap<[u8; 32], Library>>,
 }
 
 impl AdapterHost {
@@ -148,6 +170,7 @@ impl AdapterHost {
             watchdog: Watchdog::new(settings.deadline),
             adapters: RwLock::default(),
             loading: Mutex::default(),
+            builds: Mutex::default(),
         }
     }
 
@@ -158,7 +181,7 @@ impl AdapterHost {
     /// If the file is not the pinned one, not an adapter for this host, or does not describe itself.
     pub fn load(&self, path: &Path, pin: Option<[u8; 32]>) -> Result<Arc<Adapter>, LoadError> {
         let _one_at_a_time = self.loading();
-        self.adopt(Library::open(path, pin)?)
+        self.take_in(self.open_file(path, pin)?)
     }
 
     /// Loads an adapter that was built with this binary: from [`bundled_dirs`], the newest `lib<name>.so` (`-` in the
@@ -168,7 +191,7 @@ impl AdapterHost {
     /// If there is none; the text says where it was looked for and what was there instead.
     pub fn load_bundled(&self, name: &str, expected_build_info: &str) -> Result<Arc<Adapter>, LoadError> {
         let _one_at_a_time = self.loading();
-        self.adopt(bundled::open(name, expected_build_info, &bundled_dirs())?)
+        self.take_in(bundled::open(name, expected_build_info, &bundled_dirs())?)
     }
 
     /// The adapter with this name.
@@ -187,15 +210,12 @@ impl AdapterHost {
         self.loading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn adopt(&self, library: Library) -> Result<Arc<Adapter>, LoadError> {
-        let adapter = Arc::new(Adapter::new(library, Arc::clone(&self.io), self.settings, &self.watchdog)?);
-        tracing::info!(
-            adapter = adapter.description().name,
-            version = adapter.description().version,
-            path = %adapter.path().display(),
-            build = adapter.build_info(),
-            "adapter loaded"
-        );
+    fn start(&self, library: Library) -> Result<Adapter, LoadError> {
+        Adapter::new(library, Arc::clone(&self.io), self.settings, &self.watchdog)
+    }
+
+    fn take_in(&self, library: Library) -> Result<Arc<Adapter>, LoadError> {
+        let adapter = Arc::new(self.start(library)?);
         let name = adapter.description().name.clone();
         self.adapters.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&adapter));
         Ok(adapter)

@@ -65,6 +65,7 @@ impl From<StoredEntry> for AuditEntry {
 pub(crate) struct Change {
     pub(crate) seq: i64,
     pub(crate) business: Option<BusinessId>,
+    pub(crate) action: String,
 }
 
 /// Appends an entry inside the transaction of the change it tells of. Without a
@@ -220,11 +221,11 @@ impl Store {
             .filter(audit_log::seq.le(end))
             .order(audit_log::seq)
             .limit(limit)
-            .select((audit_log::seq, audit_log::business_id));
-        let rows: Vec<(i64, Option<String>)> = on!(conn, c => query.load(c).await)?;
+            .select((audit_log::seq, audit_log::business_id, audit_log::action));
+        let rows: Vec<(i64, Option<String>, String)> = on!(conn, c => query.load(c).await)?;
         Ok(rows
             .into_iter()
-            .map(|(seq, business)| Change { seq, business: business.map(BusinessId::from_key) })
+            .map(|(seq, business, action)| Change { seq, business: business.map(BusinessId::from_key), action })
             .collect())
     }
 }

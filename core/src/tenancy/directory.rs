@@ -21,14 +21,14 @@ use std::{
 };
 
 use quick_cache::sync::Cache;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{Endpoint, Policy, Principal, Sender, connection_context};
 use crate::{
     clock::{Millis, now_ms},
     credentials::{ACCESS_TOKEN_PREFIX, KeyHash, signing_secret_context},
     ids::{AccountId, BusinessId, SenderId},
-    store::{RoutingTable, Store, StoreError, Used},
+    store::{RELOAD_REQUESTED, RoutingTable, Store, StoreError, Used},
     templates::Template,
     vault::Vault,
 };
@@ -88,6 +88,8 @@ struct Feed {
     begun: Instant,
     /// When it was last read to its end, in milliseconds since `begun`; negative before.
     heard_ms: AtomicI64,
+    /// The place of the last request to load adapters anew; 0 before there was one, none before the log is followed.
+    reloads: watch::Sender<Option<i64>>,
 }
 
 impl Feed {
@@ -121,7 +123,11 @@ impl Directory {
             secrets: Entries::new(),
             templates: Entries::new(),
             routing: Entries::new(),
-            feed: Arc::new(Feed { begun: Instant::now(), heard_ms: AtomicI64::new(-1) }),
+            feed: Arc::new(Feed {
+                begun: Instant::now(),
+                heard_ms: AtomicI64::new(-1),
+                reloads: watch::Sender::new(None),
+            }),
             used,
         }
     }
@@ -149,6 +155,7 @@ impl Directory {
             let head = self.store.audit_head().await?;
             self.forget();
             self.feed.heard();
+            self.feed.reloads.send_replace(Some(0));
             return Ok(head.seq);
         };
         // Never beyond the head: what stands there is not a part of the log.
@@ -157,6 +164,9 @@ impl Directory {
             let changes = self.store.changes_after(place, head, FOLLOW_ROWS).await?;
             let Some(last) = changes.last() else { break };
             place = last.seq;
+            if let Some(request) = changes.iter().rev().find(|change| change.action == RELOAD_REQUESTED) {
+                self.feed.reloads.send_replace(Some(request.seq));
+            }
             match changes.iter().map(|change| change.business.as_ref()).collect::<Option<Vec<_>>>() {
                 Some(businesses) => businesses.into_iter().for_each(|business| self.forget_business(business)),
                 None => self.forget(),
@@ -164,6 +174,13 @@ impl Directory {
         }
         self.feed.heard();
         Ok(place)
+    }
+
+    /// The place of the last request to load adapters anew, as soon as it is read: 0 once the log is followed, none
+    /// before.
+    #[must_use]
+    pub fn reloads(&self) -> watch::Receiver<Option<i64>> {
+        self.feed.reloads.subscribe()
     }
 
     /// Whether the log was read within the last moment.

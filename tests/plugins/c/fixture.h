@@ -67,15 +67,29 @@ static void fixture_free_buffer(WaystationBuffer owned_by_plugin)
 #define FIXTURE(name)                                                                                            \
     static int32_t fixture_describe(WaystationBuffer *answer)                                                    \
     {                                                                                                            \
+        if (answer == NULL)                                                                                      \
+            return WAYSTATION_STATUS_BAD_INPUT;                                                                  \
         return answer_text(answer, WAYSTATION_STATUS_DONE,                                                       \
                            "{\"v\":1,\"adapter\":{\"name\":\"" name "\",\"version\":\"1\",\"channel\":\"sms\","  \
                            "\"connection_schema\":{\"type\":\"object\"}}}");                                     \
+    }                                                                                                            \
+    static int32_t checked_start(const uint8_t *input, size_t len, uint64_t *task, WaystationBuffer *answer)     \
+    {                                                                                                            \
+        if (task == NULL || answer == NULL || (input == NULL && len > 0))                                        \
+            return WAYSTATION_STATUS_BAD_INPUT;                                                                  \
+        return fixture_start(input, len, task, answer);                                                          \
+    }                                                                                                            \
+    static int32_t checked_resume(uint64_t task, const uint8_t *input, size_t len, WaystationBuffer *answer)     \
+    {                                                                                                            \
+        if (answer == NULL || (input == NULL && len > 0))                                                        \
+            return WAYSTATION_STATUS_BAD_INPUT;                                                                  \
+        return fixture_resume(task, input, len, answer);                                                         \
     }                                                                                                            \
     const WaystationAdapterTable *waystation_adapter_v1(void)                                                    \
     {                                                                                                            \
         static const WaystationAdapterTable table = {                                                            \
             FIXTURE_MAGIC, FIXTURE_MAJOR, WAYSTATION_ADAPTER_MINOR, FIXTURE_SIZE, "fixture " name,               \
-            fixture_describe, fixture_start, fixture_resume, fixture_free_task, fixture_free_buffer,             \
+            fixture_describe, checked_start, checked_resume, fixture_free_task, fixture_free_buffer,             \
         };                                                                                                       \
         return &table;                                                                                           \
     }
