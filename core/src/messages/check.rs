@@ -387,7 +387,7 @@ fn one_of(given: &str, words: impl Iterator<Item = &'static str>) -> String {
 }
 
 /// A position, written as a number or as digits.
-pub(super) fn index(value: &Value) -> Option<usize> {
+pub(crate) fn index(value: &Value) -> Option<usize> {
     match value {
         Value::Number(number) => usize::try_from(number.as_u64()?).ok(),
         Value::String(text)

@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -225,7 +225,8 @@ impl Intake {
         let template = request.content.template_name().map(ToOwned::to_owned);
         self.media.check(principal.business(), kind, &request.object).await?;
         let shown = request.content.into_rendering();
-        let (rendered, category) = render(&self.directory, &sender, &request.recipient, shown).await?;
+        let Rendered { text: rendered, category, template: filled } =
+            render(&self.directory, &sender, &request.recipient, shown, template_of(&request.object)).await?;
         let timing = request.timing;
         let mut scheduled = match &timing.when {
             Some(when) => {
@@ -252,7 +253,8 @@ impl Intake {
             cap = None;
         }
         let id = kept.map_or_else(|| MessageId::generate_at(now), |kept| kept.id.clone());
-        let (mut body, mut rendered, mut sealed) = (request.object, rendered, None);
+        let body = filled.map_or_else(|| request.object.clone(), |filled| with_template(&request.object, filled));
+        let (mut body, mut rendered, mut sealed) = (body, rendered, None);
         if category == Category::Authentication {
             sealed = Some(Content { body, rendered }.seal(&self.vault, &id));
             (body, rendered) = (SEALED_BODY.to_owned(), String::new());
@@ -340,13 +342,21 @@ impl Intake {
             .map_err(|error| ApiError::breach("/outside_window/template", format!("cannot be read: {error}")))?;
         let name = message.name.clone();
         let rendering = Rendering::Template(message);
-        let (rendered, category) = render(&self.directory, sender, &request.recipient, rendering).await.map_err(at)?;
+        let written = || Some(template.clone());
+        let Rendered { text: rendered, category, template: filled } =
+            render(&self.directory, sender, &request.recipient, rendering, written).await.map_err(at)?;
         if category == Category::Authentication {
             let message = "must not bring a one-time password";
             return Err(ApiError::breach("/outside_window/template", message));
         }
         let kind = request.content.kind();
-        Ok(Some(Instead::new(&request.object, kind, (&name, template.clone()), rendered, category)))
+        Ok(Some(Instead::new(
+            &request.object,
+            kind,
+            (&name, filled.unwrap_or_else(|| template.clone())),
+            rendered,
+            category,
+        )))
     }
 
     /// Whether the sender's network takes nothing but templates to this person now.
@@ -577,15 +587,38 @@ impl Intake {
     }
 }
 
-/// What a message reads like, and what it is for; a template has to be approved and its parameters have to fit.
+/// What a message comes to.
+struct Rendered {
+    /// What it reads like.
+    text: String,
+    category: Category,
+    /// The `template` object that goes out, where it is another than was asked for.
+    template: Option<Value>,
+}
+
+/// The `template` object of a body.
+fn template_of(body: &str) -> impl Fn() -> Option<Value> + '_ {
+    move || serde_json::from_str::<Value>(body).ok()?.get_mut("template").map(Value::take)
+}
+
+/// The body with another `template` object.
+fn with_template(body: &str, template: Value) -> String {
+    let mut object: Map<String, Value> = serde_json::from_str(body).unwrap_or_default();
+    object.insert("template".to_owned(), template);
+    Value::Object(object).to_string()
+}
+
+/// What a message reads like, and what it is for; a template has to be approved and its parameters have to fit. With
+/// data, its parameters are made of those; `written` is its `template` object.
 async fn render(
     directory: &Directory,
     sender: &Sender,
     recipient: &Address,
     shown: Rendering,
-) -> Result<(String, Category), ApiError> {
+    written: impl Fn() -> Option<Value>,
+) -> Result<Rendered, ApiError> {
     let message = match shown {
-        Rendering::Text(text) => return Ok((text, Category::Service)),
+        Rendering::Text(text) => return Ok(Rendered { text, category: Category::Service, template: None }),
         Rendering::Template(message) => message,
     };
     let (name, language) = (&message.name, &message.language.code);
@@ -597,7 +630,13 @@ async fn render(
         return Err(ApiError::breaches(ErrorKind::RecipientUnsupported, vec![breach]));
     }
     template.sendable(sender)?;
-    Ok((template.fill(&message)?, template.category()))
+    let category = template.category();
+    if message.data.is_none() {
+        return Ok(Rendered { text: template.fill(&message)?, category, template: None });
+    }
+    let filled = template.evaluate(written().unwrap_or_default())?;
+    let text = template.fill(&filled.message).map_err(|error| filled.explain(error))?;
+    Ok(Rendered { text, category, template: Some(filled.object) })
 }
 
 /// Whether a message that was scheduled may still go as it is, now that it is due: what it reads like.
@@ -606,7 +645,7 @@ pub(crate) async fn recheck(directory: &Directory, sender: &Sender, body: &str) 
     let body = without_instead(body.to_owned());
     let request = SendRequest::read(body.as_bytes(), Dialect::Platform)?;
     let shown = request.content.into_rendering();
-    Ok(render(directory, sender, &request.recipient, shown).await?.0)
+    Ok(render(directory, sender, &request.recipient, shown, || None).await?.text)
 }
 
 /// When a message that is due at `at` may go, and why not at once, if it is due in quiet hours.

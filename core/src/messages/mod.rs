@@ -10,7 +10,7 @@
 pub mod address;
 mod category;
 mod changing;
-mod check;
+pub(crate) mod check;
 pub mod content;
 pub mod examples;
 pub mod intake;

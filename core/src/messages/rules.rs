@@ -519,6 +519,7 @@ const TEMPLATE: Object = Object {
     members: &[
         required("name", Shape::Text(TEMPLATE_NAME_MAX_CHARS)),
         required("language", Shape::Object(&Object { members: &[required("code", SHOWN)], rules: &[] })),
+        optional("data", Shape::AnyObject),
         optional(
             "components",
             Shape::List(&List { min: 0, max: UNLIMITED, items: Shape::Tagged(&COMPONENT), rules: &[] }),

@@ -20,6 +20,10 @@ pub struct TemplateMessage {
     #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub components: Vec<Component>,
+    /// What the template's expressions are evaluated on: then no component has to be given for the texts that have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!({"customer": {"first_name": "Ana"}}))]
+    pub data: Option<Members>,
 }
 
 /// A language.

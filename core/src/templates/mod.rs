@@ -7,7 +7,9 @@
 //! The same walk yields the text with its parameters in, which the SMS fallback and
 //! the history show: nothing is rendered twice in two ways.
 
+mod compile;
 mod content;
+mod data;
 mod forwarding;
 pub mod handlebars;
 pub mod languages;
@@ -34,6 +36,7 @@ use crate::{
 };
 pub(crate) use content::Content;
 pub use content::{Change, Draft, ParameterFormat, Syntax};
+use data::Slot;
 pub(crate) use forwarding::Forwarder;
 use limits::{BODY_MAX_CHARS, HEADER_MAX_CHARS};
 pub use network::{NetworkEvent, SANDBOX_NAMES, sandbox_review};
@@ -57,6 +60,8 @@ pub struct Template {
     whole: Parts,
     /// Of a carousel.
     cards: Vec<Parts>,
+    /// What data fill.
+    slots: Vec<Slot>,
 }
 
 /// What a template, or a card of its carousel, is made of.
@@ -129,6 +134,11 @@ impl Template {
         };
         let components: Vec<StoredComponent> =
             serde_json::from_str(&stored.components).map_err(|error| unreadable(error.to_string()))?;
+        let written: Vec<serde_json::Value> =
+            serde_json::from_str(&stored.components).map_err(|error| unreadable(error.to_string()))?;
+        let variables: Vec<handlebars::Variable> =
+            serde_json::from_str(&stored.variables).map_err(|error| unreadable(error.to_string()))?;
+        let slots = data::slots(&written, &variables).map_err(unreadable)?;
         let (whole, cards) = Parts::read(components).map_err(|error| unreadable(error.to_string()))?;
         let cards = cards.into_iter().map(|card| Ok(Parts::read(card.components)?.0)).collect::<Result<_, Malformed>>();
         Ok(Self {
@@ -141,6 +151,7 @@ impl Template {
             network: stored.network.clone(),
             whole,
             cards: cards.map_err(|error| unreadable(error.to_string()))?,
+            slots,
         })
     }
 

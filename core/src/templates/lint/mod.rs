@@ -13,6 +13,7 @@ use super::content::{Content, Draft};
 use crate::error::{ApiError, Breach, ErrorKind};
 
 pub use rules::{RULES, Rule, RuleId};
+pub(super) use walk::finding;
 
 /// Findings of one template that are told at most.
 const FINDINGS_MAX: usize = 100;

@@ -68,8 +68,18 @@ rules! {
         "A template has a body with a text.";
     BodyTooLong "body_too_long" Error TemplateTooLong
         "The body has at most 1,024 characters.";
-    SyntaxUnknown "syntax_unknown" Error TemplateInvalid
-        "Variables are written as the Cloud API has them.";
+    ExpressionMalformed "expression_malformed" Error TemplateInvalid
+        "An expression in Handlebars begins with {{, ends with }} and has a path or a helper with its values in between.";
+    ExpressionUnsupported "expression_unsupported" Error TemplateInvalid
+        "A template has expressions with one value each: no blocks, partials, comments or raw output, because the text around them is what the network approves.";
+    HelperUnknown "helper_unknown" Error TemplateInvalid
+        "A helper is one of default, upper, truncate, date, money and plural.";
+    HelperArguments "helper_arguments" Error TemplateInvalid
+        "A helper has the values that it takes, and no others.";
+    ExpressionPlace "expression_place" Error TemplateInvalid
+        "Expressions stand in the texts of header, body and cards, at the end of a button's address, or in the place of a code to copy.";
+    SampleMissing "sample_missing" Error TemplateInvalid
+        "The samples have a value for every expression: reviewers judge a template by them.";
     HeaderTooLong "header_too_long" Error TemplateTooLong
         "The text of the header has at most 60 characters.";
     HeaderVariables "header_variables" Error TemplateHeaderInvalid

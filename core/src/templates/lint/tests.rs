@@ -42,6 +42,20 @@ fn ttl(category: &str, seconds: i64) -> Draft {
     Draft { category: category.to_owned(), message_send_ttl_seconds: Some(seconds), ..of(components) }
 }
 
+/// In Handlebars, with a sample for `name`.
+fn written(text: &str) -> Draft {
+    Draft {
+        syntax: Syntax::Handlebars,
+        samples: Some(json!({"name": "Ana"})),
+        ..of(json!([{"type": "BODY", "text": text}]))
+    }
+}
+
+fn labelled(label: &str) -> Draft {
+    let buttons = json!({"type": "BUTTONS", "buttons": [{"type": "QUICK_REPLY", "text": label}]});
+    Draft { components: vec![hello(), buttons], ..written("Hello there.") }
+}
+
 /// For each rule a draft that it finds something in, and one that is just inside.
 fn cases() -> Vec<(&'static str, Draft, Draft)> {
     let fine = || of(json!([hello()]));
@@ -76,7 +90,12 @@ fn cases() -> Vec<(&'static str, Draft, Draft)> {
         ("body_required", of(json!([{"type": "FOOTER", "text": "x"}])), fine()),
         ("body_required", one("  ", &[]), fine()),
         ("body_too_long", one(&"x".repeat(1_025), &[]), one(&"x".repeat(1_024), &[])),
-        ("syntax_unknown", Draft { syntax: Syntax::Handlebars, ..fine() }, fine()),
+        ("expression_malformed", written("Hi {{name"), written("Hi {{name}} there")),
+        ("expression_unsupported", written("Hi {{#if name}}you{{/if}} there"), written("Hi {{name}} there")),
+        ("helper_unknown", written("Hi {{shout name}} there"), written("Hi {{upper name}} there")),
+        ("helper_arguments", written("Hi {{truncate name}} there"), written("Hi {{truncate name 5}} there")),
+        ("expression_place", labelled("Call {{name}}"), labelled("Call us")),
+        ("sample_missing", written("Hi {{nobody}} there"), written("Hi {{default nobody \"you\"}} there")),
         ("header_too_long", header(&"x".repeat(61), &[]), header(&"x".repeat(60), &[])),
         ("header_variables", header("On {{1}} at {{2}}", &["a", "b"]), header("On {{1}}", &["a"])),
         ("footer_too_long", footer(&"x".repeat(61)), footer(&"x".repeat(60))),

@@ -6,7 +6,7 @@ use super::{Finding, RuleId};
 use crate::{
     messages::{Category, request::excerpt},
     templates::{
-        Template,
+        Template, compile,
         content::{Content, Draft, ParameterFormat, Syntax},
         languages, limits,
         placeholders::Text,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What `rule` found.
-pub(super) fn finding(
+pub(in crate::templates) fn finding(
     rule: RuleId,
     pointer: impl Into<String>,
     message: impl Into<String>,
@@ -36,17 +36,24 @@ pub(super) fn finding(
 pub(super) fn walk(draft: &Draft) -> (Option<Content>, Vec<Finding>) {
     let mut walk = Walk { named: draft.parameter_format == ParameterFormat::Named, findings: Vec::new() };
     let category = walk.identity(draft);
+    let mut components: Vec<Value> = draft.components.iter().map(canonical).collect();
+    let (mut source, mut variables) = (None, Vec::new());
     if draft.syntax == Syntax::Handlebars {
-        walk.find(RuleId::SyntaxUnknown, "/syntax", "must be \"cloud\"");
+        let compiled = compile::compile(&components, draft);
+        walk.findings.extend(compiled.faults.iter().map(|fault| fault.finding()));
+        source = Some(std::mem::replace(&mut components, compiled.components));
+        variables = compiled.variables;
     }
-    let components: Vec<Value> = draft.components.iter().map(canonical).collect();
-    walk.components(&components, "/components", category);
+    // What could not be compiled has nothing in its place yet.
+    if walk.findings.iter().all(|finding| !compile::RULES.iter().any(|rule| rule.rule().id == finding.rule)) {
+        walk.components(&components, "/components", category);
+    }
     let content = category.map(|category| Content {
         category,
         parameter_format: draft.parameter_format,
         components,
-        source: None,
-        variables: Vec::new(),
+        source,
+        variables,
         samples: draft.samples.clone(),
         ttl_seconds: draft.message_send_ttl_seconds,
     });
