@@ -53,6 +53,9 @@ impl Part {
     }
 }
 
+/// The component of a card or of the whole, and its parameters, each with the place in the data that it came from.
+type Group = ((Option<usize>, Part), Vec<(Value, String)>);
+
 /// What data fill of a template with these components; what of it cannot be read.
 pub(super) fn slots(components: &[Value], variables: &[Variable]) -> Result<Vec<Slot>, String> {
     let whole = Value::from(components.to_vec());
@@ -127,7 +130,7 @@ impl Template {
         }
         let scope = Scope::new(&data, &self.language);
         let mut breaches = Vec::new();
-        let mut groups: Vec<((Option<usize>, Part), Vec<(Value, String)>)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         for slot in &self.slots {
             let text = match scope.text(&slot.expression) {
                 Ok(text) => text,

@@ -47,7 +47,7 @@ impl DateStyle {
 
 /// The locale of a template's language or of a language tag; English where CLDR has never heard of it.
 pub(super) fn locale_of(language: &str) -> Locale {
-    language.replace('_', "-").parse().unwrap_or_else(|_| icu_locale_core::locale!("en"))
+    language.replace('_', "-").parse().unwrap_or(icu_locale_core::locale!("en"))
 }
 
 pub(super) fn is_locale(tag: &str) -> bool {

@@ -40,7 +40,7 @@ pub(super) fn walk(draft: &Draft) -> (Option<Content>, Vec<Finding>) {
     let (mut source, mut variables) = (None, Vec::new());
     if draft.syntax == Syntax::Handlebars {
         let compiled = compile::compile(&components, draft);
-        walk.findings.extend(compiled.faults.iter().map(|fault| fault.finding()));
+        walk.findings.extend(compiled.faults.iter().map(compile::CompileFault::finding));
         source = Some(std::mem::replace(&mut components, compiled.components));
         variables = compiled.variables;
     }
