@@ -179,6 +179,14 @@ fn the_bundled_adapters_conform() {
 }
 
 #[test]
+fn an_adapter_in_c_from_the_header_alone_conforms() {
+    let (_folder, path) = c_library("gateway", &[]);
+    let report = Library::check(&path, &Sample::default()).unwrap();
+    assert!(report.conforms(), "{report}");
+    assert_eq!(report.failures(Level::Should).count(), 0, "{report}");
+}
+
+#[test]
 fn the_conformance_suite_finds_a_code_in_a_log() {
     let report = Library::check(&rust_library("waystation_plugin_numbers"), &Sample::default()).unwrap();
     let failures: Vec<_> = report.failures(Level::Must).map(|case| case.id).collect();

@@ -119,6 +119,10 @@ impl TransportAdapter for Model {
             }
         }
         io.sleep(Duration::from_millis(if fault("long pause") { 60_000 } else { 1 })).await;
+        if fault("one at a time") {
+            // So that threads are inside at once, however few processors there are.
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let count = UNDER_WAY.load(Ordering::SeqCst);
         if (fault("one at a time") && count > 1) || (fault("few at a time") && count > 200) {
             return Err(rejected("busy"));
