@@ -513,7 +513,12 @@ impl Side {
                 .with("node_id", &self.new_sender(&self.info.business_id).await.0)
                 .json(json!({"pin": "204817"})),
             "listOwnSenders" => Case::anybodys().shows(&self.info.phone_number_id),
-            "getOwnSender" | "getSenderProfile" => own("sender", &self.info.phone_number_id),
+            "getOwnSender" | "getSenderProfile" | "getSenderRouting" | "removeSenderRouting" | "getChannelState" => {
+                own("sender", &self.info.phone_number_id)
+            }
+            "getRouting" => Case::anybodys(),
+            "setRouting" => Case::anybodys().json(json!({"rules": []})),
+            "setSenderRouting" => own("sender", &self.info.phone_number_id).json(json!({"rules": []})),
             "changeSenderProfile" => own("sender", &self.info.phone_number_id).json(json!({"about": "Walk"})),
             "listQrCodes" => {
                 let code = self.new_qr_code().await;

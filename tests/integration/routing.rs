@@ -14,6 +14,8 @@ use crate::{
 on_both_profiles!(
     what_fails_on_one_channel_goes_out_by_the_next_and_the_history_says_why,
     while_the_upstream_is_down_messages_arrive_by_sms_and_afterwards_over_it_and_nobody_gets_both,
+    a_number_is_served_at_its_rate_and_its_network_never_complains,
+    one_person_gets_no_more_in_a_row_than_the_network_allows_and_others_do_not_wait,
 );
 
 /// The number of the demonstration's template parameters.
@@ -56,10 +58,8 @@ impl Stage {
 }
 
 fn says<'e>(events: &'e [Value], name: &str) -> &'e str {
-    let event = events.iter().find(|event| event["name"] == name);
-    event
-        .and_then(|event| event["detail"]["says"].as_str())
-        .unwrap_or_else(|| panic!("no words of {name}: {events:#?}"))
+    let event = events.iter().find(|event| event["event"] == name);
+    event.and_then(|event| event["says"].as_str()).unwrap_or_else(|| panic!("no words of {name}: {events:#?}"))
 }
 
 async fn what_fails_on_one_channel_goes_out_by_the_next_and_the_history_says_why(profile: Profile) {
@@ -102,7 +102,7 @@ async fn what_fails_on_one_channel_goes_out_by_the_next_and_the_history_says_why
 
     let unknown = json!({"rules": [{"chain": [{"adapter": "pigeon", "when": "failed"}]}]});
     let refused = client.request(reqwest::Method::PUT, "/v1/routing").json(&unknown).send().await.expect("an answer");
-    assert_eq!(refused.status(), 400);
+    assert_eq!(refused.status(), 422);
 }
 
 async fn while_the_upstream_is_down_messages_arrive_by_sms_and_afterwards_over_it_and_nobody_gets_both(
@@ -162,4 +162,41 @@ async fn while_the_upstream_is_down_messages_arrive_by_sms_and_afterwards_over_i
         taken["data"].as_array().expect("a list").iter().filter_map(|message| message["to"].as_str()).collect();
     assert_eq!(taken.len(), 2, "{taken:?}");
     assert_eq!(stage.texts().len(), ids.len(), "{:?}", stage.texts());
+}
+
+async fn a_number_is_served_at_its_rate_and_its_network_never_complains(profile: Profile) {
+    let site = Site::new(profile).await;
+    let info = site.add_business(None);
+    let server = site.serve("api,worker,admin");
+    let client = Client::new(&info, &server.base_url);
+    site.set_connections(&json!({"messages_per_second": 80, "limit_pairs": true})).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let load = client.load(480, 8, 400.0, "0007");
+    let ids = crate::support::accepted(&load.ended().await);
+    assert_eq!(ids.len(), 480);
+    client.all_reach(&ids, "sent").await;
+    for events in client.all_events(&ids).await {
+        assert!(!names(&events).contains(&"throttled"), "{events:?}");
+    }
+}
+
+async fn one_person_gets_no_more_in_a_row_than_the_network_allows_and_others_do_not_wait(profile: Profile) {
+    let site = Site::new(profile).await;
+    let info = site.add_business(None);
+    let server = site.serve("api,worker,admin");
+    let client = Client::new(&info, &server.base_url);
+    site.set_connections(&json!({"limit_pairs": true})).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut ids = Vec::new();
+    for number in 0..50 {
+        ids.push(client.send(&text("16505550001", &format!("message {number}"))).await.accepted());
+    }
+    let other = client.send(&text("16505550002", "hello")).await.accepted();
+    client.reaches(&other, "delivered").await;
+    client.all_reach(&ids[..40], "delivered").await;
+    let histories = client.all_events(&ids).await;
+    let waiting: Vec<_> = histories.iter().filter(|events| names(events).contains(&"throttled")).collect();
+    assert!((1..=10).contains(&waiting.len()), "{} wait", waiting.len());
+    let said = Value::from(waiting[0].clone()).to_string();
+    assert!(said.contains("Too many in a row") && !said.contains("131056"), "the network was not asked: {said}");
 }

@@ -286,7 +286,7 @@ fn the_schema_has_the_defaults() {
         .iter()
         .map(|(name, property)| (name.clone(), property["default"].clone()))
         .collect();
-    assert_eq!(settings.len(), 7);
+    assert_eq!(settings.len(), 9);
     let read: crate::Connection = serde_json::from_value(Value::Object(settings)).unwrap();
     assert_eq!(read, crate::Connection::default());
 }

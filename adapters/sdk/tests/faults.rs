@@ -247,7 +247,7 @@ fn found(name: &'static str, table: AdapterTable) -> BTreeSet<&'static str> {
 const FAULTS: &[(&str, &[&str])] = &[
     // First, because what others leave behind stays under way.
     ("one at a time", &["C26", "C27", "C74"]),
-    ("few at a time", &["C70"]),
+    ("few at a time", &["C70", "C73"]),
     ("no description", &["C05"]),
     ("name", &["C06"]),
     ("version", &["C07"]),

@@ -72,6 +72,9 @@ impl TransportAdapter for Model {
             version: if fault("version") { String::new() } else { format!("1.{turn}") },
             channel: Channel::Sms,
             capabilities: Capabilities {
+                locates_media: false,
+                manages_templates: false,
+                keeps_profiles: false,
                 kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
                 receives: true,
                 listens: true,

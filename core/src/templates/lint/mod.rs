@@ -3,6 +3,7 @@
 //!
 //! Every rule is a row of one table, with an id that stays, and a test that it fires and one that it does not.
 
+mod parts;
 mod rules;
 mod walk;
 

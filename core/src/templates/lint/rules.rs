@@ -114,6 +114,40 @@ rules! {
         "Quick replies stand together, before or after all other buttons.";
     OtpCategory "otp_category" Error TemplateInvalid
         "A button with a one-time password is for authentication templates, which have exactly one button.";
+    HeaderFormatUnknown "header_format_unknown" Error TemplateHeaderInvalid
+        "The format of a header is one of TEXT, IMAGE, VIDEO, GIF, DOCUMENT, LOCATION and PRODUCT.";
+    HeaderSampleMissing "header_sample_missing" Warning TemplateHeaderInvalid
+        "A header with a file has a sample of it: the network's reviewers ask for one.";
+    PhoneButtonsTooMany "phone_buttons_too_many" Error TemplateInvalid
+        "There is at most one button that calls a number.";
+    PhoneButtonInvalid "phone_button_invalid" Error TemplateInvalid
+        "The number of a button that calls has at most 20 characters, and digits among them.";
+    CopyCodeButtonsTooMany "copy_code_buttons_too_many" Error TemplateInvalid
+        "There is at most one button that copies a code.";
+    CopyCodeTooLong "copy_code_too_long" Warning TemplateInvalid
+        "The code to copy has at most 15 characters: not every source of the Cloud API allows 20.";
+    ButtonUrlInvalid "button_url_invalid" Error TemplateInvalid
+        "The address of a button begins with http:// or https:// and has at most 2,000 characters.";
+    ButtonUrlVariable "button_url_variable" Error TemplateInvalid
+        "The address of a button has at most one variable, at its end.";
+    ButtonUrlSample "button_url_sample" Warning TemplateInvalid
+        "The address of a button with a variable has an example.";
+    ButtonUrlChat "button_url_chat" Warning TemplateInvalid
+        "The address of a button does not lead back into WhatsApp: reviewers turn wa.me down.";
+    ButtonTextRepeated "button_text_repeated" Error TemplateInvalid
+        "No two buttons have the same text: the person's answer would not say which.";
+    CarouselCards "carousel_cards" Error TemplateInvalid
+        "A carousel has two to ten cards.";
+    CarouselUneven "carousel_uneven" Error TemplateInvalid
+        "The cards of a carousel have the same kinds of components and buttons, in the same order.";
+    CardBodyTooLong "card_body_too_long" Error TemplateTooLong
+        "The body of a carousel's card has at most 160 characters.";
+    OfferTooLong "offer_too_long" Error TemplateTooLong
+        "The text of a limited-time offer has at most 16 characters, and the body beside it 600.";
+    CodeExpiration "code_expiration" Error TemplateInvalid
+        "A one-time password is said to be good for 1 to 90 minutes.";
+    BodySpaces "body_spaces" Warning TemplateBodyInvalid
+        "The body has no more than four spaces and no more than two line breaks in a row: the network may turn it down.";
     DuplicateText "duplicate_text" Warning TemplateInvalid
         "No two templates of an account say the same in body and footer in one language: the network turns the second down as a duplicate.";
 }

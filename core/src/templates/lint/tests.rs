@@ -56,6 +56,44 @@ fn labelled(label: &str) -> Draft {
     Draft { components: vec![hello(), buttons], ..written("Hello there.") }
 }
 
+fn call(text: &str, number: &str) -> Value {
+    json!({"type": "PHONE_NUMBER", "text": text, "phone_number": number})
+}
+
+fn copy(code: &str) -> Value {
+    json!({"type": "COPY_CODE", "example": code})
+}
+
+fn link(url: &str, example: &[&str]) -> Draft {
+    buttons(json!([{"type": "URL", "text": "Shop", "url": url, "example": example}]))
+}
+
+fn card(text: &str) -> Value {
+    json!({"components": [
+        {"type": "HEADER", "format": "IMAGE", "example": {"header_handle": ["4::x"]}},
+        {"type": "BODY", "text": text},
+    ]})
+}
+
+fn carousel(cards: Vec<Value>) -> Draft {
+    of(json!([hello(), {"type": "CAROUSEL", "cards": cards}]))
+}
+
+fn offer(text: &str, body: &str) -> Draft {
+    let offer = json!({"type": "LIMITED_TIME_OFFER", "limited_time_offer": {"text": text, "has_expiration": true}});
+    of(json!([offer, {"type": "BODY", "text": body}]))
+}
+
+fn expiring(minutes: i64) -> Draft {
+    Draft {
+        category: "AUTHENTICATION".to_owned(),
+        ..of(json!([
+            {"type": "BODY", "add_security_recommendation": true},
+            {"type": "FOOTER", "code_expiration_minutes": minutes},
+        ]))
+    }
+}
+
 /// For each rule a draft that it finds something in, and one that is just inside.
 fn cases() -> Vec<(&'static str, Draft, Draft)> {
     let fine = || of(json!([hello()]));
@@ -131,6 +169,65 @@ fn cases() -> Vec<(&'static str, Draft, Draft)> {
             buttons(json!([{"type": "QUICK_REPLY", "text": "x".repeat(26)}])),
             buttons(json!([{"type": "QUICK_REPLY", "text": "x".repeat(25)}])),
         ),
+        (
+            "header_format_unknown",
+            of(json!([{"type": "HEADER", "format": "HOLOGRAM"}, hello()])),
+            of(json!([{"type": "HEADER", "format": "LOCATION"}, hello()])),
+        ),
+        (
+            "header_sample_missing",
+            of(json!([{"type": "HEADER", "format": "IMAGE"}, hello()])),
+            of(json!([{"type": "HEADER", "format": "IMAGE", "example": {"header_handle": ["4::x"]}}, hello()])),
+        ),
+        (
+            "phone_buttons_too_many",
+            buttons(json!([call("Call", "15550051310"), call("Ring", "15550051310")])),
+            buttons(json!([call("Call", "15550051310")])),
+        ),
+        (
+            "phone_button_invalid",
+            buttons(json!([call("Call", &"1".repeat(21))])),
+            buttons(json!([call("Call", &"1".repeat(20))])),
+        ),
+        ("phone_button_invalid", buttons(json!([call("Call", "us")])), buttons(json!([call("Call", "+1 555 005")]))),
+        ("copy_code_buttons_too_many", buttons(json!([copy("25OFF"), copy("50OFF")])), buttons(json!([copy("25OFF")]))),
+        ("copy_code_too_long", buttons(json!([copy(&"x".repeat(16))])), buttons(json!([copy(&"x".repeat(15))]))),
+        ("button_url_invalid", link("ftp://x.example/", &[]), link("http://x.example/", &[])),
+        (
+            "button_url_invalid",
+            link(&format!("https://x.example/{}", "x".repeat(1_983)), &[]),
+            link(&format!("https://x.example/{}", "x".repeat(1_982)), &[]),
+        ),
+        (
+            "button_url_variable",
+            link("https://x.example/{{1}}/a", &["https://x.example/b/a"]),
+            link("https://x.example/a/{{1}}", &["https://x.example/a/b"]),
+        ),
+        ("button_url_sample", link("https://x.example/{{1}}", &[]), link("https://x.example/{{1}}", &["b"])),
+        ("button_url_chat", link("https://wa.me/15550051310", &[]), link("https://wa.me.example/1", &[])),
+        (
+            "button_text_repeated",
+            buttons(json!([{"type": "QUICK_REPLY", "text": "Yes"}, {"type": "QUICK_REPLY", "text": "Yes"}])),
+            buttons(json!([{"type": "QUICK_REPLY", "text": "Yes"}, {"type": "QUICK_REPLY", "text": "No"}])),
+        ),
+        ("carousel_cards", carousel(vec![card("a"); 1]), carousel(vec![card("a"); 2])),
+        ("carousel_cards", carousel(vec![card("a"); 11]), carousel(vec![card("a"); 10])),
+        (
+            "carousel_uneven",
+            carousel(vec![card("a"), json!({"components": [{"type": "BODY", "text": "a"}]})]),
+            carousel(vec![card("a"), card("b")]),
+        ),
+        (
+            "card_body_too_long",
+            carousel(vec![card(&"x".repeat(161)), card("b")]),
+            carousel(vec![card(&"x".repeat(160)), card("b")]),
+        ),
+        ("offer_too_long", offer(&"x".repeat(17), "Hello there."), offer(&"x".repeat(16), "Hello there.")),
+        ("offer_too_long", offer("Now", &"x".repeat(601)), offer("Now", &"x".repeat(600))),
+        ("code_expiration", expiring(91), expiring(90)),
+        ("code_expiration", expiring(0), expiring(1)),
+        ("body_spaces", one("Hello     there", &[]), one("Hello    there", &[])),
+        ("body_spaces", one("Hello\n\n\nthere", &[]), one("Hello\n\nthere", &[])),
         ("quick_replies_apart", buttons(apart.into()), buttons(together.into())),
         ("otp_category", buttons(otp.clone()), authentication(otp.clone())),
         ("otp_category", authentication(replies(1).into()), authentication(otp)),
@@ -156,6 +253,11 @@ fn every_rule_has_a_case_and_a_name_of_its_own() {
         assert!(known, "{} has no case", rule.id);
         assert_eq!(RULES.iter().filter(|other| other.id == rule.id).count(), 1, "{}", rule.id);
     }
+}
+
+#[test]
+fn there_are_forty_rules_and_more() {
+    assert!(RULES.len() >= 40, "{}", RULES.len());
 }
 
 #[test]

@@ -87,17 +87,17 @@ fn canonical(component: &Value) -> Value {
 const COMPONENTS: [&str; 7] =
     ["HEADER", "BODY", "FOOTER", "BUTTONS", "CAROUSEL", "LIMITED_TIME_OFFER", "CALL_PERMISSION_REQUEST"];
 
-struct Walk {
+pub(super) struct Walk {
     named: bool,
     findings: Vec<Finding>,
 }
 
 impl Walk {
-    fn find(&mut self, rule: RuleId, pointer: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn find(&mut self, rule: RuleId, pointer: impl Into<String>, message: impl Into<String>) {
         self.findings.push(finding(rule, pointer, message, None));
     }
 
-    fn most(&mut self, rule: RuleId, pointer: &str, what: &str, (limit, actual): (usize, usize)) {
+    pub(super) fn most(&mut self, rule: RuleId, pointer: &str, what: &str, (limit, actual): (usize, usize)) {
         if actual > limit {
             let message = format!("must have at most {limit} {what}, has {actual}");
             self.findings.push(finding(rule, pointer, message, Some((limit, actual))));
@@ -159,6 +159,8 @@ impl Walk {
                 "BODY" => self.body(component, &pointer, category),
                 "FOOTER" => self.footer(component, &pointer),
                 "BUTTONS" => self.buttons(component, &pointer, category),
+                "CAROUSEL" => self.carousel(component, &pointer),
+                "LIMITED_TIME_OFFER" => self.offer(component, &pointer, components),
                 _ => {}
             }
         }
@@ -177,6 +179,7 @@ impl Walk {
     }
 
     fn header(&mut self, component: &Value, pointer: &str) {
+        self.header_format(component, pointer);
         let is_text = component["format"].as_str().is_none_or(|format| format == "TEXT");
         let (true, Some(text)) = (is_text, self.text(component, pointer)) else { return };
         let at = format!("{pointer}/text");
@@ -197,6 +200,7 @@ impl Walk {
         if text.trim().is_empty() {
             self.find(RuleId::BodyRequired, &at, "must not be empty");
         }
+        self.spaces(text, &at);
         self.most(RuleId::BodyTooLong, &at, "characters", (limits::BODY_MAX_CHARS, text.chars().count()));
         let Some(parsed) = self.parse(text, &at) else { return };
         if category == Some(Category::Authentication) {
@@ -224,6 +228,7 @@ impl Walk {
     }
 
     fn footer(&mut self, component: &Value, pointer: &str) {
+        self.expiration(component, pointer);
         let Some(text) = self.text(component, pointer) else { return };
         let at = format!("{pointer}/text");
         self.most(RuleId::FooterTooLong, &at, "characters", (limits::FOOTER_MAX_CHARS, text.chars().count()));
@@ -246,6 +251,7 @@ impl Walk {
             let at = format!("{at}/{position}/text");
             self.most(RuleId::ButtonTextTooLong, &at, "characters", (limits::BUTTON_TEXT_MAX_CHARS, chars));
         }
+        self.each_button(buttons, &at);
         let changes =
             buttons.windows(2).filter(|pair| (pair[0]["type"] == "QUICK_REPLY") != (pair[1]["type"] == "QUICK_REPLY"));
         if changes.count() > 1 {
