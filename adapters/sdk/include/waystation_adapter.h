@@ -28,6 +28,8 @@
  *  9. Nothing unwinds or jumps out of a function. A failure inside is the status PANICKED.
  * 10. A message is accepted only if the network has it. When a plugin does not know whether the network has it, it
  *     answers the failure `ambiguous`; never a success, never a failure that is tried again.
+ * 11. Null where a function would write, and input that is null and has a length, is BAD_INPUT. Nothing is done then, and
+ *     nothing is written where there is no place for it. Input that is null and has no length is empty input.
  */
 
 #ifndef WAYSTATION_ADAPTER_H
