@@ -125,7 +125,7 @@ impl Stage {
 
     fn with_fallback(&self, to: &str) -> Value {
         let mut order = self.order(to);
-        order["fallback"] = json!({"channel": "sms", "from": self.sms, "after_seconds": 5});
+        order["fallback"] = json!({"channel": "sms", "from": self.sms, "after_seconds": 15});
         order
     }
 }
@@ -143,7 +143,7 @@ async fn a_code_that_is_not_delivered_falls_back_to_sms_once_over_a_restart(prof
     client.reaches(&id(&sent), "sent").await;
     client.reaches(&id(&delivered), "read").await;
     server.process.kill9().expect("a kill");
-    assert_eq!(stage.network.arrived().len(), 0, "five seconds are not over");
+    assert_eq!(stage.network.arrived().len(), 0, "its time is not over");
 
     let server = stage.site.serve("api,worker,admin");
     let client = client.at(&server.base_url);
