@@ -324,7 +324,7 @@ errors! {
         name: "template_invalid", code: 100, kind_of: "OAuthException",
         cloud: 400, v1: 422, retryable: false,
         title: "Template is not valid",
-        advice: "Correct what the details name; GET /v1/templates/lint-rules explains every rule.",
+        advice: "Correct what the details name.",
     }
     /// A text of a template is too long.
     TemplateTooLong {

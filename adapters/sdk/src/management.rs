@@ -139,7 +139,7 @@ pub struct Profile(pub Map<String, Value>);
 pub enum ManagementError {
     /// This adapter does no such thing.
     Unsupported,
-    /// The network takes no more such requests for now. It has not been done.
+    /// The network takes no more such requests at the moment, and did not carry this one out.
     RateLimited {
         /// Not before so many milliseconds; unknown when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
