@@ -159,15 +159,15 @@ impl Breakers {
         }
     }
 
-    /// Gives back the right to probe a channel: there was nothing to probe it with.
+    /// Gives back the right to probe a channel: there was nothing to probe it with, or its network was not asked.
     pub(crate) async fn release(&self, sender: SenderId) {
         let broken = self.known().broken.get(&sender).cloned();
-        if let Some(broken) = broken {
+        if let Some(broken) = broken.filter(|broken| broken.probing_until > 0) {
             self.note(BrokenChannel { probing_until: 0, ..broken }, sender).await;
         }
     }
 
-    /// Hears what an attempt through `sender` came to.
+    /// Hears what an attempt through `sender` came to whose network, or adapter, was asked.
     pub(crate) async fn hear(&self, sender: &Sender, outcome: &Outcome, now: Millis) {
         let broken = self.known().broken.get(&sender.id).cloned();
         match (Sign::of(outcome), broken) {
@@ -182,11 +182,7 @@ impl Breakers {
                     self.break_down(sender, outcome, None, now).await;
                 }
             }
-            (Sign::Unasked, Some(broken)) => {
-                // That was no probe: the next one may be.
-                self.note(BrokenChannel { probe_at: now, probing_until: 0, ..broken }, sender.id).await;
-            }
-            (Sign::Unasked, None) => {}
+            (Sign::Unasked, _) => {}
         }
     }
 
@@ -363,6 +359,18 @@ mod tests {
             assert!(broken[0].needs_operator && broken[0].reason == "closed", "{broken:?}");
             sender.connection = json!({"access_token": "a new one"});
             assert_eq!(breakers.gate(&sender, 2_000).await, Gate::Probe);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_probe_that_did_not_reach_its_network_is_made_again_and_mends_nothing() {
+        for fixture in both().await {
+            let (breakers, sender) = breakers(&fixture).await;
+            breakers.hear(&sender, &down(false), 0).await;
+            assert_eq!(breakers.gate(&sender, 1_000).await, Gate::Probe);
+            breakers.release(sender.id).await;
+            assert_eq!(fixture.store.broken_channels().await.unwrap().len(), 1, "it is not known to work");
+            assert_eq!(breakers.gate(&sender, 1_001).await, Gate::Probe);
         }
     }
 

@@ -309,49 +309,59 @@ impl MessageCourier {
             }
             Err(error) => return (String::new(), internal("The sender could not be looked up", error.to_string())),
         };
-        let outcome = self.dispatch_through(&sender, message, now).await;
-        self.breakers.hear(&sender, &outcome, now_ms()).await;
+        let outcome = match self.send_through(&sender, message, now).await {
+            Ok(outcome) => {
+                self.breakers.hear(&sender, &outcome, now_ms()).await;
+                outcome
+            }
+            Err(outcome) => {
+                // Its network was not asked: that says nothing of the channel.
+                self.breakers.release(sender.id).await;
+                outcome
+            }
+        };
         (sender.adapter.clone(), outcome)
     }
 
-    /// Makes an attempt through `sender`.
-    async fn dispatch_through(&self, sender: &Sender, message: &ClaimedMessage, now: Millis) -> Outcome {
+    /// Makes an attempt through `sender`: what its adapter says, or, as an error, what stood in the way before it was
+    /// asked.
+    async fn send_through(&self, sender: &Sender, message: &ClaimedMessage, now: Millis) -> Result<Outcome, Outcome> {
         let row = &message.row;
         let name = &sender.adapter;
         if row.progress.expires_at <= now {
-            return Outcome::Expired;
+            return Err(Outcome::Expired);
         }
         if let Some(refusal) = &message.refused {
-            return Outcome::Refused { error: refusal.clone().into() };
+            return Err(Outcome::Refused { error: refusal.clone().into() });
         }
         let rules = sender.policy.quiet_hours.as_deref().unwrap_or_default();
         if let Some((until, says)) = quiet_until(rules, row.category, &row.recipient, sender, now) {
             let error = UpstreamError::new("Quiet hours").details(says);
-            return Outcome::Postponed { until, error };
+            return Err(Outcome::Postponed { until, error });
         }
         let wait_ms = self.throughput.pair_wait_ms(sender, &row.recipient, now).await;
         if wait_ms > 0 {
             let error = UpstreamError::new("Too many in a row")
                 .details("This person got as many messages of this number as its network takes; other people's go on.");
-            return Outcome::Throttled { after_ms: wait_ms, error };
+            return Err(Outcome::Throttled { after_ms: wait_ms, error });
         }
         let Some(adapter) = self.adapters.get(name) else {
             let error = UpstreamError::new("The adapter is not loaded")
                 .details(format!("The sender uses \"{name}\"; this process has not loaded it."));
-            return Outcome::ChannelDown { after_ms: CHANNEL_DOWN_HOLD_MS, needs_operator: false, error };
+            return Ok(Outcome::ChannelDown { after_ms: CHANNEL_DOWN_HOLD_MS, needs_operator: false, error });
         };
         let mut content = match message.content(&self.vault) {
             Ok(content) => content,
-            Err(error) => return internal("The stored message does not open", error.to_string()),
+            Err(error) => return Err(internal("The stored message does not open", error.to_string())),
         };
         // What another channel brings is the text that was checked for its own.
         if row.scheduled_at.is_some() && sender.id == row.sender_id {
             match recheck(&self.directory, sender, &content.body).await {
                 Ok(rendered) => content.rendered = rendered,
                 Err(error) if error.kind.row().retryable => {
-                    return internal(error.kind.row().title, error.details);
+                    return Err(internal(error.kind.row().title, error.details));
                 }
-                Err(error) => return Outcome::Rejected { error: error.into() },
+                Err(error) => return Err(Outcome::Rejected { error: error.into() }),
             }
         }
         let content = match inbound::in_network_terms(&self.store, row, content).await {
@@ -359,23 +369,23 @@ impl MessageCourier {
             Err(error) => {
                 let details = error.to_string();
                 let error = UpstreamError::new("The message that it answers could not be looked up").details(details);
-                return Outcome::Retry { after_ms: None, error };
+                return Err(Outcome::Retry { after_ms: None, error });
             }
         };
         let mut outbound = match outbound(row, content, sender, now) {
             Ok(outbound) => outbound,
-            Err(error) => return internal("The stored message is unreadable", error.to_string()),
+            Err(error) => return Err(internal("The stored message is unreadable", error.to_string())),
         };
         let named = match self.copies.exchange(&adapter, &mut outbound).await {
             Ok(named) => named,
-            Err(error) => return self.judge(row, error).await,
+            Err(error) => return Ok(self.judge(row, error).await),
         };
         if !named.is_empty() && now_ms() - now > self.lease_ms / UPLOADS_LEASE_SHARE {
             // The rest of the lease may not be enough to send it; with its files there, the next try is.
             let error = UpstreamError::new("The message's files are uploaded");
-            return Outcome::Throttled { after_ms: 0, error };
+            return Ok(Outcome::Throttled { after_ms: 0, error });
         }
-        match adapter.send(&outbound).await {
+        Ok(match adapter.send(&outbound).await {
             Ok(accepted) => Outcome::Accepted { upstream_id: accepted.upstream_id },
             Err(error) => {
                 if let SendError::MediaGone { upstream_ids, .. } = &error {
@@ -383,7 +393,7 @@ impl MessageCourier {
                 }
                 self.judge(row, error).await
             }
-        }
+        })
     }
 
     /// What follows from an adapter's error, for this message and for its lane.
