@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, delete, get, put};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use waystation_core::{
     clock::{now_ms, rfc3339},
     ids::SenderId,
@@ -10,22 +10,13 @@ use waystation_core::{
     store::BrokenChannel,
 };
 
+use super::senders::InOwnSender;
 use crate::{
     answers::{Absent, Bodied, Guarded},
     auth::{ByTenant, NoScope, SendersWrite, SentByTenant},
     failure::Failure,
     input,
 };
-
-/// A sender in the path.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-#[allow(dead_code, reason = "for the documentation")]
-struct InOwnSender {
-    /// The sender's phone number id.
-    #[param(example = "106540352242922")]
-    sender: String,
-}
 
 /// The rules by which messages change their channel. The first one that a message's category falls under counts.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

@@ -20,7 +20,7 @@ use crate::{
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 #[allow(dead_code, reason = "for the documentation")]
-struct InOwnSender {
+pub(super) struct InOwnSender {
     /// The sender's phone number id.
     #[param(example = "106540352242922")]
     sender: String,
